@@ -1,0 +1,36 @@
+"""Controlled editing and synthesis in the semantic latent space of a face generator."""
+
+from facsimile.editing.causal_graph import CausalGraph, CausalWarning
+from facsimile.editing.demographics import CELLS, DemographicPredictors
+from facsimile.editing.directions import DIRECTION_SCHEMA, Directions, fit_directions
+from facsimile.editing.edit import EditOperator, edit, neutral_faces, plan_edits
+from facsimile.editing.neutralizer import Neutralizer, neutralize, train_neutralizer
+from facsimile.editing.synthesis import (
+    IDENTITY_SCHEMA,
+    IdentityOperator,
+    SynthesisOperator,
+    plan_synthesis,
+    sample_identities,
+)
+
+__all__ = [
+    "CELLS",
+    "DIRECTION_SCHEMA",
+    "IDENTITY_SCHEMA",
+    "CausalGraph",
+    "CausalWarning",
+    "DemographicPredictors",
+    "Directions",
+    "EditOperator",
+    "IdentityOperator",
+    "Neutralizer",
+    "SynthesisOperator",
+    "edit",
+    "fit_directions",
+    "neutral_faces",
+    "neutralize",
+    "plan_edits",
+    "plan_synthesis",
+    "sample_identities",
+    "train_neutralizer",
+]

@@ -1,0 +1,223 @@
+"""Which AUs a direction is conditioned on, derived from a declared causal graph.
+
+Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", III-A and Fig. 3. The
+graph holds AUs, latent common causes (expressions), nuisances and common effects (colliders). A
+spurious AU j leaks into the direction of AU k along open paths between them; conditioning on j
+blocks the path at j. Conditioning on a descendant of k would instead remove part of k's own effect,
+and conditioning on a collider would open paths that were closed.
+"""
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import networkx as nx
+import yaml
+
+from facsimile.aus import AUS
+from facsimile.errors import FacsimileError
+
+SECTIONS = ("expressions", "direct", "nuisances", "effects", "overrides")
+
+
+class CausalWarning(UserWarning):
+    """A hand-written conditioning set that the graph advises against."""
+
+
+@dataclass(frozen=True)
+class CausalGraph:
+    """A causal DAG over the twelve AUs.
+
+    Attributes:
+        dag: nodes carry ``kind``: au, expression, nuisance or effect.
+        overrides: AU → hand-written conditioning set.
+        source: name of the file, used in messages.
+    """
+
+    dag: nx.DiGraph
+    overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    source: str = "causal graph"
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> "CausalGraph":
+        """Read and check a graph file such as ``data/config/au_graph.yaml``."""
+        try:
+            config = yaml.safe_load(Path(path).read_text())
+        except (OSError, yaml.YAMLError) as error:
+            raise FacsimileError(f"{path}: not a readable YAML file ({error})") from error
+        return cls.from_config(config or {}, str(path))
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Mapping[str, Sequence[str]]], source: str = "causal graph"
+    ) -> "CausalGraph":
+        """Build a graph from its declaration.
+
+        Args:
+            config: ``expressions``, ``direct`` and ``nuisances`` map a cause to its effects;
+                ``effects`` maps a collider to its causes; ``overrides`` maps an AU to the AUs to
+                condition on in place of the computed set. Absent sections are empty.
+            source: name used in messages.
+
+        Raises:
+            FacsimileError: unknown section or node, a name declared twice, a cycle, or an override
+                that names something other than AUs.
+        """
+        unknown = set(config) - set(SECTIONS)
+        if unknown:
+            raise FacsimileError(
+                f"{source}: unknown section {min(unknown)!r}, allowed: {', '.join(SECTIONS)}"
+            )
+        section = {name: config.get(name) or {} for name in SECTIONS}
+
+        dag = nx.DiGraph()
+        dag.add_nodes_from(AUS, kind="au")
+        for kind in ("expression", "nuisance", "effect"):
+            for node in section[f"{kind}s"]:
+                if node in dag:
+                    raise FacsimileError(f"{source}: {node!r} is declared twice")
+                dag.add_node(node, kind=kind)
+
+        def link(name: str, cause: str, effect: str) -> None:
+            for node in (cause, effect):
+                if node not in dag:
+                    raise FacsimileError(f"{source}: unknown node {node!r} under {name}")
+            dag.add_edge(cause, effect)
+
+        for name in ("expressions", "direct", "nuisances"):
+            for cause, effects in section[name].items():
+                for effect in effects:
+                    link(name, cause, effect)
+        for effect, causes in section["effects"].items():
+            for cause in causes:
+                link("effects", cause, effect)
+
+        if not nx.is_directed_acyclic_graph(dag):
+            cycle = [cause for cause, _ in nx.find_cycle(dag)]
+            raise FacsimileError(f"{source}: cycle {' → '.join([*cycle, cycle[0]])}")
+
+        graph = cls(dag, {au: tuple(aus) for au, aus in section["overrides"].items()}, source)
+        for au, chosen in graph.overrides.items():
+            graph._check_override(au, chosen)
+        return graph
+
+    def adjustment_set(self, au: str, annotated: Iterable[str] = AUS) -> tuple[str, ...]:
+        """AUs to condition on when the direction of `au` is fitted.
+
+        Starts from the annotated AUs that are d-connected with `au` and are neither its
+        descendants nor (descendants of) a collider. Most of these are themselves common effects of
+        several expressions, so that conditioning on them can open a path to a further AU; that AU
+        is added, until every annotated AU left out is d-separated from `au` or barred.
+
+        Args:
+            au: the AU whose direction is fitted.
+            annotated: AUs that carry labels.
+
+        Returns:
+            A subset of `annotated`, in FACS order.
+
+        Raises:
+            FacsimileError: `au` is no AU, or its override names an AU that is not annotated.
+        """
+        self._require_au(au)
+        annotated = set(annotated)
+        if au in self.overrides:
+            missing = set(self.overrides[au]) - annotated
+            if missing:
+                raise FacsimileError(
+                    f"{self.source}: override of {au} names {min(missing)}, which is not annotated"
+                )
+            return tuple(other for other in AUS if other in self.overrides[au])
+        allowed = annotated - {au} - self._barred(au)
+        chosen: set[str] = set()
+        while opened := {
+            other
+            for other in allowed - chosen
+            if not nx.is_d_separator(self.dag, {au}, {other}, chosen)
+        }:
+            chosen |= opened
+        return tuple(other for other in AUS if other in chosen)
+
+    def explain(self, au: str, annotated: Iterable[str] = AUS) -> dict[str, str]:
+        """Why each other AU is, or is not, in the conditioning set of `au` (for the report)."""
+        annotated = set(annotated)
+        chosen = set(self.adjustment_set(au, annotated))
+        descendants = nx.descendants(self.dag, au)
+        reasons = {}
+        for other in AUS:
+            if other == au:
+                continue
+            if au in self.overrides:
+                reasons[other] = "conditioned by hand" if other in chosen else "left out by hand"
+            elif other in chosen:
+                separate = nx.is_d_separator(self.dag, {au}, {other}, set())
+                reasons[other] = (
+                    "conditioned: a path to it opens by conditioning on the others"
+                    if separate
+                    else "conditioned: d-connected"
+                )
+            elif other in descendants:
+                reasons[other] = f"not conditioned: descendant of {au}"
+            elif other in self._barred(au):
+                reasons[other] = "not conditioned: descendant of a collider"
+            elif other not in annotated:
+                reasons[other] = "not annotated"
+            else:
+                reasons[other] = "not conditioned: d-separated"
+        return reasons
+
+    def drawing(self) -> tuple[nx.DiGraph, dict[str, tuple[float, float]]]:
+        """The graph and node positions in [0, 1]²: causes above, AUs between, effects below."""
+        rows = {"expression": 1.0, "nuisance": 0.35, "au": 0.65, "effect": 0.0}
+        positions = {}
+        for kind, height in rows.items():
+            nodes = [node for node, data in self.dag.nodes(data=True) if data["kind"] == kind]
+            for index, node in enumerate(nodes):
+                positions[node] = ((index + 0.5) / len(nodes), height)
+        return self.dag, positions
+
+    def _barred(self, au: str) -> set[str]:
+        barred = set(nx.descendants(self.dag, au))
+        for node, kind in self.dag.nodes(data="kind"):
+            if kind == "effect":
+                barred |= {node} | nx.descendants(self.dag, node)
+        return barred
+
+    def _require_au(self, au: str) -> None:
+        if au not in AUS:
+            raise FacsimileError(f"{self.source}: unknown AU {au!r}, allowed: {', '.join(AUS)}")
+
+    def _check_override(self, au: str, chosen: tuple[str, ...]) -> None:
+        self._require_au(au)
+        for other in chosen:
+            where = f"{self.source}: override of {au}"
+            if other not in self.dag:
+                raise FacsimileError(f"{where} names the unknown node {other!r}")
+            kind = self.dag.nodes[other]["kind"]
+            if kind == "effect":
+                causes = ", ".join(self.dag.predecessors(other))
+                raise FacsimileError(
+                    f"{where} conditions on the collider {other}, which would tie its causes "
+                    f"({causes}) to one another"
+                )
+            if kind != "au" or other == au:
+                raise FacsimileError(
+                    f"{where} names {other} ({'itself' if other == au else kind}); only other AUs "
+                    "have labels to condition on"
+                )
+            if nx.has_path(self.dag, au, other):
+                path = " → ".join(nx.shortest_path(self.dag, au, other))
+                warnings.warn(
+                    f"{where} conditions on its descendant {other} ({path}), which removes part of "
+                    f"the effect of {au} and may open paths that meet at {other}",
+                    CausalWarning,
+                    stacklevel=3,
+                )
+            elif other in self._barred(au):
+                warnings.warn(
+                    f"{where} conditions on {other}, the descendant of a collider, which opens "
+                    "the paths that meet at it",
+                    CausalWarning,
+                    stacklevel=3,
+                )

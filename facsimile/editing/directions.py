@@ -1,0 +1,288 @@
+"""Linear edit directions: conditioned on co-active AUs, projected off nuisances, calibrated.
+
+Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", III-A and IV-A;
+projection as in InterFaceGAN. ``z + s·w_k`` raises AU k by s; s = 1 is FACS level E.
+
+    fit          w_k = ridge or SVM normal on z, with the labels of the adjustment set A_k as
+                 further regressors; ``combined`` adds the two unit vectors
+    project      w_k ← w_k − Q Qᵀ w_k
+    calibrate    w_k ← w_k / (g_k · w_k), g_k the unbiased readout of AU k (linear.fit_readouts)
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from facsimile.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
+from facsimile.editing.causal_graph import CausalGraph
+from facsimile.editing.linear import (
+    Readouts,
+    conditional_ridge,
+    conditional_svm,
+    fit_readouts,
+    orthonormal_basis,
+    project_off,
+)
+from facsimile.errors import FacsimileError
+
+Method = Literal["ridge", "svm", "combined"]
+
+DIRECTION_SCHEMA = pa.schema(
+    [
+        ("name", pa.string()),
+        ("kind", pa.string()),
+        ("method", pa.string()),
+        ("vector", pa.list_(pa.float32())),
+        ("readout", pa.list_(pa.float32())),
+        ("readout_bias", pa.float32()),
+        ("conditioned_on", pa.list_(pa.string())),
+        ("projected_off", pa.list_(pa.string())),
+        ("norm_before", pa.float32()),
+        ("norm_after", pa.float32()),
+        ("length", pa.float32()),
+        ("gain", pa.float32()),
+        ("pearson", pa.float32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Calibrated directions, one row of `table` each: first the AUs, then the nuisances.
+
+    Columns of the table:
+        name, kind ("au" or "nuisance"), method;
+        vector: w (D,) in normalised z, readout + readout_bias: g (D,) and its offset;
+        conditioned_on, projected_off: names;
+        norm_before, norm_after: length of w around the projection, before calibration;
+        length: ``||w||`` in units of the normalised z;
+        gain: what the raw ridge readout reported of a real change by 1;
+        pearson: readout against label, on subjects not used to fit it.
+    """
+
+    table: pd.DataFrame
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.table["name"])
+
+    @property
+    def aus(self) -> tuple[str, ...]:
+        return tuple(self.table.loc[self.table["kind"] == "au", "name"])
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """(K, D) float32."""
+        return np.stack(self.table["vector"].to_numpy())
+
+    @property
+    def readouts(self) -> np.ndarray:
+        """(K, D) float32."""
+        return np.stack(self.table["readout"].to_numpy())
+
+    def vector(self, name: str) -> np.ndarray:
+        """w of one direction, (D,) float32."""
+        if name not in self.names:
+            raise FacsimileError(f"no direction {name!r}; there are {', '.join(self.names)}")
+        return self.vectors[self.names.index(name)]
+
+    def read(self, z: np.ndarray) -> pd.DataFrame:
+        """Readings of normalised codes (N, D), one column a direction, unclipped."""
+        bias = self.table["readout_bias"].to_numpy()
+        return pd.DataFrame(z @ self.readouts.T + bias, columns=list(self.names))
+
+    def leakage(self) -> pd.DataFrame:
+        """How far ``z + w_row`` moves the reading of each column; 1 on the diagonal of the AUs."""
+        moved = self.vectors @ self.readouts.T
+        return pd.DataFrame(moved, index=list(self.names), columns=list(self.names)).loc[
+            list(self.aus)
+        ]
+
+    def cosines(self) -> pd.DataFrame:
+        """Cosine similarity of every two directions."""
+        unit = self.vectors / np.linalg.norm(self.vectors, axis=1, keepdims=True)
+        return pd.DataFrame(unit @ unit.T, index=list(self.names), columns=list(self.names))
+
+    def save(self, path: str | Path) -> None:
+        """Write the table as one Parquet file, atomically."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        pq.write_table(
+            pa.Table.from_pandas(self.table, DIRECTION_SCHEMA, preserve_index=False), temporary
+        )
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Directions":
+        try:
+            table = pq.read_table(path)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise FacsimileError(f"{path}: not a readable directions file ({error})") from error
+        missing = set(DIRECTION_SCHEMA.names) - set(table.column_names)
+        if missing:
+            raise FacsimileError(f"{path}: missing column {', '.join(sorted(missing))}")
+        return cls(table.to_pandas())
+
+
+def fit_directions(
+    z: np.ndarray,
+    aus: np.ndarray,
+    subjects: Sequence[str],
+    graph: CausalGraph,
+    *,
+    z_nuisance: np.ndarray | None = None,
+    nuisances: np.ndarray | None = None,
+    method: Method = "combined",
+    alpha: float = 10.0,
+    condition: bool = True,
+    project: Sequence[str] = NUISANCES,
+    project_aus: Mapping[str, Sequence[str]] | None = None,
+    seed: int = 0,
+) -> Directions:
+    """Fit one calibrated direction for every annotated AU and every labelled nuisance.
+
+    Args:
+        z: normalised codes of the AU-labelled faces, (N, D).
+        aus: AU intensities in [0, 1], (N, 12) in the order of ``AUS``, NaN = not annotated.
+        subjects: N subject ids; readouts are calibrated on subjects left out of their fit.
+        graph: gives the adjustment set of every AU.
+        z_nuisance: normalised codes of the faces with nuisance labels, (M, D).
+        nuisances: labels in [0, 1], (M, 4) in the order of ``NUISANCES``, NaN = not annotated.
+            Attributes with two values are fitted by a linear SVM, others by ridge regression.
+        method: model of the AU directions.
+        alpha: ridge penalty on w.
+        condition: False leaves every adjustment set empty (the baseline of the ablation).
+        project: nuisances whose directions are projected out of every AU direction.
+        project_aus: AU → competing AUs whose (unprojected) directions are projected out as well.
+        seed: seed of the SVM solver.
+
+    Raises:
+        FacsimileError: an AU without active or inactive faces, an unknown name, a nuisance to
+            project without labels, or a projection that leaves nothing of an AU.
+    """
+    if method not in ("ridge", "svm", "combined"):
+        raise FacsimileError(f"unknown method {method!r}, allowed: ridge, svm, combined")
+    z, aus = np.asarray(z, np.float64), np.asarray(aus, np.float64)
+    annotated = tuple(au for au, y in zip(AUS, aus.T, strict=True) if not np.isnan(y).all())
+    labels = aus[:, [AUS.index(au) for au in annotated]]
+    if not annotated:
+        raise FacsimileError("no face has an AU label, so there is no direction to fit")
+
+    nuisance_rows = []
+    if z_nuisance is not None:
+        nuisance_rows = _fit_nuisances(z_nuisance, nuisances, alpha, seed)
+    nuisance_vectors = {row["name"]: row["vector"] for row in nuisance_rows}
+    for name in project:
+        if name not in nuisance_vectors:
+            raise FacsimileError(f"cannot project off {name!r}: no labels to find its direction")
+
+    conditioned_on = {
+        au: graph.adjustment_set(au, annotated) if condition else () for au in annotated
+    }
+    raw = {}
+    for column, au in enumerate(annotated):
+        adjust = [annotated.index(other) for other in conditioned_on[au]]
+        rows = ~np.isnan(labels[:, [column, *adjust]]).any(axis=1)
+        raw[au] = _fit_au(
+            au, z[rows], labels[rows, column], labels[np.ix_(rows, adjust)], method, alpha, seed
+        )
+    readouts = fit_readouts(z, labels, np.asarray(subjects), annotated, alpha)
+
+    rows = []
+    for index, au in enumerate(annotated):
+        competing = tuple((project_aus or {}).get(au, ()))
+        if unknown := set(competing) - set(annotated) | set(competing) & {au}:
+            raise FacsimileError(f"cannot project {au} off {min(unknown)!r}")
+        off = [*(nuisance_vectors[name] for name in project), *(raw[name] for name in competing)]
+        w = project_off(raw[au], orthonormal_basis(np.stack(off))) if off else raw[au]
+        rows.append(
+            _row(au, "au", method, w, readouts, index)
+            | {
+                "conditioned_on": list(conditioned_on[au]),
+                "projected_off": [*project, *competing],
+                "norm_before": np.linalg.norm(raw[au]),
+                "norm_after": np.linalg.norm(w),
+            }
+        )
+    return Directions(pd.DataFrame(rows + nuisance_rows)[DIRECTION_SCHEMA.names])
+
+
+def _fit_au(
+    au: str,
+    z: np.ndarray,
+    y: np.ndarray,
+    conditioned_on: np.ndarray,
+    method: Method,
+    alpha: float,
+    seed: int,
+) -> np.ndarray:
+    """Unprojected, uncalibrated w (D,); unit length for ridge and SVM, their sum for combined."""
+    active = y >= ACTIVE_THRESHOLD
+    if active.all() or not active.any():
+        raise FacsimileError(
+            f"{au}: {active.sum()} of {len(y)} annotated faces are active; "
+            "a direction needs active and inactive ones"
+        )
+    parts = []
+    if method in ("ridge", "combined"):
+        parts.append(conditional_ridge(z, y, conditioned_on, alpha))
+    if method in ("svm", "combined"):
+        parts.append(conditional_svm(z, active, conditioned_on, seed))
+    return sum(part / np.linalg.norm(part) for part in parts)
+
+
+def _fit_nuisances(
+    z: np.ndarray, labels: np.ndarray, alpha: float, seed: int
+) -> list[dict[str, object]]:
+    """Rows of the labelled nuisances; each face counts as a subject of its own."""
+    z, labels = np.asarray(z, np.float64), np.asarray(labels, np.float64)
+    known = [index for index in range(len(NUISANCES)) if not np.isnan(labels[:, index]).all()]
+    names = tuple(NUISANCES[index] for index in known)
+    readouts = fit_readouts(z, labels[:, known], np.arange(len(z)), names, alpha)
+    rows = []
+    for index, name in enumerate(names):
+        y = labels[:, known[index]]
+        annotated = ~np.isnan(y)
+        binary = np.unique(y[annotated]).size == 2
+        nothing = np.empty((annotated.sum(), 0))
+        if binary:
+            w = conditional_svm(z[annotated], y[annotated] > 0.5, nothing, seed)
+        else:
+            w = conditional_ridge(z[annotated], y[annotated], nothing, alpha)
+        norm = np.linalg.norm(w)
+        rows.append(
+            _row(name, "nuisance", "svm" if binary else "ridge", w / norm, readouts, index)
+            | {"conditioned_on": [], "projected_off": [], "norm_before": 1.0, "norm_after": 1.0}
+        )
+    return rows
+
+
+def _row(
+    name: str, kind: str, method: str, w: np.ndarray, readouts: Readouts, index: int
+) -> dict[str, object]:
+    """Calibrate w so that the reading of its own attribute rises by 1."""
+    rise = readouts.vectors[index] @ w
+    if rise <= 1e-6 * np.linalg.norm(readouts.vectors[index]):
+        raise FacsimileError(
+            f"{name}: nothing of its direction is left that raises its own reading; "
+            "project off fewer attributes or label more active faces"
+        )
+    vector = w / rise
+    return {
+        "name": name,
+        "kind": kind,
+        "method": method,
+        "vector": vector.astype(np.float32),
+        "readout": readouts.vectors[index].astype(np.float32),
+        "readout_bias": readouts.bias[index],
+        "length": np.linalg.norm(vector),
+        "gain": readouts.gain[index],
+        "pearson": readouts.pearson[index],
+    }

@@ -1,0 +1,218 @@
+"""New identities, balanced over gender and age group, neutralized and edited.
+
+Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", III-B: sample z from the
+latent diffusion prior, accept by demographic predictors, neutralize by Eq. (1), activate one AU,
+decode with x_T ~ N(0, I). All noise belongs to an identity: its neutral face and its twelve edits
+share one x_T.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from facsimile.aus import AGE_GROUPS, AUS
+from facsimile.editing.demographics import CELLS, DemographicPredictors
+from facsimile.editing.directions import Directions
+from facsimile.editing.edit import EditOperator, Intensity, codes, cross_with_aus, load_pipeline
+from facsimile.editing.neutralizer import Neutralizer, neutralize
+from facsimile.errors import FacsimileError
+from facsimile.generator.pipeline import DiffAEPipeline
+from facsimile.seeding import sample_noise
+from facsimile.tables import FACE_SCHEMA, GENERATED_SCHEMA, image_structs, to_uint8
+
+IDENTITY_SCHEMA = GENERATED_SCHEMA.remove_metadata()
+for _field in (
+    pa.field("gender", pa.string()),
+    pa.field("age_group", pa.string()),
+    pa.field("sampled_image", FACE_SCHEMA.field("image").type),
+    pa.field("z_sampled", pa.list_(pa.float32())),
+    pa.field("residual_au", pa.float32()),
+    pa.field("neutral_distance", pa.float32()),
+    pa.field("neutral_steps", pa.int64()),
+    pa.field("neutral_converged", pa.bool_()),
+):
+    IDENTITY_SCHEMA = IDENTITY_SCHEMA.append(_field)
+"""A sampled identity as a neutral face row. ``image`` and ``z_sem`` are those of the neutral face,
+``sampled_image`` and ``z_sampled`` those of the sample; ``residual_au`` is the largest AU that N
+still sees, ``neutral_distance`` how far neutralization moved the normalised code."""
+
+
+def sample_identities(
+    pipeline: DiffAEPipeline,
+    demographics: DemographicPredictors,
+    per_cell: int,
+    *,
+    seed: int,
+    steps: int,
+    max_draws: int,
+    batch_size: int = 256,
+) -> pd.DataFrame:
+    """Draw from the latent prior until every gender × age group cell is full.
+
+    Candidates have noise of their own and are looked at in a fixed order, so the accepted ones do
+    not depend on `batch_size`.
+
+    Args:
+        pipeline: generator with a latent prior.
+        demographics: names the cell of a candidate.
+        per_cell: identities wanted in each of the six cells.
+        seed: of the noise.
+        steps: of the latent prior.
+        max_draws: upper bound on candidates.
+        batch_size: candidates drawn at once.
+
+    Returns:
+        Accepted identities in the order drawn: sample_id, subject_id (the same), dataset, split,
+        gender, age_group, male, age (middle of the group), origin, seed, raw ``z_sampled``.
+
+    Raises:
+        FacsimileError: cells are not full after `max_draws`.
+    """
+    wanted = dict.fromkeys(CELLS, per_cell)
+    accepted = []
+    for start in range(0, max_draws, batch_size):
+        ids = [
+            f"synthetic/{index:06d}" for index in range(start, min(start + batch_size, max_draws))
+        ]
+        noise = sample_noise(seed, [f"{name}/z" for name in ids], (pipeline.z_dim,))
+        z_sem = pipeline.sample_z(noise, steps)
+        cells = demographics.cells(pipeline.normalize(z_sem).cpu().numpy())
+        for name, cell, code in zip(ids, cells, z_sem.cpu().numpy(), strict=True):
+            if wanted[cell]:
+                wanted[cell] -= 1
+                accepted.append((name, *cell, code))
+        if not any(wanted.values()):
+            break
+    else:
+        lacking = ", ".join(
+            f"{' '.join(cell)} ({per_cell - count} of {per_cell})"
+            for cell, count in wanted.items()
+            if count
+        )
+        raise FacsimileError(
+            f"synthesis: cells not filled after {max_draws} draws: {lacking}; "
+            f"{len(accepted) / max(max_draws, 1):.1%} of the draws were accepted; "
+            "raise max_draws or lower per_cell"
+        )
+    table = pd.DataFrame(accepted, columns=["sample_id", "gender", "age_group", "z_sampled"])
+    middles = {group: (index + 0.5) / len(AGE_GROUPS) for index, group in enumerate(AGE_GROUPS)}
+    return table.assign(
+        subject_id=table["sample_id"],
+        dataset="synthetic",
+        split="train",
+        male=(table["gender"] == "male").astype(np.float32),
+        age=table["age_group"].map(middles).astype(np.float32),
+        origin="synthetic",
+        seed=seed,
+    )
+
+
+class IdentityOperator:
+    """Maps sampled identities to neutral faces; loads its models once.
+
+    Args:
+        generator: folder of a saved generator, or a loaded pipeline.
+        neutralizer: safetensors file, or a loaded model.
+        steps: decoding steps.
+        generator_md5: lineage written to every row.
+        device: where models given as files are loaded.
+    """
+
+    def __init__(
+        self,
+        generator: str | Path | DiffAEPipeline,
+        neutralizer: str | Path | Neutralizer,
+        *,
+        steps: int,
+        generator_md5: str | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.pipeline = load_pipeline(generator, device)
+        if isinstance(neutralizer, (str, Path)):
+            neutralizer = Neutralizer.load(neutralizer)
+        self.neutralizer = neutralizer.to(self.pipeline.device)
+        self.steps = steps
+        self.generator_md5 = generator_md5
+
+    def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
+        """Rows of `sample_identities` with the columns of ``IDENTITY_SCHEMA``."""
+        sampled = codes(batch["z_sampled"])
+        start = self.pipeline.normalize(sampled).cpu().numpy()
+        neutral = neutralize(self.neutralizer, start)
+        z_sem = self.pipeline.denormalize(torch.from_numpy(neutral.z))
+        x_t = identity_noise(batch, self.pipeline)
+        ids = batch["sample_id"].to_list()
+        images = {
+            "sampled_image": self.pipeline.decode(sampled, x_t, self.steps),
+            "image": self.pipeline.decode(z_sem, x_t, self.steps),
+        }
+        return batch.assign(
+            **{name: image_structs(to_uint8(value), ids) for name, value in images.items()},
+            **dict.fromkeys(AUS, np.float32(0)),
+            au_presence_only=False,
+            generator_md5=self.generator_md5,
+            z_sem=list(z_sem.cpu().numpy()),
+            residual_au=neutral.aus_after.max(axis=1),
+            neutral_distance=np.linalg.norm(neutral.z - start, axis=1),
+            neutral_steps=neutral.steps,
+            neutral_converged=neutral.converged,
+        )
+
+
+def plan_synthesis(
+    identities: pd.DataFrame, *, intensity: Intensity, aus: tuple[str, ...] = AUS
+) -> pd.DataFrame:
+    """One row for each neutral identity and AU, for `SynthesisOperator`.
+
+    Args:
+        identities: rows of `IdentityOperator`; their seed also draws the intensities.
+        intensity: s of every edit, or its range (low, high).
+        aus: AUs to activate.
+    """
+    seed = int(identities["seed"].iloc[0])
+    return cross_with_aus(identities, intensity, seed, aus).assign(eyeglasses=np.nan, beard=np.nan)
+
+
+class SynthesisOperator:
+    """Maps planned synthetic faces to rows of ``GENERATED_SCHEMA``; loads its models once.
+
+    Args: see `EditOperator`.
+    """
+
+    def __init__(
+        self,
+        generator: str | Path | DiffAEPipeline,
+        directions: str | Path | Directions,
+        *,
+        steps: int,
+        generator_md5: str | None = None,
+        directions_md5: str | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.editor = EditOperator(
+            generator,
+            directions,
+            steps=steps,
+            generator_md5=generator_md5,
+            directions_md5=directions_md5,
+            device=device,
+        )
+
+    def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
+        """Edit the neutral ``z_sem`` of rows of `plan_synthesis`, with the identity's own x_T."""
+        x_t = identity_noise(batch, self.editor.pipeline)
+        return self.editor.decode(batch, x_t, origin="synthetic")
+
+
+def identity_noise(batch: pd.DataFrame, pipeline: DiffAEPipeline) -> Tensor:
+    """x_T ~ N(0, I) of each row's identity, (N, 3, H, W), equal in every row of that identity."""
+    shape = (3, pipeline.image_size, pipeline.image_size)
+    rows = [
+        sample_noise(int(seed), [f"{name}/x_t"], shape)
+        for name, seed in zip(batch["sample_id"], batch["seed"], strict=True)
+    ]
+    return torch.cat(rows)

@@ -1,0 +1,194 @@
+"""Direction fits against closed forms and against a world whose true directions are known."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from facsimile.aus import AUS, NUISANCES
+from facsimile.editing import CausalGraph, Directions, fit_directions
+from facsimile.editing.linear import (
+    conditional_ridge,
+    conditional_svm,
+    fit_readouts,
+    orthonormal_basis,
+    project_off,
+)
+from facsimile.errors import FacsimileError
+
+GRAPH = CausalGraph.from_config(
+    {"expressions": {"smile": ["AU06", "AU12"]}, "direct": {"AU26": ["AU25"]}}
+)
+
+
+@pytest.fixture(scope="module")
+def data(world):
+    z, aus, _, subjects = world.draw(subjects=200, frames=12, seed=0)
+    z_nuisance, _, nuisances, _ = world.draw(subjects=800, frames=1, seed=1)
+    return {
+        "z": z,
+        "aus": aus,
+        "subjects": subjects,
+        "graph": GRAPH,
+        "z_nuisance": z_nuisance,
+        "nuisances": nuisances,
+    }
+
+
+def cosine(a, b):
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+def test_conditional_ridge_solves_the_augmented_least_squares():
+    rng = np.random.default_rng(0)
+    z, adjust, y = rng.normal(size=(60, 7)), rng.random((60, 3)), rng.random(60)
+    alpha = 10.0
+    # The penalty as further rows of one least squares: √α I under Z, zeros under [Y_A 1].
+    design = np.block(
+        [
+            [z, adjust, np.ones((60, 1))],
+            [np.sqrt(alpha) * np.eye(7), np.zeros((7, 4))],
+        ]
+    )
+    expected = np.linalg.lstsq(design, np.append(y, np.zeros(7)), rcond=None)[0][:7]
+    np.testing.assert_allclose(conditional_ridge(z, y, adjust, alpha), expected, atol=1e-10)
+
+
+def test_conditional_svm_leaves_to_the_labels_what_they_explain():
+    """z is a noisy copy of the other AU: useful, until that AU's own label may be used."""
+    rng = np.random.default_rng(0)
+    other = rng.random((2000, 1))
+    z = other + 0.1 * rng.normal(size=(2000, 1))
+    active = other[:, 0] + 0.1 * rng.normal(size=2000) >= 0.5
+    plain = conditional_svm(z, active, np.empty((2000, 0)))
+    conditioned = conditional_svm(z, active, other)
+    assert plain[0] > 1
+    assert abs(conditioned[0]) < 0.05 * plain[0]
+
+
+def test_projection_is_orthogonal_and_ignores_dependent_directions():
+    rng = np.random.default_rng(0)
+    a, b, w = rng.normal(size=(3, 10))
+    basis = orthonormal_basis(np.stack([a, b, a + b]))
+    assert basis.shape == (10, 2)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(2), atol=1e-12)
+    left = project_off(w, basis)
+    np.testing.assert_allclose([left @ a, left @ b], 0, atol=1e-12)
+    np.testing.assert_allclose(w - left, basis @ (basis.T @ w))
+
+
+def test_readouts_undo_the_shrinkage_of_ridge_on_new_people(world, data):
+    z, aus, _, _ = world.draw(subjects=200, frames=20, seed=9)
+    readouts = fit_readouts(data["z"], data["aus"], data["subjects"], AUS, alpha=10.0)
+    design = np.column_stack([aus, np.ones(len(aus))])
+    slopes = np.linalg.lstsq(design, z @ readouts.vectors.T + readouts.bias, rcond=None)[0]
+    assert (readouts.gain < 0.95).all()
+    np.testing.assert_allclose(slopes[:-1], np.eye(12), atol=0.12)
+    np.testing.assert_allclose(slopes[-1], 0, atol=0.12)
+
+
+def test_readout_of_an_unreadable_attribute_warns():
+    rng = np.random.default_rng(0)
+    z, labels = rng.normal(size=(200, 5)), rng.random((200, 1))
+    with pytest.warns(UserWarning, match="AU09: can hardly be read"):
+        readouts = fit_readouts(z, labels, np.arange(200), ("AU09",), alpha=10.0)
+    assert np.isfinite(readouts.vectors).all()
+
+
+@pytest.mark.parametrize("method", ["ridge", "svm", "combined"])
+def test_conditioning_recovers_the_true_direction_of_a_confounded_au(world, data, method):
+    base = fit_directions(**data, method=method, condition=False, project=())
+    conditioned = fit_directions(**data, method=method, project=())
+    for au, rival in (("AU06", "AU12"), ("AU12", "AU06")):
+        true, leak = world.au_axes[AUS.index(au)], world.au_axes[AUS.index(rival)]
+        assert cosine(conditioned.vector(au), true) > cosine(base.vector(au), true)
+        assert abs(cosine(conditioned.vector(au), leak)) < abs(cosine(base.vector(au), leak))
+        assert abs(conditioned.leakage().loc[au, rival]) < abs(base.leakage().loc[au, rival])
+
+
+def test_unit_edit_is_as_long_as_a_real_level_e(world, data):
+    """With nearly isotropic noise the calibrated direction is all but the true axis."""
+    directions = fit_directions(**data, method="ridge", project=())
+    gain = directions.table.set_index("name")["gain"]
+    for au in ("AU01", "AU06", "AU12", "AU20"):
+        w, true = directions.vector(au), world.au_axes[AUS.index(au)]
+        assert cosine(w, true) > 0.9
+        assert np.linalg.norm(w) == pytest.approx(np.linalg.norm(true), rel=0.15)
+        # Calibrated on the shrunken ridge reading it would overshoot.
+        assert np.linalg.norm(w) / gain[au] > 1.15 * np.linalg.norm(true)
+
+
+def test_calibration_and_projection_are_exact(data):
+    directions = fit_directions(**data, project_aus={"AU06": ["AU12"]})
+    leakage = directions.leakage()
+    np.testing.assert_allclose(np.diag(leakage[list(AUS)]), 1, atol=1e-4)
+    cosines = directions.cosines().loc[list(AUS), list(NUISANCES)]
+    np.testing.assert_allclose(cosines, 0, atol=1e-5)
+
+    row = directions.table.set_index("name").loc["AU06"]
+    assert list(row["conditioned_on"]) == ["AU12"]
+    assert list(row["projected_off"]) == [*NUISANCES, "AU12"]
+    assert row["norm_after"] < row["norm_before"]
+    unprojected = fit_directions(**data, project=()).vector("AU12")
+    assert cosine(directions.vector("AU06"), unprojected) == pytest.approx(0, abs=1e-5)
+
+
+def test_directions_survive_saving(data, tmp_path):
+    directions = fit_directions(**data)
+    directions.save(tmp_path / "directions.parquet")
+    loaded = Directions.load(tmp_path / "directions.parquet")
+    assert loaded.names == (*AUS, *NUISANCES) and loaded.aus == AUS
+    np.testing.assert_array_equal(loaded.vectors, directions.vectors)
+    np.testing.assert_array_equal(loaded.readouts, directions.readouts)
+    assert list(loaded.table["conditioned_on"][4]) == ["AU12"]
+    reading = loaded.read(data["z"])
+    assert np.corrcoef(reading["AU12"], data["aus"][:, AUS.index("AU12")])[0, 1] > 0.85
+    with pytest.raises(FacsimileError, match=r"absent\.parquet"):
+        Directions.load(tmp_path / "absent.parquet")
+
+
+def test_unannotated_aus_get_no_direction_and_are_not_conditioned_on(data):
+    aus = data["aus"].copy()
+    aus[:, AUS.index("AU12")] = np.nan
+    aus[::3, AUS.index("AU06")] = np.nan  # partly annotated: the other rows are used
+    directions = fit_directions(**data | {"aus": aus}, project=())
+    assert "AU12" not in directions.aus
+    assert list(directions.table.set_index("name").loc["AU06", "conditioned_on"]) == []
+    with pytest.raises(FacsimileError, match="no direction 'AU12'"):
+        directions.vector("AU12")
+
+
+def test_rows_without_the_label_do_not_touch_a_direction(data):
+    aus = data["aus"].copy()
+    aus[::2, AUS.index("AU26")] = np.nan
+    z = data["z"].copy()
+    z[::2] += 100.0
+    kept = slice(1, None, 2)
+    masked = conditional_ridge(z[kept], aus[kept, -1], np.empty((len(z) // 2, 0)), 10.0)
+    few = data | {"z": z, "aus": np.where(np.arange(12) == 11, aus, np.nan)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        w = fit_directions(**few, method="ridge", project=()).vector("AU26")
+    assert cosine(w, masked) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "lasso"}, "unknown method 'lasso'"),
+        ({"project": ("hat",)}, "cannot project off 'hat'"),
+        ({"z_nuisance": None}, "cannot project off 'eyeglasses'"),
+        ({"project_aus": {"AU06": ["AU06"]}}, "cannot project AU06 off 'AU06'"),
+        ({"subjects": ["S1"] * 2400}, "one subject only"),
+    ],
+)
+def test_bad_input_is_named(data, change, message):
+    with pytest.raises(FacsimileError, match=message):
+        fit_directions(**data | change)
+
+
+def test_an_au_that_never_occurs_is_named(data):
+    aus = data["aus"].copy()
+    aus[:, AUS.index("AU20")] *= 0.05
+    with pytest.raises(FacsimileError, match="AU20: 0 of 2400 annotated faces are active"):
+        fit_directions(**data | {"aus": aus})

@@ -1,0 +1,117 @@
+"""Choosing neutral faces, planning edits and decoding them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from facsimile.aus import AUS, NUISANCES
+from facsimile.editing import (
+    Directions,
+    EditOperator,
+    edit,
+    fit_directions,
+    neutral_faces,
+    plan_edits,
+)
+from facsimile.editing.causal_graph import CausalGraph
+from facsimile.errors import FacsimileError
+from facsimile.tables import GENERATED_SCHEMA, decode_images, read_faces, write_shards
+from tests.facsimile.editing.conftest import face_rows
+
+
+@pytest.fixture(scope="module")
+def directions(world) -> Directions:
+    z, aus, _, subjects = world.draw(subjects=60, frames=10, seed=0)
+    return fit_directions(z, aus, subjects, CausalGraph.from_config({}), project=())
+
+
+@pytest.fixture(scope="module")
+def plan(world, pipeline) -> pd.DataFrame:
+    """Planned edits of three neutral faces, with the latents an edit needs."""
+    z, aus, nuisances, subjects = world.draw(subjects=3, frames=1, seed=4)
+    faces = face_rows(aus * 0, nuisances, subjects)
+    neutral = torch.from_numpy(z - aus @ world.au_axes).float()
+    faces["z_sem"] = list(pipeline.denormalize(neutral).numpy())
+    faces["x_t"] = list(np.random.default_rng(0).normal(size=(3, 48)).astype(np.float16))
+    return plan_edits(faces, per_subject=None, intensity=(0.4, 1.0), seed=11)
+
+
+def test_edit_is_the_sum_of_scaled_directions(directions):
+    z = torch.randn(3, 24)
+    edited = edit(z, directions, {"AU01": 0.5, "AU12": np.array([0.0, 1.0, 0.2], np.float32)})
+    expected = z.numpy() + 0.5 * directions.vector("AU01")
+    expected += np.outer([0.0, 1.0, 0.2], directions.vector("AU12"))
+    np.testing.assert_allclose(edited.numpy(), expected, atol=1e-6)
+
+
+def test_neutral_faces_are_annotated_inactive_and_evenly_spaced():
+    aus = np.zeros((30, 12))
+    faces = face_rows(aus, np.zeros((30, 4)), np.repeat(["S1", "S2", "S3"], 10))
+    faces.loc[0, "AU12"] = 0.1  # active
+    faces.loc[10:19, "AU20"] = np.nan  # S2 lacks an annotation
+    faces.loc[1, "AU01"] = 0.09
+    assert list(neutral_faces(faces, None).index) == [*range(1, 10), *range(20, 30)]
+    # three of S1's nine: the middles of frames 1–3, 4–6, 7–9; of S3's ten the nearest to that
+    assert list(neutral_faces(faces, 3).index) == [2, 5, 8, 21, 25, 28]
+    assert len(neutral_faces(faces, 99)) == 19
+    with pytest.raises(FacsimileError, match="none of 10 faces"):
+        neutral_faces(faces.iloc[10:20], 3)
+
+
+def test_plan_has_every_au_once_per_face_and_draws_by_id(plan):
+    assert all(tuple(own["edited_au"]) == AUS for _, own in plan.groupby("sample_id"))
+    assert plan["intensity"].between(0.4, 1.0).all() and plan["intensity"].nunique() == 36
+    one = plan.drop_duplicates("sample_id").iloc[[1]].drop(columns=["edited_au", "intensity"])
+    again = plan_edits(one, per_subject=1, intensity=(0.4, 1.0), seed=11)
+    np.testing.assert_array_equal(again["intensity"], plan["intensity"][12:24])
+    assert (plan_edits(one, per_subject=1, intensity=1.0, seed=11)["intensity"] == 1).all()
+
+
+@pytest.mark.parametrize("intensity", [0.0, 1.2, (0.5, 0.4), (0.5, 2.0)])
+def test_impossible_intensities_are_named(plan, intensity):
+    with pytest.raises(FacsimileError, match="edit intensity"):
+        plan_edits(plan.iloc[:1], per_subject=None, intensity=intensity, seed=0)
+
+
+def test_edited_rows_are_labelled_traceable_and_valid(plan, pipeline, directions, tmp_path):
+    operator = EditOperator(
+        pipeline, directions, steps=5, generator_md5="g" * 32, directions_md5="d" * 32
+    )
+    rows = operator(plan)
+    write_shards([rows], tmp_path / "edit", GENERATED_SCHEMA)
+    rows = read_faces(tmp_path / "edit")
+
+    assert rows.loc[6, "sample_id"] == "disfa/S000/000000/edit/AU12"
+    assert rows.loc[6, "source_id"] == "disfa/S000/000000"
+    labels = rows[list(AUS)].to_numpy()
+    assert ((labels > 0).sum(axis=1) == 1).all()
+    np.testing.assert_allclose(labels.sum(axis=1), plan["intensity"], rtol=1e-6)
+    assert (rows["origin"] == "edited").all() and (rows["seed"] == 11).all()
+    assert set(rows["generator_md5"]) == {"g" * 32} and set(rows["directions_md5"]) == {"d" * 32}
+    np.testing.assert_allclose(rows[list(NUISANCES)], plan[list(NUISANCES)], rtol=1e-6)
+
+    # z moved by s·w, and the image is its decoding with the face's own x_T.
+    z = pipeline.normalize(torch.from_numpy(np.stack(rows["z_sem"]))).numpy()
+    source = pipeline.normalize(torch.from_numpy(np.stack(plan["z_sem"]))).numpy()
+    w = np.stack([directions.vector(au) for au in plan["edited_au"]])
+    moved = plan["intensity"].to_numpy()[:, None] * w
+    np.testing.assert_allclose(z - source, moved, atol=1e-4)
+    x_t = torch.from_numpy(np.stack(plan["x_t"]).astype(np.float32)).reshape(-1, 3, 4, 4)
+    decoded = pipeline.decode(torch.from_numpy(np.stack(rows["z_sem"])), x_t, 5)
+    expected = decoded.add(1).mul(127.5).round().permute(0, 2, 3, 1).numpy()
+    assert np.abs(decode_images(rows).astype(int) - expected).max() <= 1
+
+
+def test_rows_do_not_depend_on_the_batch(plan, pipeline, directions):
+    operator = EditOperator(pipeline, directions, steps=5)
+    whole = operator(plan)
+    parts = pd.concat([operator(plan.iloc[:5]), operator(plan.iloc[5:])], ignore_index=True)
+    np.testing.assert_allclose(np.stack(parts["z_sem"]), np.stack(whole["z_sem"]), atol=1e-5)
+    assert parts.drop(columns=["z_sem", "image"]).equals(whole.drop(columns=["z_sem", "image"]))
+
+
+def test_a_face_without_x_t_is_named(plan, pipeline, directions):
+    broken = plan.assign(x_t=None)
+    with pytest.raises(FacsimileError, match="disfa/S000/000000: has no x_T"):
+        EditOperator(pipeline, directions, steps=5)(broken)

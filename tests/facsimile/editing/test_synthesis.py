@@ -1,0 +1,163 @@
+"""Demographic predictors, acceptance–rejection and synthetic identities."""
+
+import numpy as np
+import pytest
+import torch
+
+from facsimile.aus import AGE_GROUPS, AUS
+from facsimile.editing import (
+    CELLS,
+    IDENTITY_SCHEMA,
+    DemographicPredictors,
+    IdentityOperator,
+    Neutralizer,
+    SynthesisOperator,
+    fit_directions,
+    plan_synthesis,
+    sample_identities,
+)
+from facsimile.editing.causal_graph import CausalGraph
+from facsimile.errors import FacsimileError
+from facsimile.tables import GENERATED_SCHEMA, decode_images, read_faces, read_table, write_shards
+
+
+def people(n: int, seed: int, noise: float):
+    """Codes whose first two dimensions are noisy gender and age."""
+    rng = np.random.default_rng(seed)
+    male, age = (rng.random(n) < 0.4).astype(float), rng.beta(1.2, 2.0, n)
+    z = rng.normal(size=(n, 24))
+    z[:, 0] += 6 * (male - 0.4)
+    z[:, 1] = (age - age.mean()) / age.std() + noise * rng.normal(size=n)
+    return z, male, age
+
+
+@pytest.fixture(scope="module")
+def demographics():
+    return DemographicPredictors.fit(*people(3000, seed=0, noise=0.5))
+
+
+def test_groups_keep_their_size_on_new_people_despite_shrinkage():
+    """With weak evidence of age, ridge scores hardly leave the middle; the groups still fill."""
+    z, male, age = people(4000, seed=0, noise=1.5)
+    predictors = DemographicPredictors.fit(z, male, age)
+    score = z @ predictors.vectors[1] + predictors.bias[1]
+    old = (age >= 2 / 3).mean()
+    assert (score >= 2 / 3).mean() < 0.2 * old
+    z_new, _, age_new = people(4000, seed=1, noise=1.5)
+    groups = np.array([group for _, group in predictors.cells(z_new)])
+    for index, group in enumerate(AGE_GROUPS):
+        share = ((age_new >= index / 3) & (age_new < (index + 1) / 3)).mean()
+        assert (groups == group).mean() == pytest.approx(share, abs=0.03)
+
+
+def test_clear_evidence_is_read_right(demographics):
+    z, male, age = people(2000, seed=2, noise=0.5)
+    cells = demographics.cells(z)
+    gender = np.mean([(cell[0] == "male") == bool(m) for cell, m in zip(cells, male, strict=True)])
+    assert gender > 0.98 and demographics.accuracy["gender"] == pytest.approx(gender, abs=0.02)
+    truth = np.minimum((age * 3).astype(int), 2)
+    right = np.mean([cell[1] == AGE_GROUPS[t] for cell, t in zip(cells, truth, strict=True)])
+    assert right > 0.7 and demographics.accuracy["age"] == pytest.approx(right, abs=0.04)
+
+
+def test_binary_ages_leave_a_middle_group():
+    z, male, age = people(3000, seed=0, noise=0.3)
+    predictors = DemographicPredictors.fit(z, male, (age > 0.5).astype(float))
+    z, _, age = people(3000, seed=1, noise=0.3)
+    groups = np.array([group for _, group in predictors.cells(z)])
+    means = [age[groups == group].mean() for group in AGE_GROUPS]
+    assert means == sorted(means)
+    assert (groups == "middle").mean() == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_a_missing_group_is_named():
+    z, male, age = people(300, seed=0, noise=0.3)
+    with pytest.raises(FacsimileError, match="no face is labelled old"):
+        DemographicPredictors.fit(z, male, age * 0.6)
+    with pytest.raises(FacsimileError, match="no face is labelled female"):
+        DemographicPredictors.fit(z, np.ones(300), age)
+
+
+def test_cells_fill_evenly_whatever_the_batch_size(pipeline, demographics):
+    options = {"seed": 7, "steps": 2, "max_draws": 5000}
+    table = sample_identities(pipeline, demographics, 3, **options)
+    assert table.groupby(["gender", "age_group"]).size().to_dict() == dict.fromkeys(CELLS, 3)
+    z = pipeline.normalize(torch.from_numpy(np.stack(table["z_sampled"]))).numpy()
+    cells = list(zip(table["gender"], table["age_group"], strict=True))
+    assert demographics.cells(z) == cells
+    assert (np.minimum((table["age"] * 3).astype(int), 2)).tolist() == [
+        AGE_GROUPS.index(group) for group in table["age_group"]
+    ]
+    small = sample_identities(pipeline, demographics, 3, **options, batch_size=7)
+    assert list(small["sample_id"]) == list(table["sample_id"])
+    np.testing.assert_allclose(
+        np.stack(small["z_sampled"]), np.stack(table["z_sampled"]), atol=1e-5
+    )
+
+
+def test_unfillable_cells_are_named_with_counts(pipeline, demographics):
+    never = DemographicPredictors(
+        demographics.vectors,
+        demographics.bias,
+        demographics.cuts | {"age": np.array([-1.0, 1e9])},
+        demographics.accuracy,
+    )
+    with pytest.raises(
+        FacsimileError,
+        match=r"after 300 draws: female young \(0 of 2\), female old \(0 of 2\), "
+        r"male young \(0 of 2\), male old \(0 of 2\); 1\.3% of the draws",
+    ):
+        sample_identities(pipeline, never, 2, seed=0, steps=2, max_draws=300)
+
+
+@pytest.fixture(scope="module")
+def identities(pipeline, demographics):
+    """Neutral identities by a small untrained N: the plumbing is tested, not the neutrality."""
+    torch.manual_seed(0)
+    operator = IdentityOperator(pipeline, Neutralizer(24, width=16), steps=2, generator_md5="g")
+    sampled = sample_identities(pipeline, demographics, 1, seed=7, steps=2, max_draws=5000)
+    return operator(sampled)
+
+
+def test_identities_are_neutral_face_rows(identities, pipeline, tmp_path):
+    write_shards([identities], tmp_path / "identities", IDENTITY_SCHEMA)
+    rows = read_table(tmp_path / "identities")
+    assert len(rows) == len(CELLS) and (rows[list(AUS)] == 0).all(axis=None)
+    assert rows["neutral_converged"].all() and (rows["neutral_distance"] > 0).all()
+    neutral = pipeline.normalize(torch.from_numpy(np.stack(rows["z_sem"])))
+    sampled = pipeline.normalize(torch.from_numpy(np.stack(rows["z_sampled"])))
+    np.testing.assert_allclose(
+        (neutral - sampled).norm(dim=1).numpy(), rows["neutral_distance"], rtol=1e-3
+    )
+
+
+def test_synthetic_faces_share_their_identity(world, pipeline, identities, tmp_path):
+    z, aus, _, subjects = world.draw(subjects=60, frames=10, seed=0)
+    directions = fit_directions(z, aus, subjects, CausalGraph.from_config({}), project=())
+    plan = plan_synthesis(identities, intensity=1.0)
+    operator = SynthesisOperator(pipeline, directions, steps=2, generator_md5="g")
+    whole = operator(plan)
+    write_shards([whole], tmp_path / "synthetic", GENERATED_SCHEMA)
+    rows = read_faces(tmp_path / "synthetic")
+
+    assert len(rows) == len(CELLS) * len(AUS)
+    assert (rows["origin"] == "synthetic").all() and (rows["dataset"] == "synthetic").all()
+    assert rows["source_id"].equals(rows["subject_id"])
+    assert rows["eyeglasses"].isna().all()
+    np.testing.assert_array_equal(rows["male"], np.repeat(identities["male"], 12))
+
+    # x_T belongs to the identity: removing what z decodes to leaves the same trace in all 13 faces.
+    x_t_trace = []
+    for image, z_sem in zip(decode_images(rows[:12]), rows["z_sem"][:12], strict=True):
+        plain = pipeline.decode(torch.tensor(z_sem)[None], torch.zeros(1, 3, 4, 4), 2)
+        x_t_trace.append(image / 127.5 - 1 - plain[0].permute(1, 2, 0).numpy())
+    neutral_image = decode_images(identities[:1])[0] / 127.5 - 1
+    neutral_code = torch.tensor(identities["z_sem"].iloc[0])[None]
+    plain = pipeline.decode(neutral_code, torch.zeros(1, 3, 4, 4), 2)[0].permute(1, 2, 0).numpy()
+    for trace in x_t_trace:
+        np.testing.assert_allclose(trace, neutral_image - plain, atol=0.01)
+
+    # Row by row the same as all at once.
+    single = operator(plan.iloc[[17]])
+    np.testing.assert_allclose(single["z_sem"][0], whole["z_sem"][17], atol=1e-5)
+    assert single["image"][0] == whole["image"][17]
