@@ -1,0 +1,16 @@
+"""Diffusion Autoencoder: semantic encoder, conditional DDIM decoder and latent prior."""
+
+from facsimile.generator.config import GeneratorConfig, LatentNetConfig, UNetConfig
+from facsimile.generator.latent_net import LatentNet
+from facsimile.generator.pipeline import DiffAEPipeline
+from facsimile.generator.unet import DiffAEUNet, SemanticEncoder
+
+__all__ = [
+    "DiffAEPipeline",
+    "DiffAEUNet",
+    "GeneratorConfig",
+    "LatentNet",
+    "LatentNetConfig",
+    "SemanticEncoder",
+    "UNetConfig",
+]

@@ -1,0 +1,83 @@
+"""Sizes of a Diffusion Autoencoder, read from and written to ``config.json``."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from facsimile.errors import FacsimileError
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Semantic encoder and conditional DDIM decoder.
+
+    `z_dim` is both the size of z_sem and the width of the time embedding (embed_channels of the
+    reference). Attention is applied at the side lengths in `attention_resolutions`, counted after
+    the pixel-unshuffle by `patch_size` (1 in the reference).
+    """
+
+    image_size: int
+    model_channels: int
+    channel_mult: tuple[int, ...]
+    encoder_channel_mult: tuple[int, ...]
+    num_res_blocks: int = 2
+    attention_resolutions: tuple[int, ...] = (16,)
+    z_dim: int = 512
+    dropout: float = 0.1
+    patch_size: int = 1
+
+
+@dataclass(frozen=True)
+class LatentNetConfig:
+    """MLP with skips that denoises z_sem (latent diffusion prior)."""
+
+    hidden: int = 2048
+    num_layers: int = 10
+    time_channels: int = 64
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Everything needed to rebuild a `DiffAEPipeline` before its weights are read."""
+
+    unet: UNetConfig
+    latent_net: LatentNetConfig = field(default_factory=LatentNetConfig)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], source: str) -> "GeneratorConfig":
+        """Build from nested mappings; `source` names the file in errors."""
+        return _build(cls, values, source)
+
+    @classmethod
+    def load(cls, path: Path) -> "GeneratorConfig":
+        """Read ``config.json``. Raises FacsimileError if it is absent, broken or mistyped."""
+        try:
+            values = json.loads(Path(path).read_text())
+        except OSError as error:
+            raise FacsimileError(f"{path}: no generator config here ({error.strerror})") from error
+        except json.JSONDecodeError as error:
+            raise FacsimileError(f"{path}: not valid JSON ({error})") from error
+        return cls.from_dict(values, str(path))
+
+    def save(self, path: Path) -> None:
+        """Write ``config.json``."""
+        Path(path).write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+def _build(kind: type, values: Any, source: str) -> Any:
+    if not isinstance(values, dict):
+        raise FacsimileError(f"{source}: {kind.__name__} must be a mapping, found {values!r}")
+    known = {f.name: f for f in fields(kind)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise FacsimileError(f"{source}: unknown {kind.__name__} key {', '.join(unknown)}")
+    arguments = {}
+    for name, value in values.items():
+        if is_dataclass(known[name].type):
+            value = _build(known[name].type, value, source)
+        arguments[name] = tuple(value) if isinstance(value, list) else value
+    try:
+        return kind(**arguments)
+    except TypeError as error:
+        raise FacsimileError(f"{source}: {error}") from error

@@ -1,0 +1,73 @@
+"""DDIM (Song et al., arXiv:2010.02502) as the Diffusion Autoencoder runs it.
+
+Legend: alpha_bar_t = prod_{s<=t} (1 - beta_s),
+x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) eps.
+Models see the original timestep values 0, k, 2k, … (k = 1000 / steps).
+"""
+
+from collections.abc import Callable
+
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor
+
+from facsimile.errors import FacsimileError
+
+TIMESTEPS = 1000
+EpsModel = Callable[[Tensor, Tensor], Tensor]
+"""(x_t, timesteps (N,)) → eps."""
+
+
+def image_scheduler() -> DDIMScheduler:
+    """Linear betas 1e-4…2e-2; predicted x0 is clipped to [-1, 1]."""
+    return DDIMScheduler(
+        TIMESTEPS, 1e-4, 2e-2, "linear", clip_sample=True, set_alpha_to_one=True, steps_offset=0
+    )
+
+
+def latent_scheduler() -> DDIMScheduler:
+    """Constant beta 0.008 over normalised z_sem; nothing is clipped."""
+    return DDIMScheduler(
+        TIMESTEPS, trained_betas=[0.008] * TIMESTEPS, clip_sample=False, set_alpha_to_one=True
+    )
+
+
+def _set_steps(scheduler: DDIMScheduler, steps: int) -> None:
+    if steps < 1 or TIMESTEPS % steps:
+        raise FacsimileError(f"steps={steps}: must divide {TIMESTEPS} (10, 20, 50, 100, 250, …)")
+    scheduler.set_timesteps(steps)
+
+
+def sample(model: EpsModel, scheduler: DDIMScheduler, x_t: Tensor, steps: int) -> Tensor:
+    """Deterministic DDIM sampling (eta = 0), x_T → x0; eps is re-derived from the clipped x0."""
+    _set_steps(scheduler, steps)
+    for t in scheduler.timesteps.tolist():
+        eps = model(x_t, torch.full((len(x_t),), t, device=x_t.device))
+        # In the precision of x_t: bf16 has too few digits for x0 at high noise.
+        eps = eps.to(x_t.dtype)
+        x_t = scheduler.step(eps, t, x_t, use_clipped_model_output=True, return_dict=False)[0]
+    return x_t
+
+
+def invert(model: EpsModel, scheduler: DDIMScheduler, x0: Tensor, steps: int) -> Tensor:
+    """Run the DDIM update towards noise, x0 → x_T (arXiv:2111.15640, eq. 8).
+
+    `diffusers.DDIMInverseScheduler` evaluates each step's model one timestep later and stops at
+    alpha_bar of the last timestep; the reference evaluates at the current one and its last step
+    goes to alpha_bar = 0. Hence this loop.
+    """
+    _set_steps(scheduler, steps)
+    timesteps = scheduler.timesteps.flip(0).tolist()
+    alpha_bars = [float(scheduler.alphas_cumprod[t]) for t in timesteps]
+    x_t = x0
+    for t, a, a_next in zip(timesteps, alpha_bars, [*alpha_bars[1:], 0.0], strict=True):
+        eps = model(x_t, torch.full((len(x_t),), t, device=x_t.device)).to(x_t.dtype)
+        predicted = ((x_t - (1 - a) ** 0.5 * eps) / a**0.5).clamp(-1, 1)
+        eps = (x_t - a**0.5 * predicted) / (1 - a) ** 0.5
+        x_t = a_next**0.5 * predicted + (1 - a_next) ** 0.5 * eps
+    return x_t
+
+
+def add_noise(scheduler: DDIMScheduler, x0: Tensor, eps: Tensor, timesteps: Tensor) -> Tensor:
+    """x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) eps (Ho et al. 2020, eq. 4)."""
+    return scheduler.add_noise(x0, eps, timesteps)

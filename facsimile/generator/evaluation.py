@@ -1,0 +1,65 @@
+"""How good a generator is: fidelity of reconstructions and likeness of samples."""
+
+import numpy as np
+from scipy import linalg
+from torch import Tensor
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
+
+from facsimile.generator.pipeline import DiffAEPipeline
+from facsimile.seeding import sample_noise
+
+
+def fidelity(images: Tensor, reference: Tensor) -> tuple[float, float]:
+    """Mean SSIM and PSNR (dB) of images against a reference, both (N, 3, H, W) in [-1, 1]."""
+    # SSIM compares mean luminances, so it needs the non-negative range.
+    images, reference = (images + 1) / 2, (reference + 1) / 2
+    ssim = structural_similarity_index_measure(images, reference, data_range=1.0)
+    psnr = peak_signal_noise_ratio(
+        images, reference, data_range=1.0, reduction="elementwise_mean", dim=(1, 2, 3)
+    )
+    return float(ssim), float(psnr)
+
+
+def reconstruct(
+    pipeline: DiffAEPipeline, images: Tensor, sample_ids: list[str], steps: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Decode each face from its own inverted x_T and from a random x_T.
+
+    Args:
+        pipeline: generator.
+        images: (B, 3, H, W) in [-1, 1].
+        sample_ids: B ids that seed the random x_T.
+        steps: DDIM steps of inversion and of decoding.
+        seed: seed of the random x_T.
+
+    Returns:
+        Two image batches like `images`: from the inverted x_T, from the random x_T.
+    """
+    z_sem = pipeline.encode(images)
+    inverted = pipeline.decode(z_sem, pipeline.invert(images, z_sem, steps), steps)
+    noise = sample_noise(seed, sample_ids, images.shape[1:])
+    return inverted, pipeline.decode(z_sem, noise, steps)
+
+
+def sample_faces(pipeline: DiffAEPipeline, sample_ids: list[str], steps: int, seed: int) -> Tensor:
+    """Unconditional faces (B, 3, H, W): z_sem from the latent prior, x_T from noise."""
+    size = pipeline.image_size
+    noise = sample_noise(seed, [f"{name}/z" for name in sample_ids], (pipeline.z_dim,))
+    x_t = sample_noise(seed, sample_ids, (3, size, size))
+    return pipeline.decode(pipeline.sample_z(noise, steps), x_t, steps)
+
+
+def frechet_distance(features: np.ndarray, reference: np.ndarray) -> float:
+    """Fréchet distance between two feature sets (N, D), (M, D), each taken as a Gaussian.
+
+    d² = |m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^½) (Heusel et al. 2017, eq. 6).
+    """
+    mean_1, mean_2 = features.mean(0), reference.mean(0)
+    cov_1, cov_2 = np.cov(features, rowvar=False), np.cov(reference, rowvar=False)
+    # tr (C1 C2)^½ from the eigenvalues of C1 C2, which are real and non-negative.
+    eigenvalues = linalg.eigvals(cov_1 @ cov_2).real.clip(min=0)
+    trace = np.trace(cov_1) + np.trace(cov_2) - 2 * np.sqrt(eigenvalues).sum()
+    return float(np.square(mean_1 - mean_2).sum() + trace)

@@ -1,0 +1,151 @@
+"""Training of the Diffusion Autoencoder and of its latent prior, one optimisation step at a time.
+
+Legend: x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) eps; the nets predict eps from x_t.
+The loops (progress, checkpoints, pictures) belong to the caller.
+"""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from facsimile.generator import diffusion
+from facsimile.generator.latent_net import LatentNet
+from facsimile.generator.unet import DiffAEUNet
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """AdamW with linear warm-up and cosine decay to zero, gradient clipping and weight EMA."""
+
+    steps: int
+    learning_rate: float
+    warmup_steps: int = 200
+    weight_decay: float = 0.0
+    ema_decay: float = 0.999
+    clip_norm: float = 1.0
+
+
+def learning_rate_factor(step: int, settings: OptimizerSettings) -> float:
+    """Multiplier of the learning rate at an update: up linearly, down along a half cosine."""
+    if step < settings.warmup_steps:
+        return (step + 1) / settings.warmup_steps
+    done = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def loss_weights(alphas_cumprod: Tensor, cap: float) -> Tensor:
+    """Per-timestep weight of the eps loss, min(1 / alpha_bar_t, cap), scaled to mean one.
+
+    1 / alpha_bar_t turns the eps loss into the velocity loss (Salimans & Ho 2022, appendix D). The
+    plain eps loss all but ignores the noisy timesteps, where the image can come from z_sem alone;
+    weighing them up makes z_sem carry the face early in training.
+    """
+    weights = (1 / alphas_cumprod).clamp(max=cap)
+    return weights / weights.mean()
+
+
+class Trainer:
+    """Optimiser, schedule and EMA around a differentiable loss.
+
+    Args:
+        model: network being trained.
+        loss: maps a batch to a scalar; may be compiled, must use `model`.
+        settings: optimiser settings.
+    """
+
+    def __init__(
+        self, model: nn.Module, loss: Callable[..., Tensor], settings: OptimizerSettings
+    ) -> None:
+        self.model = model.train()
+        self.loss = loss
+        self.settings = settings
+        self.step_count = 0
+        self.ema = copy.deepcopy(model).eval().requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+        )
+
+    def step(self, *batch: Tensor) -> float:
+        """One update on ``loss(*batch)``; returns the loss."""
+        settings = self.settings
+        for group in self.optimizer.param_groups:
+            factor = learning_rate_factor(self.step_count, settings)
+            group["lr"] = settings.learning_rate * factor
+        loss = self.loss(*batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step_count += 1
+        # A short average at first, so that the random start is forgotten.
+        decay = min(settings.ema_decay, (1 + self.step_count) / (10 + self.step_count))
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.ema.parameters()), list(self.model.parameters()), 1 - decay
+            )
+        return loss.item()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to resume."""
+        return {
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step_count": self.step_count,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step_count = state["step_count"]
+
+
+def stratified_timesteps(count: int) -> Tensor:
+    """Timesteps (count,), each uniform on 0…999 but spread evenly over a batch (less variance)."""
+    strata = (torch.randperm(count) + torch.rand(count)) / count
+    return (strata * diffusion.TIMESTEPS).long()
+
+
+def autoencoder_loss(
+    model: DiffAEUNet, weight_cap: float, dtype: torch.dtype = torch.bfloat16
+) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Loss of encoder and decoder together: (images, timesteps, eps) → scalar.
+
+    Args:
+        model: decoder with its encoder.
+        weight_cap: see `loss_weights`.
+        dtype: autocast type of convolutions and linear layers.
+    """
+    scheduler = diffusion.image_scheduler()
+    alphas = scheduler.alphas_cumprod
+    weights = loss_weights(alphas, weight_cap)
+
+    def loss(images: Tensor, timesteps: Tensor, eps: Tensor) -> Tensor:
+        device = images.device
+        alpha = alphas.to(device)[timesteps][:, None, None, None]
+        x_t = alpha.sqrt() * images + (1 - alpha).sqrt() * eps
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            predicted = model(x_t, timesteps, model.encoder(images))
+        error = (predicted.float() - eps).square().mean(dim=(1, 2, 3))
+        return (weights.to(device)[timesteps] * error).mean()
+
+    return loss
+
+
+def latent_loss(net: LatentNet) -> Callable[[Tensor], Tensor]:
+    """L1 noise-prediction loss of the latent prior over normalised codes z (N, z_dim)."""
+    scheduler = diffusion.latent_scheduler()
+
+    def loss(z: Tensor) -> Tensor:
+        timesteps = torch.randint(diffusion.TIMESTEPS, (len(z),), device=z.device)
+        eps = torch.randn_like(z)
+        z_t = diffusion.add_noise(scheduler, z, eps, timesteps)
+        return (net(z_t, timesteps) - eps).abs().mean()
+
+    return loss

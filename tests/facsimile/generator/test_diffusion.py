@@ -1,0 +1,69 @@
+"""DDIM against cases with a known answer."""
+
+import pytest
+import torch
+
+from facsimile.errors import FacsimileError
+from facsimile.generator import diffusion
+
+
+def point_mass(target):
+    """The exact eps when every training image equals `target`."""
+    alphas = diffusion.image_scheduler().alphas_cumprod
+
+    def eps(x_t, timesteps):
+        alpha = alphas[timesteps][:, None, None, None]
+        return (x_t - alpha.sqrt() * target) / (1 - alpha).sqrt()
+
+    return eps
+
+
+def gaussian(variance, scheduler):
+    """The exact eps for data N(0, variance): sqrt(1 - ab) x_t / (ab variance + 1 - ab)."""
+
+    def eps(x_t, timesteps):
+        alpha = scheduler.alphas_cumprod[timesteps][:, None]
+        return (1 - alpha).sqrt() * x_t / (alpha * variance + 1 - alpha)
+
+    return eps
+
+
+@pytest.mark.parametrize("steps", [10, 20])
+def test_sampling_a_point_mass_gives_it_whatever_the_noise(steps):
+    target = torch.rand(2, 3, 4, 4) * 1.8 - 0.9
+    x_t = torch.randn(2, 3, 4, 4)
+    found = diffusion.sample(point_mass(target), diffusion.image_scheduler(), x_t, steps)
+    torch.testing.assert_close(found, target, atol=1e-4, rtol=0)
+
+
+# The probability flow of N(0, s²) data maps x_T = x0 / s to x0; 500 first-order steps: within 5 %.
+
+
+def test_sampling_a_gaussian_rescales_the_noise():
+    scheduler = diffusion.latent_scheduler()
+    noise = torch.randn(4, 8, dtype=torch.float64)
+    found = diffusion.sample(gaussian(0.25, scheduler), scheduler, noise, 500)
+    torch.testing.assert_close(found, 0.5 * noise, atol=0, rtol=0.05)
+
+
+def test_inversion_of_a_gaussian_and_back():
+    scheduler = diffusion.image_scheduler()
+    images = torch.randn(4, 8, dtype=torch.float64).clamp(-4, 4) * 0.2
+    x_t = diffusion.invert(gaussian(0.04, scheduler), scheduler, images, 500)
+    torch.testing.assert_close(x_t, images / 0.2, atol=0, rtol=0.05)
+    found = diffusion.sample(gaussian(0.04, scheduler), scheduler, x_t, 500)
+    torch.testing.assert_close(found, images, atol=0, rtol=0.05)
+
+
+def test_schedules():
+    image, latent = diffusion.image_scheduler(), diffusion.latent_scheduler()
+    betas = torch.linspace(1e-4, 2e-2, 1000, dtype=torch.float64)
+    expected = (1 - betas).cumprod(0)
+    torch.testing.assert_close(image.alphas_cumprod.double(), expected, rtol=1e-4, atol=0)
+    assert latent.alphas_cumprod[9].item() == pytest.approx(0.992**10, rel=1e-4)
+
+
+@pytest.mark.parametrize("steps", [0, 3, 1001])
+def test_steps_must_divide_the_schedule(steps):
+    with pytest.raises(FacsimileError, match=f"steps={steps}"):
+        diffusion.sample(point_mass(0), diffusion.image_scheduler(), torch.randn(1, 3, 2, 2), steps)

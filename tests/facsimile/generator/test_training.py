@@ -1,0 +1,112 @@
+"""Losses, schedules and the optimisation step."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from facsimile.generator import DiffAEUNet, LatentNet, LatentNetConfig, UNetConfig, diffusion
+from facsimile.generator.evaluation import fidelity, frechet_distance
+from facsimile.generator.training import (
+    OptimizerSettings,
+    Trainer,
+    autoencoder_loss,
+    latent_loss,
+    learning_rate_factor,
+    loss_weights,
+    stratified_timesteps,
+)
+
+
+def test_learning_rate_rises_linearly_and_falls_along_a_cosine():
+    settings = OptimizerSettings(steps=110, learning_rate=1, warmup_steps=10)
+    factors = [learning_rate_factor(step, settings) for step in (0, 4, 9, 10, 60, 110)]
+    assert factors == pytest.approx([0.1, 0.5, 1, 1, 0.5, 0])
+
+
+def test_loss_weights_are_capped_and_average_to_one():
+    weights = loss_weights(torch.tensor([1.0, 0.5, 0.1, 0.001]), cap=4)
+    torch.testing.assert_close(weights, torch.tensor([1.0, 2, 4, 4]) * 4 / 11)
+
+
+def test_timesteps_fall_one_into_each_stratum():
+    timesteps = stratified_timesteps(10)
+    assert sorted((timesteps // 100).tolist()) == list(range(10))
+
+
+def test_untrained_autoencoder_loss_is_the_weighted_power_of_the_noise():
+    # The output layer starts at zero, so the loss is the weighted mean of eps².
+    config = UNetConfig(16, 32, (1, 2), (1, 2), 1, (8,), 8, 0.0)
+    model = DiffAEUNet(config)
+    images = torch.rand(2, 3, 16, 16) * 2 - 1
+    eps = torch.stack([torch.full((3, 16, 16), 2.0), torch.full((3, 16, 16), 3.0)])
+    loss = autoencoder_loss(model, weight_cap=1.0, dtype=torch.float32)
+    assert loss(images, torch.tensor([0, 999]), eps).item() == pytest.approx((4 + 9) / 2)
+    weights = loss_weights(diffusion.image_scheduler().alphas_cumprod, 10.0)
+    loss = autoencoder_loss(model, weight_cap=10.0, dtype=torch.float32)
+    expected = (4 * weights[0] + 9 * weights[999]) / 2
+    assert loss(images, torch.tensor([0, 999]), eps).item() == pytest.approx(expected.item())
+
+
+def test_step_clips_and_averages_weights():
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(layer.weight)
+    settings = OptimizerSettings(1000, 0.1, warmup_steps=1, ema_decay=0.9)
+    trainer = Trainer(layer, lambda x: 100 * layer(x).sum(), settings)
+    trainer.step(torch.ones(1, 1))
+    # Adam's first step is the learning rate whatever the gradient; decay starts at 2/11.
+    assert layer.weight.item() == pytest.approx(0.9, abs=1e-4)
+    assert trainer.ema.weight.item() == pytest.approx(1 - 0.1 * 9 / 11, abs=1e-4)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one():
+    def build():
+        torch.manual_seed(0)
+        net = LatentNet(LatentNetConfig(16, 3, 8), 4)
+        return Trainer(net, lambda z: net(z, torch.zeros(len(z))).square().mean(), settings)
+
+    settings = OptimizerSettings(10, 1e-2, warmup_steps=2)
+    z = torch.randn(8, 4)
+    whole = build()
+    for _ in range(6):
+        whole.step(z)
+    first = build()
+    for _ in range(3):
+        first.step(z)
+    second = build()
+    second.load_state_dict(first.state_dict())
+    for _ in range(3):
+        second.step(z)
+    for a, b in zip(whole.ema.parameters(), second.ema.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_prior_learns_a_point():
+    # All codes equal to c: the best eps is a function of z_t alone, far better than guessing 0.
+    torch.manual_seed(0)
+    net = LatentNet(LatentNetConfig(32, 4, 16), 4)
+    trainer = Trainer(net, latent_loss(net), OptimizerSettings(300, 3e-3, warmup_steps=10))
+    z = torch.ones(64, 4)
+    losses = [trainer.step(z) for _ in range(300)]
+    assert losses[0] > 0.7
+    assert np.mean(losses[-30:]) < 0.5 * math.sqrt(2 / math.pi)
+
+
+def test_frechet_distance_of_known_gaussians():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(50_000, 3))
+    b = 2 * rng.normal(size=(50_000, 3)) + np.array([3.0, 0, 0])
+    # |m1 - m2|² + sum (s1 - s2)² = 9 + 3
+    assert frechet_distance(a, b) == pytest.approx(12, rel=0.02)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+
+
+def test_fidelity_of_a_constant_offset():
+    images = torch.rand(2, 3, 16, 16) - 0.5
+    ssim, psnr = fidelity(images, images + 0.02)
+    # 10 log10(range² / mse) = 10 log10(4 / 0.0004)
+    assert psnr == pytest.approx(40, abs=1e-3)
+    assert 0.99 < ssim < 1
+    assert fidelity(images, images)[0] == pytest.approx(1)
