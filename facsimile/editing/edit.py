@@ -83,7 +83,8 @@ def plan_edits(
     """One row for each neutral face and AU: the face, ``edited_au`` and ``intensity``.
 
     Args:
-        faces: face rows, of the training split where the result is to train on.
+        faces: face rows, of the training split where the result is to train on; the image
+            column may be left out.
         per_subject: see `neutral_faces`.
         intensity: s of every edit, or its range (low, high), drawn by edit id.
         seed: of the draws.
@@ -138,6 +139,12 @@ class EditOperator:
         self.directions = (
             Directions.load(directions) if isinstance(directions, (str, Path)) else directions
         )
+        z_dim, expected = self.directions.vectors.shape[1], self.pipeline.z_dim
+        if z_dim != expected:
+            raise FacsimileError(
+                f"directions have {z_dim} dimensions, the generator's codes {expected}; "
+                "fit directions on codes of this generator"
+            )
         self.steps = steps
         self.lineage = {"generator_md5": generator_md5, "directions_md5": directions_md5}
 

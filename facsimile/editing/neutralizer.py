@@ -161,7 +161,7 @@ def train_neutralizer(
 
     Returns:
         The model in evaluation mode, and a history: epoch, train_loss, val_au_loss,
-        val_static_loss, recall, precision.
+        val_static_loss (0 where validation has no such labels), recall, precision.
 
     Raises:
         FacsimileError: no AU labels to train on, or no active AU to measure recall on.

@@ -134,6 +134,12 @@ class IdentityOperator:
         self.pipeline = load_pipeline(generator, device)
         if isinstance(neutralizer, (str, Path)):
             neutralizer = Neutralizer.load(neutralizer)
+        z_dim, expected = neutralizer.config["z_dim"], self.pipeline.z_dim
+        if z_dim != expected:
+            raise FacsimileError(
+                f"the neutralizer takes {z_dim} dimensions, the generator's codes have {expected}; "
+                "train it on codes of this generator"
+            )
         self.neutralizer = neutralizer.to(self.pipeline.device)
         self.steps = steps
         self.generator_md5 = generator_md5

@@ -115,3 +115,11 @@ def test_a_face_without_x_t_is_named(plan, pipeline, directions):
     broken = plan.assign(x_t=None)
     with pytest.raises(FacsimileError, match="disfa/S000/000000: has no x_T"):
         EditOperator(pipeline, directions, steps=5)(broken)
+
+
+def test_directions_of_another_generator_are_refused(pipeline, directions):
+    table = directions.table.assign(vector=[np.ones(8, np.float32)] * len(directions.table))
+    with pytest.raises(
+        FacsimileError, match="directions have 8 dimensions, the generator's codes 24"
+    ):
+        EditOperator(pipeline, Directions(table), steps=5)

@@ -161,3 +161,8 @@ def test_synthetic_faces_share_their_identity(world, pipeline, identities, tmp_p
     single = operator(plan.iloc[[17]])
     np.testing.assert_allclose(single["z_sem"][0], whole["z_sem"][17], atol=1e-5)
     assert single["image"][0] == whole["image"][17]
+
+
+def test_a_neutralizer_of_another_generator_is_refused(pipeline):
+    with pytest.raises(FacsimileError, match="takes 8 dimensions, the generator's codes have 24"):
+        IdentityOperator(pipeline, Neutralizer(8, width=16), steps=2)
