@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from facsimile.errors import FacsimileError
 
@@ -14,7 +14,8 @@ class UNetConfig:
 
     `z_dim` is both the size of z_sem and the width of the time embedding (embed_channels of the
     reference). Attention is applied at the side lengths in `attention_resolutions`, counted after
-    the pixel-unshuffle by `patch_size` (1 in the reference).
+    the pixel-unshuffle by `patch_size` (1 in the reference). The decoder puts out the noise
+    ("epsilon", the reference) or the velocity, which is converted to the noise where it is used.
     """
 
     image_size: int
@@ -26,6 +27,7 @@ class UNetConfig:
     z_dim: int = 512
     dropout: float = 0.1
     patch_size: int = 1
+    prediction: Literal["epsilon", "velocity"] = "epsilon"
 
 
 @dataclass(frozen=True)

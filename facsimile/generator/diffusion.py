@@ -68,6 +68,14 @@ def invert(model: EpsModel, scheduler: DDIMScheduler, x0: Tensor, steps: int) ->
     return x_t
 
 
+def velocity_to_eps(
+    scheduler: DDIMScheduler, velocity: Tensor, x_t: Tensor, timesteps: Tensor
+) -> Tensor:
+    """eps = sqrt(alpha_bar_t) v + sqrt(1 - alpha_bar_t) x_t (Salimans & Ho 2022, appendix D)."""
+    alpha = scheduler.alphas_cumprod.to(x_t.device)[timesteps][:, None, None, None]
+    return alpha.sqrt() * velocity + (1 - alpha).sqrt() * x_t
+
+
 def add_noise(scheduler: DDIMScheduler, x0: Tensor, eps: Tensor, timesteps: Tensor) -> Tensor:
     """x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) eps (Ho et al. 2020, eq. 4)."""
     return scheduler.add_noise(x0, eps, timesteps)

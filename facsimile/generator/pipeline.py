@@ -164,7 +164,14 @@ class DiffAEPipeline(torch.nn.Module):
 
     def _eps(self, z_sem: Tensor) -> diffusion.EpsModel:
         z_sem = z_sem.to(self.device, self.dtype)
-        return lambda x_t, timesteps: self.model(x_t.to(self.dtype), timesteps, z_sem)
+
+        def eps(x_t: Tensor, timesteps: Tensor) -> Tensor:
+            predicted = self.model(x_t.to(self.dtype), timesteps, z_sem).to(x_t.dtype)
+            if self.config.unet.prediction == "epsilon":
+                return predicted
+            return diffusion.velocity_to_eps(self.image_scheduler, predicted, x_t, timesteps)
+
+        return eps
 
     def _check_images(self, images: Tensor) -> Tensor:
         expected = (3, self.image_size, self.image_size)

@@ -1,6 +1,6 @@
 """Training of the Diffusion Autoencoder and of its latent prior, one optimisation step at a time.
 
-Legend: x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) eps; the nets predict eps from x_t.
+Legend: x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) eps; nets predict eps or v.
 The loops (progress, checkpoints, pictures) belong to the caller.
 """
 
@@ -36,17 +36,6 @@ def learning_rate_factor(step: int, settings: OptimizerSettings) -> float:
         return (step + 1) / settings.warmup_steps
     done = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-
-def loss_weights(alphas_cumprod: Tensor, cap: float) -> Tensor:
-    """Per-timestep weight of the eps loss, min(1 / alpha_bar_t, cap), scaled to mean one.
-
-    1 / alpha_bar_t turns the eps loss into the velocity loss (Salimans & Ho 2022, appendix D). The
-    plain eps loss all but ignores the noisy timesteps, where the image can come from z_sem alone;
-    weighing them up makes z_sem carry the face early in training.
-    """
-    weights = (1 / alphas_cumprod).clamp(max=cap)
-    return weights / weights.mean()
 
 
 class Trainer:
@@ -106,34 +95,40 @@ class Trainer:
         self.step_count = state["step_count"]
 
 
-def stratified_timesteps(count: int) -> Tensor:
-    """Timesteps (count,), each uniform on 0…999 but spread evenly over a batch (less variance)."""
+def stratified_timesteps(count: int, skew: float) -> Tensor:
+    """Timesteps (count,) in 0…999 with density proportional to t^skew, spread evenly over a batch.
+
+    skew = 0 is uniform. A positive skew dwells on noisy images, whose content the decoder can only
+    take from z_sem: the encoder learns faster. One draw per equal-probability stratum, in random
+    order, lowers the variance of the gradient.
+    """
     strata = (torch.randperm(count) + torch.rand(count)) / count
-    return (strata * diffusion.TIMESTEPS).long()
+    return (strata ** (1 / (1 + skew)) * diffusion.TIMESTEPS).long()
 
 
 def autoencoder_loss(
-    model: DiffAEUNet, weight_cap: float, dtype: torch.dtype = torch.bfloat16
+    model: DiffAEUNet, dtype: torch.dtype = torch.bfloat16
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """Loss of encoder and decoder together: (images, timesteps, eps) → scalar.
 
+    Mean squared error of what the decoder predicts: eps, or the velocity
+    v = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x0 (Salimans & Ho 2022, appendix D).
+
     Args:
         model: decoder with its encoder.
-        weight_cap: see `loss_weights`.
         dtype: autocast type of convolutions and linear layers.
     """
-    scheduler = diffusion.image_scheduler()
-    alphas = scheduler.alphas_cumprod
-    weights = loss_weights(alphas, weight_cap)
+    alphas = diffusion.image_scheduler().alphas_cumprod
+    velocity = model.prediction == "velocity"
 
     def loss(images: Tensor, timesteps: Tensor, eps: Tensor) -> Tensor:
         device = images.device
         alpha = alphas.to(device)[timesteps][:, None, None, None]
         x_t = alpha.sqrt() * images + (1 - alpha).sqrt() * eps
+        target = alpha.sqrt() * eps - (1 - alpha).sqrt() * images if velocity else eps
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             predicted = model(x_t, timesteps, model.encoder(images))
-        error = (predicted.float() - eps).square().mean(dim=(1, 2, 3))
-        return (weights.to(device)[timesteps] * error).mean()
+        return (predicted.float() - target).square().mean()
 
     return loss
 

@@ -102,6 +102,7 @@ class DiffAEUNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.patch_size = config.patch_size
+        self.prediction = config.prediction
         self.time_embed = TimeEmbedding(config.model_channels, config.z_dim)
         self.input_blocks, widths = _contracting_path(config, config.channel_mult, config.z_dim)
         channels = widths[-1]
@@ -132,7 +133,7 @@ class DiffAEUNet(nn.Module):
         self.encoder = SemanticEncoder(config)
 
     def forward(self, x_t: Tensor, timesteps: Tensor, z_sem: Tensor) -> Tensor:
-        """Predict the noise in x_t.
+        """Predict the noise in x_t, or the velocity (see `UNetConfig.prediction`).
 
         Args:
             x_t: noisy images (N, 3, H, W).
@@ -140,7 +141,7 @@ class DiffAEUNet(nn.Module):
             z_sem: semantic codes (N, z_dim), raw encoder output.
 
         Returns:
-            eps (N, 3, H, W).
+            eps or v (N, 3, H, W).
         """
         time_emb = self.time_embed(timesteps)
         h = F.pixel_unshuffle(x_t, self.patch_size)

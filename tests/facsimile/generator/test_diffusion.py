@@ -55,6 +55,19 @@ def test_inversion_of_a_gaussian_and_back():
     torch.testing.assert_close(found, images, atol=0, rtol=0.05)
 
 
+def test_velocity_is_the_same_prediction_as_noise():
+    scheduler = diffusion.image_scheduler()
+    x0, eps, timesteps = (
+        torch.rand(3, 3, 2, 2),
+        torch.randn(3, 3, 2, 2),
+        torch.tensor([0, 500, 999]),
+    )
+    x_t = diffusion.add_noise(scheduler, x0, eps, timesteps)
+    velocity = scheduler.get_velocity(x0, eps, timesteps)
+    found = diffusion.velocity_to_eps(scheduler, velocity, x_t, timesteps)
+    torch.testing.assert_close(found, eps, atol=1e-5, rtol=0)
+
+
 def test_schedules():
     image, latent = diffusion.image_scheduler(), diffusion.latent_scheduler()
     betas = torch.linspace(1e-4, 2e-2, 1000, dtype=torch.float64)

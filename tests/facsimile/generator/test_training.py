@@ -15,7 +15,6 @@ from facsimile.generator.training import (
     autoencoder_loss,
     latent_loss,
     learning_rate_factor,
-    loss_weights,
     stratified_timesteps,
 )
 
@@ -26,28 +25,32 @@ def test_learning_rate_rises_linearly_and_falls_along_a_cosine():
     assert factors == pytest.approx([0.1, 0.5, 1, 1, 0.5, 0])
 
 
-def test_loss_weights_are_capped_and_average_to_one():
-    weights = loss_weights(torch.tensor([1.0, 0.5, 0.1, 0.001]), cap=4)
-    torch.testing.assert_close(weights, torch.tensor([1.0, 2, 4, 4]) * 4 / 11)
-
-
 def test_timesteps_fall_one_into_each_stratum():
-    timesteps = stratified_timesteps(10)
+    timesteps = stratified_timesteps(10, skew=0)
     assert sorted((timesteps // 100).tolist()) == list(range(10))
 
 
-def test_untrained_autoencoder_loss_is_the_weighted_power_of_the_noise():
-    # The output layer starts at zero, so the loss is the weighted mean of eps².
-    config = UNetConfig(16, 32, (1, 2), (1, 2), 1, (8,), 8, 0.0)
-    model = DiffAEUNet(config)
-    images = torch.rand(2, 3, 16, 16) * 2 - 1
+def test_skewed_timesteps_follow_a_power_law():
+    # Density ~ t: the median is at 1000 / sqrt(2).
+    timesteps = stratified_timesteps(10_000, skew=1)
+    assert timesteps.float().median().item() == pytest.approx(707, abs=3)
+    assert timesteps.max() <= 999
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "velocity"])
+def test_untrained_autoencoder_loss_is_the_power_of_the_target(prediction):
+    # The output layer starts at zero, so the loss is the mean square of eps or of v.
+    config = UNetConfig(16, 32, (1, 2), (1, 2), 1, (8,), 8, 0.0, prediction=prediction)
+    loss = autoencoder_loss(DiffAEUNet(config), dtype=torch.float32)
+    images = torch.full((2, 3, 16, 16), 0.5)
     eps = torch.stack([torch.full((3, 16, 16), 2.0), torch.full((3, 16, 16), 3.0)])
-    loss = autoencoder_loss(model, weight_cap=1.0, dtype=torch.float32)
-    assert loss(images, torch.tensor([0, 999]), eps).item() == pytest.approx((4 + 9) / 2)
-    weights = loss_weights(diffusion.image_scheduler().alphas_cumprod, 10.0)
-    loss = autoencoder_loss(model, weight_cap=10.0, dtype=torch.float32)
-    expected = (4 * weights[0] + 9 * weights[999]) / 2
-    assert loss(images, torch.tensor([0, 999]), eps).item() == pytest.approx(expected.item())
+    timesteps = torch.tensor([0, 999])
+    expected = (4 + 9) / 2
+    if prediction == "velocity":
+        a = diffusion.image_scheduler().alphas_cumprod[timesteps]
+        v = a.sqrt() * torch.tensor([2.0, 3]) - (1 - a).sqrt() * 0.5
+        expected = v.square().mean().item()
+    assert loss(images, timesteps, eps).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_step_clips_and_averages_weights():
