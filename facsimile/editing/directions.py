@@ -48,6 +48,7 @@ DIRECTION_SCHEMA = pa.schema(
         ("length", pa.float32()),
         ("gain", pa.float32()),
         ("pearson", pa.float32()),
+        ("image_rise", pa.float32()),
     ]
 )
 
@@ -63,7 +64,9 @@ class Directions:
         norm_before, norm_after: length of w around the projection, before calibration;
         length: ``||w||`` in units of the normalised z;
         gain: what the raw ridge readout reported of a real change by 1;
-        pearson: readout against label, on subjects not used to fit it.
+        pearson: readout against label, on subjects not used to fit it;
+        image_rise: what an edit by 1 did to decoded images before `calibrate_on_images`; NaN where
+            that was not measured.
     """
 
     table: pd.DataFrame
@@ -285,4 +288,5 @@ def _row(
         "length": np.linalg.norm(vector),
         "gain": readouts.gain[index],
         "pearson": readouts.pearson[index],
+        "image_rise": np.nan,
     }

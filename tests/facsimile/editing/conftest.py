@@ -36,6 +36,9 @@ class LinearPipeline:
         pixels = self.normalize(z_sem) @ self.map
         return (pixels.reshape(-1, 3, SIZE, SIZE) + 0.01 * x_t).clamp(-1, 1)
 
+    def encode(self, images):
+        return self.denormalize(images.flatten(1) @ torch.linalg.pinv(self.map))
+
     def sample_z(self, noise, steps):
         return self.denormalize(noise)
 

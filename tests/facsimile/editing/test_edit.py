@@ -119,7 +119,5 @@ def test_a_face_without_x_t_is_named(plan, pipeline, directions):
 
 def test_directions_of_another_generator_are_refused(pipeline, directions):
     table = directions.table.assign(vector=[np.ones(8, np.float32)] * len(directions.table))
-    with pytest.raises(
-        FacsimileError, match="directions have 8 dimensions"
-    ):
+    with pytest.raises(FacsimileError, match="directions have 8 dimensions"):
         EditOperator(pipeline, Directions(table), steps=5)
