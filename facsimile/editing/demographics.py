@@ -4,6 +4,7 @@ Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", III-
 rejection retains the samples for which "the predictors indicate the desired demographic bins".
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,7 @@ class DemographicPredictors:
 
     Ridge scores shrink to the mean, so cutting them where the labels are cut would leave the
     outer age groups all but empty. Scores are cut at quantiles instead: as many labelled faces
-    (scored by models that had not seen them) fall into each group as truly belong to it.
+    (scored by models that had not seen those people) fall into each group as truly belong to it.
 
     Attributes:
         vectors, bias: score of [male, age] = ``z @ vectors.T + bias``, (2, D) and (2,).
@@ -40,9 +41,14 @@ class DemographicPredictors:
 
     @classmethod
     def fit(
-        cls, z: np.ndarray, male: np.ndarray, age: np.ndarray, alpha: float = 10.0
+        cls,
+        z: np.ndarray,
+        male: np.ndarray,
+        age: np.ndarray,
+        subjects: Sequence[str],
+        alpha: float = 10.0,
     ) -> "DemographicPredictors":
-        """Fit on normalised codes (N, D) with labels in [0, 1], NaN = not annotated.
+        """Fit on normalised codes (N, D) with labels in [0, 1] (NaN = not annotated) and N ids.
 
         Age labels that are only ever young (0) or old (1), as CelebA's, name no middle group: then
         the third of each group whose scores lie nearest the other is taken for it.
@@ -51,7 +57,7 @@ class DemographicPredictors:
             FacsimileError: no male, no female, no young or no old face.
         """
         z, labels = np.asarray(z, np.float64), np.column_stack([male, age]).astype(np.float64)
-        scores = out_of_group(z, labels, np.arange(len(z)), alpha)
+        scores = out_of_group(z, labels, np.asarray(subjects), alpha)
         cuts, accuracy = {}, {}
         for column, (name, groups, borders) in enumerate(
             (("gender", GENDERS, (0.5,)), ("age", AGE_GROUPS, AGE_CUTS))

@@ -142,6 +142,7 @@ def fit_directions(
     *,
     z_nuisance: np.ndarray | None = None,
     nuisances: np.ndarray | None = None,
+    subjects_nuisance: Sequence[str] | None = None,
     method: Method = "combined",
     alpha: float = 10.0,
     condition: bool = True,
@@ -159,6 +160,7 @@ def fit_directions(
         z_nuisance: normalised codes of the faces with nuisance labels, (M, D).
         nuisances: labels in [0, 1], (M, 4) in the order of ``NUISANCES``, NaN = not annotated.
             Attributes with two values are fitted by a linear SVM, others by ridge regression.
+        subjects_nuisance: M subject ids.
         method: model of the AU directions.
         alpha: ridge penalty on w.
         condition: False leaves every adjustment set empty (the baseline of the ablation).
@@ -180,7 +182,7 @@ def fit_directions(
 
     nuisance_rows = []
     if z_nuisance is not None:
-        nuisance_rows = _fit_nuisances(z_nuisance, nuisances, alpha, seed)
+        nuisance_rows = _fit_nuisances(z_nuisance, nuisances, subjects_nuisance, alpha, seed)
     nuisance_vectors = {row["name"]: row["vector"] for row in nuisance_rows}
     for name in project:
         if name not in nuisance_vectors:
@@ -242,13 +244,13 @@ def _fit_au(
 
 
 def _fit_nuisances(
-    z: np.ndarray, labels: np.ndarray, alpha: float, seed: int
+    z: np.ndarray, labels: np.ndarray, subjects: Sequence[str], alpha: float, seed: int
 ) -> list[dict[str, object]]:
-    """Rows of the labelled nuisances; each face counts as a subject of its own."""
+    """Rows of the labelled nuisances."""
     z, labels = np.asarray(z, np.float64), np.asarray(labels, np.float64)
     known = [index for index in range(len(NUISANCES)) if not np.isnan(labels[:, index]).all()]
     names = tuple(NUISANCES[index] for index in known)
-    readouts = fit_readouts(z, labels[:, known], np.arange(len(z)), names, alpha)
+    readouts = fit_readouts(z, labels[:, known], np.asarray(subjects), names, alpha)
     rows = []
     for index, name in enumerate(names):
         y = labels[:, known[index]]

@@ -24,7 +24,7 @@ GRAPH = CausalGraph.from_config(
 @pytest.fixture(scope="module")
 def data(world):
     z, aus, _, subjects = world.draw(subjects=200, frames=12, seed=0)
-    z_nuisance, _, nuisances, _ = world.draw(subjects=800, frames=1, seed=1)
+    z_nuisance, _, nuisances, subjects_nuisance = world.draw(subjects=400, frames=2, seed=1)
     return {
         "z": z,
         "aus": aus,
@@ -32,6 +32,7 @@ def data(world):
         "graph": GRAPH,
         "z_nuisance": z_nuisance,
         "nuisances": nuisances,
+        "subjects_nuisance": subjects_nuisance,
     }
 
 

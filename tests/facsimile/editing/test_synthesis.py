@@ -33,13 +33,13 @@ def people(n: int, seed: int, noise: float):
 
 @pytest.fixture(scope="module")
 def demographics():
-    return DemographicPredictors.fit(*people(3000, seed=0, noise=0.5))
+    return DemographicPredictors.fit(*people(3000, seed=0, noise=0.5), np.arange(3000))
 
 
 def test_groups_keep_their_size_on_new_people_despite_shrinkage():
     """With weak evidence of age, ridge scores hardly leave the middle; the groups still fill."""
     z, male, age = people(4000, seed=0, noise=1.5)
-    predictors = DemographicPredictors.fit(z, male, age)
+    predictors = DemographicPredictors.fit(z, male, age, np.arange(4000))
     score = z @ predictors.vectors[1] + predictors.bias[1]
     old = (age >= 2 / 3).mean()
     assert (score >= 2 / 3).mean() < 0.2 * old
@@ -62,7 +62,7 @@ def test_clear_evidence_is_read_right(demographics):
 
 def test_binary_ages_leave_a_middle_group():
     z, male, age = people(3000, seed=0, noise=0.3)
-    predictors = DemographicPredictors.fit(z, male, (age > 0.5).astype(float))
+    predictors = DemographicPredictors.fit(z, male, (age > 0.5).astype(float), np.arange(3000))
     z, _, age = people(3000, seed=1, noise=0.3)
     groups = np.array([group for _, group in predictors.cells(z)])
     means = [age[groups == group].mean() for group in AGE_GROUPS]
@@ -73,9 +73,9 @@ def test_binary_ages_leave_a_middle_group():
 def test_a_missing_group_is_named():
     z, male, age = people(300, seed=0, noise=0.3)
     with pytest.raises(FacsimileError, match="no face is labelled old"):
-        DemographicPredictors.fit(z, male, age * 0.6)
+        DemographicPredictors.fit(z, male, age * 0.6, np.arange(300))
     with pytest.raises(FacsimileError, match="no face is labelled female"):
-        DemographicPredictors.fit(z, np.ones(300), age)
+        DemographicPredictors.fit(z, np.ones(300), age, np.arange(300))
 
 
 def test_cells_fill_evenly_whatever_the_batch_size(pipeline, demographics):
