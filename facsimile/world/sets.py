@@ -1,0 +1,101 @@
+"""The six sets of the embedded world: who is photographed where, and what is annotated."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from facsimile.aus import AUS, NUISANCES
+from facsimile.world import expressions
+from facsimile.world.expressions import Draws
+
+_TEST_ONLY = {"train": 0.0, "val": 0.0, "test": 1.0}
+
+
+@dataclass(frozen=True)
+class WorldSet:
+    """One dataset of the world and the real dataset it stands for.
+
+    Attributes:
+        stands_for: name of that dataset.
+        subjects: number of people; None for a set that recruits a new one every `faces_each` faces.
+        faces_each: faces of one person, where `subjects` is None.
+        splits: share of the people in each split.
+        ages: youngest and oldest, years.
+        expressions: (draws, attributes) → AU intensities (N, 12) in [0, 1].
+        letters: whether intensities are FACS letters rather than continuous.
+        domains: look of the pictures (camera, light, background) → share of the faces.
+        one_session: whether all faces of a person come from one recording. Otherwise each face is a
+            photograph of its own, with or without that person's eyeglasses and beard.
+        aus, presence_only: the annotated AUs, and whether only their presence is.
+        nuisances: the annotated attributes.
+    """
+
+    stands_for: str
+    splits: Mapping[str, float]
+    domains: Mapping[str, float]
+    expressions: Callable[[Draws, np.ndarray], np.ndarray] = expressions.spontaneous
+    subjects: int | None = None
+    faces_each: int = 1
+    ages: tuple[float, float] = (18.0, 80.0)
+    letters: bool = False
+    one_session: bool = False
+    aus: tuple[str, ...] = ()
+    presence_only: bool = False
+    nuisances: tuple[str, ...] = ()
+
+
+SETS: dict[str, WorldSet] = {
+    "world-disfa": WorldSet(
+        stands_for="DISFA and DISFA+",
+        subjects=27,
+        splits={"train": 0.6, "val": 0.15, "test": 0.25},
+        domains={"studio": 1.0},
+        ages=(18.0, 50.0),
+        letters=True,
+        one_session=True,
+        aus=AUS,
+    ),
+    "world-feafa": WorldSet(
+        stands_for="FEAFA",
+        subjects=40,
+        splits=_TEST_ONLY,
+        domains={"bright": 1.0},
+        ages=(18.0, 65.0),
+        one_session=True,
+        aus=("AU02", "AU04", "AU09", "AU12", "AU17", "AU20", "AU26"),
+    ),
+    "world-bp4d": WorldSet(
+        stands_for="BP4D",
+        subjects=41,
+        splits=_TEST_ONLY,
+        domains={"dim-wide": 1.0},
+        ages=(18.0, 30.0),
+        one_session=True,
+        aus=("AU01", "AU02", "AU04", "AU06", "AU09", "AU12", "AU15", "AU17", "AU20"),
+        presence_only=True,
+    ),
+    "world-celeba": WorldSet(
+        stands_for="CelebA",
+        faces_each=8,
+        splits={"train": 0.9, "val": 0.1, "test": 0.0},
+        domains={"wild": 1.0},
+        expressions=lambda draws, _: expressions.varied(draws),
+        nuisances=NUISANCES,
+    ),
+    "world-ffhq": WorldSet(
+        stands_for="FFHQ",
+        splits={"train": 0.95, "val": 0.0, "test": 0.05},
+        domains={"wild": 1.0},
+        expressions=lambda draws, _: expressions.varied(draws),
+    ),
+    "world-oracle": WorldSet(
+        stands_for="FaceReader's training data",
+        faces_each=4,
+        splits={"train": 0.8, "val": 0.1, "test": 0.1},
+        domains={"wild": 0.55, "studio": 0.15, "bright": 0.15, "dim-wide": 0.15},
+        expressions=lambda draws, _: expressions.uncorrelated(draws, draws.kind, few=0.2),
+        aus=AUS,
+        nuisances=NUISANCES,
+    ),
+}
