@@ -64,7 +64,8 @@ class Directions:
         norm_before, norm_after: length of w around the projection, before calibration;
         length: ``||w||`` in units of the normalised z;
         gain: what the raw ridge readout reported of a real change by 1;
-        pearson: readout against label, on subjects not used to fit it;
+        pearson: readout against label, on subjects not used to fit it (within them, where
+            directions were fitted so);
         image_rise: what an edit by 1 did to decoded images before `calibrate_on_images`; NaN where
             that was not measured.
     """
@@ -146,6 +147,7 @@ def fit_directions(
     method: Method = "combined",
     alpha: float = 10.0,
     condition: bool = True,
+    within_subject: bool = True,
     project: Sequence[str] = NUISANCES,
     project_aus: Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
@@ -164,21 +166,28 @@ def fit_directions(
         method: model of the AU directions.
         alpha: ridge penalty on w.
         condition: False leaves every adjustment set empty (the baseline of the ablation).
+        within_subject: give every subject an intercept c of its own. The person is a common cause
+            of looks and of how often each AU is shown; with few subjects, directions otherwise
+            absorb who they are. False is the paper's single c.
         project: nuisances whose directions are projected out of every AU direction.
         project_aus: AU → competing AUs whose (unprojected) directions are projected out as well.
         seed: seed of the SVM solver.
 
     Raises:
         FacsimileError: an AU without active or inactive faces, an unknown name, a nuisance to
-            project without labels, or a projection that leaves nothing of an AU.
+            project without labels, a projection that leaves nothing of an AU, or `within_subject`
+            where no subject has two faces.
     """
     if method not in ("ridge", "svm", "combined"):
         raise FacsimileError(f"unknown method {method!r}, allowed: ridge, svm, combined")
     z, aus = np.asarray(z, np.float64), np.asarray(aus, np.float64)
     annotated = tuple(au for au, y in zip(AUS, aus.T, strict=True) if not np.isnan(y).all())
-    labels = aus[:, [AUS.index(au) for au in annotated]]
     if not annotated:
         raise FacsimileError("no face has an AU label, so there is no direction to fit")
+    labels = aus[:, [AUS.index(au) for au in annotated]]
+    subjects = np.asarray(subjects)
+    if within_subject and len(np.unique(subjects)) == len(subjects):
+        raise FacsimileError("every subject has one face only; set within_subject to false")
 
     nuisance_rows = []
     if z_nuisance is not None:
@@ -195,10 +204,10 @@ def fit_directions(
     for column, au in enumerate(annotated):
         adjust = [annotated.index(other) for other in conditioned_on[au]]
         rows = ~np.isnan(labels[:, [column, *adjust]]).any(axis=1)
-        raw[au] = _fit_au(
-            au, z[rows], labels[rows, column], labels[np.ix_(rows, adjust)], method, alpha, seed
-        )
-    readouts = fit_readouts(z, labels, np.asarray(subjects), annotated, alpha)
+        y, y_adjust = labels[rows, column], labels[np.ix_(rows, adjust)]
+        intercepts = subjects[rows] if within_subject else None
+        raw[au] = _fit_au(au, z[rows], y, y_adjust, intercepts, method, alpha, seed)
+    readouts = fit_readouts(z, labels, subjects, annotated, alpha, within_subject)
 
     rows = []
     for index, au in enumerate(annotated):
@@ -224,6 +233,7 @@ def _fit_au(
     z: np.ndarray,
     y: np.ndarray,
     conditioned_on: np.ndarray,
+    intercepts: np.ndarray | None,
     method: Method,
     alpha: float,
     seed: int,
@@ -237,9 +247,9 @@ def _fit_au(
         )
     parts = []
     if method in ("ridge", "combined"):
-        parts.append(conditional_ridge(z, y, conditioned_on, alpha))
+        parts.append(conditional_ridge(z, y, conditioned_on, alpha, intercepts))
     if method in ("svm", "combined"):
-        parts.append(conditional_svm(z, active, conditioned_on, seed))
+        parts.append(conditional_svm(z, active, conditioned_on, intercepts, seed))
     return sum(part / np.linalg.norm(part) for part in parts)
 
 
@@ -258,7 +268,7 @@ def _fit_nuisances(
         binary = np.unique(y[annotated]).size == 2
         nothing = np.empty((annotated.sum(), 0))
         if binary:
-            w = conditional_svm(z[annotated], y[annotated] > 0.5, nothing, seed)
+            w = conditional_svm(z[annotated], y[annotated] > 0.5, nothing, seed=seed)
         else:
             w = conditional_ridge(z[annotated], y[annotated], nothing, alpha)
         norm = np.linalg.norm(w)

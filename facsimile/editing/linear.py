@@ -27,7 +27,11 @@ _FREE_SCALE = 10.0
 
 
 def conditional_ridge(
-    z: np.ndarray, y: np.ndarray, conditioned_on: np.ndarray, alpha: float
+    z: np.ndarray,
+    y: np.ndarray,
+    conditioned_on: np.ndarray,
+    alpha: float,
+    intercepts: np.ndarray | None = None,
 ) -> np.ndarray:
     """The w of ``min ||y − z w − Y_A b − c||² + α||w||²``.
 
@@ -39,19 +43,24 @@ def conditional_ridge(
         y: (N,).
         conditioned_on: Y_A, (N, A); A may be 0.
         alpha: ridge penalty, > 0.
+        intercepts: (N,) group of each row; every group has a c of its own. None: one for all.
 
     Returns:
         w, (D,).
     """
-    free = np.column_stack([conditioned_on, np.ones(len(y))])
-    targets = np.column_stack([z, y])
-    residuals = targets - free @ np.linalg.lstsq(free, targets, rcond=None)[0]
+    conditioned_on = centre(conditioned_on, intercepts)
+    targets = centre(np.column_stack([z, y]), intercepts)
+    residuals = targets - conditioned_on @ np.linalg.lstsq(conditioned_on, targets, rcond=None)[0]
     z_left, y_left = residuals[:, :-1], residuals[:, -1]
     return np.linalg.solve(z_left.T @ z_left + alpha * np.eye(z.shape[1]), z_left.T @ y_left)
 
 
 def conditional_svm(
-    z: np.ndarray, active: np.ndarray, conditioned_on: np.ndarray, seed: int = 0
+    z: np.ndarray,
+    active: np.ndarray,
+    conditioned_on: np.ndarray,
+    intercepts: np.ndarray | None = None,
+    seed: int = 0,
 ) -> np.ndarray:
     """The z part of the normal of a linear SVM that also sees Y_A.
 
@@ -59,16 +68,27 @@ def conditional_svm(
         z: (N, D).
         active: (N,) bool, both values present; classes are weighted to balance.
         conditioned_on: Y_A, (N, A); A may be 0.
+        intercepts: (N,) group of each row; features are taken relative to the mean of the group.
         seed: seed of the solver.
 
     Returns:
         w, (D,), towards the active side.
     """
-    features = np.column_stack([z, _FREE_SCALE * conditioned_on])
+    features = centre(np.column_stack([z, _FREE_SCALE * conditioned_on]), intercepts)
     model = LinearSVC(
         dual=False, class_weight="balanced", intercept_scaling=_FREE_SCALE, random_state=seed
     )
     return model.fit(features, active).coef_[0, : z.shape[1]]
+
+
+def centre(values: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """Subtract from each row of (N, V) the mean of its group; None: the mean of all rows."""
+    if groups is None:
+        return values - values.mean(axis=0)
+    _, index, count = np.unique(groups, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(count), values.shape[1]))
+    np.add.at(sums, index, values)
+    return values - (sums / count[:, None])[index]
 
 
 def orthonormal_basis(vectors: np.ndarray) -> np.ndarray:
@@ -99,7 +119,12 @@ class Readouts(NamedTuple):
 
 
 def fit_readouts(
-    z: np.ndarray, labels: np.ndarray, groups: np.ndarray, names: tuple[str, ...], alpha: float
+    z: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    names: tuple[str, ...],
+    alpha: float,
+    within_groups: bool = False,
 ) -> Readouts:
     """Fit unbiased readouts of several attributes.
 
@@ -120,6 +145,8 @@ def fit_readouts(
         groups: (N,) subject of each row; folds do not split a subject.
         names: K names, for messages.
         alpha: ridge penalty.
+        within_groups: fit and judge differences within a group only, as edits of one person are;
+            needs labels that vary within groups.
 
     Raises:
         FacsimileError: a constant or unlabelled column, a single group, or no fully annotated row.
@@ -132,16 +159,18 @@ def fit_readouts(
     if not complete.any():
         raise FacsimileError(f"no row is annotated for all of {', '.join(names)}")
 
-    raw, offset = ridge_readouts(z, labels, alpha)
-    unseen = out_of_group(z, labels, groups, alpha)
-    gain = _slopes(unseen[complete], labels[complete])
+    intercepts = groups if within_groups else None
+    raw, _ = ridge_readouts(z, labels, alpha, intercepts)
+    unseen = out_of_group(z, labels, groups, alpha, within_groups)
+    levels = None if intercepts is None else groups[complete]
+    gain = _slopes(unseen[complete], labels[complete], levels)
     own = np.diag(gain).copy()
     # An attribute that does not generalise has no meaningful gain; dividing by noise would send
     # its direction anywhere, so the gain on its own training rows, always positive, stands in.
     unreadable = own < MIN_GAIN
     if unreadable.any():
-        fitted = (z @ raw.T + offset)[complete]
-        gain[unreadable] = _slopes(fitted, labels[complete])[unreadable]
+        fitted = _slopes(z[complete] @ raw.T, labels[complete], levels)
+        gain[unreadable] = fitted[unreadable]
         low = ", ".join(name for name, bad in zip(names, unreadable, strict=True) if bad)
         warnings.warn(
             f"{low}: can hardly be read from the codes of unseen subjects; the length of these "
@@ -153,24 +182,33 @@ def fit_readouts(
     pearson = np.empty(len(names))
     for column, y in enumerate(labels.T):
         known = ~np.isnan(y)
-        pearson[column] = np.corrcoef(unseen[known, column], y[known])[0, 1]
+        pair = np.column_stack([unseen[known, column], y[known]])
+        centred = centre(pair, groups[known] if within_groups else None)
+        pearson[column] = np.corrcoef(centred.T)[0, 1]
     return Readouts(vectors, bias, own, pearson)
 
 
-def out_of_group(z: np.ndarray, labels: np.ndarray, groups: np.ndarray, alpha: float) -> np.ndarray:
+def out_of_group(
+    z: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    alpha: float,
+    within_groups: bool = False,
+) -> np.ndarray:
     """Ridge readings (N, K) of every row by a model fitted without that row's group."""
     folds = min(FOLDS, len(np.unique(groups)))
     if folds < 2:
         raise FacsimileError("one subject only: readouts cannot be checked on unseen subjects")
     readings = np.empty(labels.shape)
     for fit, held_out in GroupKFold(folds).split(z, groups=groups):
-        vectors, offset = ridge_readouts(z[fit], labels[fit], alpha)
+        intercepts = groups[fit] if within_groups else None
+        vectors, offset = ridge_readouts(z[fit], labels[fit], alpha, intercepts)
         readings[held_out] = z[held_out] @ vectors.T + offset
     return readings
 
 
 def ridge_readouts(
-    z: np.ndarray, labels: np.ndarray, alpha: float
+    z: np.ndarray, labels: np.ndarray, alpha: float, intercepts: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Raw readouts U (K, D) and their offsets (K,); each column uses its annotated rows."""
     vectors = np.zeros((labels.shape[1], z.shape[1]))
@@ -178,14 +216,13 @@ def ridge_readouts(
     for column, y in enumerate(labels.T):
         known = ~np.isnan(y)
         if known.any():
-            vectors[column] = conditional_ridge(
-                z[known], y[known], np.empty((known.sum(), 0)), alpha
-            )
+            groups = None if intercepts is None else intercepts[known]
+            nothing = np.empty((known.sum(), 0))
+            vectors[column] = conditional_ridge(z[known], y[known], nothing, alpha, groups)
             offset[column] = y[known].mean() - z[known].mean(axis=0) @ vectors[column]
     return vectors, offset
 
 
-def _slopes(readings: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """B of ``readings = labels Bᵀ + c``, (K, K)."""
-    centred = labels - labels.mean(axis=0)
-    return np.linalg.lstsq(centred, readings - readings.mean(axis=0), rcond=None)[0].T
+def _slopes(readings: np.ndarray, labels: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """B of ``readings = labels Bᵀ + c``, (K, K), with a c for each group."""
+    return np.linalg.lstsq(centre(labels, groups), centre(readings, groups), rcond=None)[0].T

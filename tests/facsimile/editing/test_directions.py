@@ -40,19 +40,21 @@ def cosine(a, b):
     return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
 
 
-def test_conditional_ridge_solves_the_augmented_least_squares():
+@pytest.mark.parametrize("own_intercepts", [False, True])
+def test_conditional_ridge_solves_the_augmented_least_squares(own_intercepts):
     rng = np.random.default_rng(0)
     z, adjust, y = rng.normal(size=(60, 7)), rng.random((60, 3)), rng.random(60)
+    subjects = np.repeat(["a", "b", "c"], [10, 20, 30])
+    y += np.repeat([0.0, 2.0, -1.0], [10, 20, 30])
+    constants = (subjects[:, None] == ["a", "b", "c"]) if own_intercepts else np.ones((60, 1))
     alpha = 10.0
-    # The penalty as further rows of one least squares: √α I under Z, zeros under [Y_A 1].
-    design = np.block(
-        [
-            [z, adjust, np.ones((60, 1))],
-            [np.sqrt(alpha) * np.eye(7), np.zeros((7, 4))],
-        ]
-    )
+    # The penalty as further rows of one least squares: √α I under Z, zeros under [Y_A constants].
+    free = np.column_stack([adjust, constants])
+    penalty = np.column_stack([np.sqrt(alpha) * np.eye(7), np.zeros((7, free.shape[1]))])
+    design = np.vstack([np.column_stack([z, free]), penalty])
     expected = np.linalg.lstsq(design, np.append(y, np.zeros(7)), rcond=None)[0][:7]
-    np.testing.assert_allclose(conditional_ridge(z, y, adjust, alpha), expected, atol=1e-10)
+    w = conditional_ridge(z, y, adjust, alpha, subjects if own_intercepts else None)
+    np.testing.assert_allclose(w, expected, atol=1e-10)
 
 
 def test_conditional_svm_leaves_to_the_labels_what_they_explain():
@@ -105,6 +107,22 @@ def test_conditioning_recovers_the_true_direction_of_a_confounded_au(world, data
         assert cosine(conditioned.vector(au), true) > cosine(base.vector(au), true)
         assert abs(cosine(conditioned.vector(au), leak)) < abs(cosine(base.vector(au), leak))
         assert abs(conditioned.leakage().loc[au, rival]) < abs(base.leakage().loc[au, rival])
+
+
+def test_directions_do_not_lead_towards_the_people_who_show_an_au_often(world):
+    z, aus, _, subjects = world.draw(subjects=20, frames=100, seed=3)
+    look = np.linalg.svd(np.vstack([world.au_axes, world.nuisance_axes]))[2][-1]
+    often = np.isin(subjects, np.unique(subjects)[::2])
+    shown = aus.copy()
+    shown[~often, AUS.index("AU09")] *= 0.2
+    z = z + (shown - aus) @ world.au_axes + np.outer(often, look)
+    towards = {
+        within: abs(cosine(fit.vector("AU09"), look))
+        for within in (True, False)
+        for fit in [fit_directions(z, shown, subjects, GRAPH, within_subject=within, project=())]
+    }
+    assert towards[False] > 0.15
+    assert towards[True] < 0.05
 
 
 def test_unit_edit_is_as_long_as_a_real_level_e(world, data):
@@ -165,7 +183,8 @@ def test_rows_without_the_label_do_not_touch_a_direction(data):
     z = data["z"].copy()
     z[::2] += 100.0
     kept = slice(1, None, 2)
-    masked = conditional_ridge(z[kept], aus[kept, -1], np.empty((len(z) // 2, 0)), 10.0)
+    subjects = data["subjects"][kept]
+    masked = conditional_ridge(z[kept], aus[kept, -1], np.empty((len(z) // 2, 0)), 10.0, subjects)
     few = data | {"z": z, "aus": np.where(np.arange(12) == 11, aus, np.nan)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -181,6 +200,7 @@ def test_rows_without_the_label_do_not_touch_a_direction(data):
         ({"z_nuisance": None}, "cannot project off 'eyeglasses'"),
         ({"project_aus": {"AU06": ["AU06"]}}, "cannot project AU06 off 'AU06'"),
         ({"subjects": ["S1"] * 2400}, "one subject only"),
+        ({"subjects": np.arange(2400)}, "every subject has one face only"),
     ],
 )
 def test_bad_input_is_named(data, change, message):
