@@ -2,7 +2,7 @@
 
 A spontaneous frame is neutral, or it shows one or several *causes* (a smile, surprise, speech, …)
 that each recruit a group of AUs with one shared strength. Shared causes are what makes the AUs of
-DISFA co-occur (seed paper, Fig. 5); the rates below are set so that the base rates follow DISFA's
+DISFA co-occur (Fig. 5 of the paper); the rates below are set so that the base rates follow DISFA's
 long tail (Mavadati et al., 2013). Attributes of the person change the rate of a cause, which is how
 nuisances become entangled with AUs (Fig. 12: eyeglasses with AU5 and AU9).
 """
@@ -40,15 +40,7 @@ CAUSES: dict[str, Cause] = {
     "surprise": Cause(0.057, {"AU01": 0.9, "AU02": 0.9, "AU05": 0.1, "AU25": 0.8, "AU26": 0.7}),
     "fear": Cause(
         0.034,
-        {
-            "AU01": 0.7,
-            "AU02": 0.4,
-            "AU04": 0.6,
-            "AU05": 0.25,
-            "AU20": 0.9,
-            "AU25": 0.9,
-            "AU26": 0.5,
-        },
+        {"AU01": 0.7, "AU02": 0.4, "AU04": 0.6, "AU05": 0.2, "AU20": 0.9, "AU25": 0.9, "AU26": 0.5},
     ),
     "disgust": Cause(0.052, {"AU04": 0.7, "AU06": 0.4, "AU09": 0.9, "AU15": 0.25, "AU17": 0.5}),
     "anger": Cause(0.053, {"AU04": 0.9, "AU05": 0.05, "AU17": 0.5}, male=1.3),
