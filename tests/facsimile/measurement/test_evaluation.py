@@ -1,0 +1,108 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from facsimile.aus import AUS
+from facsimile.measurement import (
+    DetectorRun,
+    correlation_metrics,
+    edit_effects,
+    edit_metrics,
+    filter_metrics,
+    identity_metrics,
+    neutralization_metrics,
+    oracle_metrics,
+    score_detectors,
+    to_json,
+)
+
+K = len(AUS)
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    labels = np.where(rng.random((120, K)) < 0.4, rng.uniform(0.2, 1, (120, K)), 0.0)
+    labels[:, 3] = np.nan  # not annotated in this set
+    return labels
+
+
+def test_perfect_and_blind_detectors(labels):
+    thresholds = np.full(K, 0.1)
+    perfect = np.nan_to_num(labels)
+    blind = np.ones_like(perfect)
+    runs = [
+        DetectorRun("real", 0, blind, thresholds),
+        DetectorRun("real", 1, perfect, thresholds),
+        DetectorRun("real+generated", 0, perfect, thresholds),
+    ]
+    scores = score_detectors(labels, np.repeat(np.arange(12), 10).astype(str), runs)
+    metrics = scores.metrics()
+    assert metrics["f1"]["real+generated"]["mean"] == 1
+    assert metrics["au_pair_fpr"]["real+generated"]["mean"] == 0
+    assert metrics["au_pair_fpr"]["real"]["per_seed"] == [1, 0]
+    assert metrics["f1"]["real"]["mean"] < 1
+    assert "AU05" not in metrics["f1"]["real"]["per_au"]
+    low, high = metrics["f1"]["real+generated"]["gain_interval"]
+    assert 0 < low <= 1 - metrics["f1"]["real"]["mean"] <= high
+    assert scores.pair_fpr["real"][0, 1] == pytest.approx(0.5)
+
+
+def test_thresholds_of_a_run_come_from_validation(labels):
+    run = DetectorRun.with_validation("real", 0, labels, labels, np.nan_to_num(labels) * 0.5)
+    assert (run.thresholds[[0, 1, 2]] <= 0.1).all()
+
+
+def test_edit_effects_per_unit():
+    before = np.zeros((3, K))
+    after = np.zeros((3, K))
+    after[0, 0], after[1, 0] = 0.5, 0.8  # AU01 asked for 0.5 and 1
+    after[:2, 1] = 0.1  # and AU02 follows
+    after[2, 2] = 1.0
+    effects = edit_effects(before, after, ["AU01", "AU01", "AU04"], [0.5, 1.0, 1.0])
+    assert effects.loc["AU01", "AU01"] == pytest.approx(0.9)
+    assert effects.loc["AU01", "AU02"] == pytest.approx(0.15)
+    assert effects.loc["AU05"].isna().all()
+    metrics = edit_metrics(effects)
+    assert metrics["on_target"] == pytest.approx(0.95)
+    assert metrics["off_target"] == pytest.approx(0.15 / 22)
+
+
+def test_correlations_of_the_three_panels(labels):
+    metrics, matrices = correlation_metrics(labels, labels, np.eye(K))
+    assert metrics["labels_real"] == metrics["estimator_real"]
+    assert metrics["estimator_generated"] == pytest.approx(1 / (K - 1))
+    assert matrices["labels_real"].shape == (K, K)
+
+
+def test_neutralization_identity_filter_and_oracle_figures():
+    labels = np.array([[0.5, 0.0], [0.2, 0.4]])
+    neutral = neutralization_metrics(
+        np.full((2, 2), 0.4), np.full((2, 2), -0.1), val_labels=labels, val_predictions=labels * 0.3
+    )
+    assert neutral == {
+        "recall": pytest.approx(2 / 3),
+        "residual_before": pytest.approx(0.4),
+        "residual_after": 0,
+    }
+    identity = identity_metrics(np.eye(2), np.array([[1.0, 0], [1, 0]]), threshold=0.4)
+    assert identity["drift"] == pytest.approx(0.5)
+    assert identity["lost"] == 0.5
+    rejections = pd.DataFrame({"reason": ["identity", "identity", "realism"]})
+    assert filter_metrics([True, False, False], rejections) == {
+        "candidates": 3,
+        "accepted": 1,
+        "rejected_by_reason": {"identity": 2, "realism": 1},
+    }
+    rng = np.random.default_rng(0)
+    known = rng.random((20, K))
+    oracle = oracle_metrics(known, known * 0.5)
+    assert oracle["pearson"] == pytest.approx(1)
+    assert oracle["icc_per_au"]["AU01"] == pytest.approx(0.8)
+
+
+def test_json_has_no_nan():
+    metrics = to_json({"a": np.float32("nan"), "b": {"c": [np.int64(1), float("inf")]}})
+    assert json.dumps(metrics, allow_nan=False) == '{"a": null, "b": {"c": [1, null]}}'
