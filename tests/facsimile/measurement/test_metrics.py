@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score
 
 from facsimile.aus import AUS
 from facsimile.errors import FacsimileError
@@ -41,6 +42,14 @@ def test_f1_by_hand():
     detected = np.array([[1, 1, 1], [0, 0, 1], [1, 0, 0], [0, 0, 0]], float)
     # AU 0: TP 1, FP 1, FN 1. AU 1 is never present. AU 2: TP 1, FN 1 over the three known faces.
     np.testing.assert_allclose(f1_per_au(labels, detected), [0.5, NAN, 2 / 3])
+
+
+def test_f1_agrees_with_scikit_learn_where_everything_is_annotated():
+    rng = np.random.default_rng(0)
+    labels, detected = (rng.random((2, 200, 5)) < 0.3).astype(float)
+    np.testing.assert_allclose(
+        f1_per_au(labels, detected), f1_score(labels, detected, average=None)
+    )
 
 
 def test_au_pair_fpr_by_hand():
