@@ -139,6 +139,15 @@ class CausalGraph:
             chosen |= opened
         return tuple(other for other in AUS if other in chosen)
 
+    def entailed(self, au: str) -> tuple[str, ...]:
+        """AUs that `au` makes visible by itself: its descendants, in FACS order.
+
+        An edit of `au` moves them too, by an amount that nobody labelled.
+        """
+        self._require_au(au)
+        descendants = nx.descendants(self.dag, au)
+        return tuple(other for other in AUS if other in descendants)
+
     def explain(self, au: str, annotated: Iterable[str] = AUS) -> dict[str, str]:
         """Why each other AU is, or is not, in the conditioning set of `au` (for the report)."""
         annotated = set(annotated)

@@ -43,6 +43,7 @@ DIRECTION_SCHEMA = pa.schema(
         ("readout_bias", pa.float32()),
         ("conditioned_on", pa.list_(pa.string())),
         ("projected_off", pa.list_(pa.string())),
+        ("entails", pa.list_(pa.string())),
         ("norm_before", pa.float32()),
         ("norm_after", pa.float32()),
         ("length", pa.float32()),
@@ -61,6 +62,7 @@ class Directions:
         name, kind ("au" or "nuisance"), method;
         vector: w (D,) in normalised z, readout + readout_bias: g (D,) and its offset;
         conditioned_on, projected_off: names;
+        entails: AUs that an edit moves along by the declared causes, so that it cannot label them;
         norm_before, norm_after: length of w around the projection, before calibration;
         length: ``||w||`` in units of the normalised z;
         gain: what the raw ridge readout reported of a real change by 1;
@@ -95,6 +97,10 @@ class Directions:
         if name not in self.names:
             raise FacsimileError(f"no direction {name!r}; there are {', '.join(self.names)}")
         return self.vectors[self.names.index(name)]
+
+    def entails(self, au: str) -> tuple[str, ...]:
+        """AUs whose intensity an edit of `au` leaves unknown."""
+        return tuple(self.table["entails"].iloc[self.names.index(au)])
 
     def read(self, z: np.ndarray) -> pd.DataFrame:
         """Readings of normalised codes (N, D), one column a direction, unclipped."""
@@ -221,6 +227,7 @@ def fit_directions(
             | {
                 "conditioned_on": list(conditioned_on[au]),
                 "projected_off": [*project, *competing],
+                "entails": [other for other in graph.entailed(au) if other in annotated],
                 "norm_before": np.linalg.norm(raw[au]),
                 "norm_after": np.linalg.norm(w),
             }
@@ -274,7 +281,8 @@ def _fit_nuisances(
         norm = np.linalg.norm(w)
         rows.append(
             _row(name, "nuisance", "svm" if binary else "ridge", w / norm, readouts, index)
-            | {"conditioned_on": [], "projected_off": [], "norm_before": 1.0, "norm_after": 1.0}
+            | {"conditioned_on": [], "projected_off": [], "entails": []}
+            | {"norm_before": 1.0, "norm_after": 1.0}
         )
     return rows
 

@@ -1,7 +1,9 @@
 """Editing neutral faces: ``z ← z + s·w_k``, decoded with the face's own x_T.
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", III-A and IV-A: every
-neutral face gives twelve variants with exactly one active AU.
+neutral face gives twelve variants with exactly one active AU. Its label is s and those of the other
+AUs are 0, except that AUs which the edited one entails by the declared causal graph (a dropping jaw
+parts the lips) are null: they move too, by an amount nobody labelled.
 """
 
 from collections.abc import Mapping
@@ -169,6 +171,9 @@ class EditOperator:
         labels = {name: np.where(au == name, intensity, np.float32(0)) for name in AUS}
         z = self.pipeline.normalize(codes(batch["z_sem"]))
         z = edit(z, self.directions, {name: labels[name] for name in np.unique(au)})
+        for name in np.unique(au):
+            for moved_along in self.directions.entails(name):
+                labels[moved_along][au == name] = np.nan
         z_sem = self.pipeline.denormalize(z)
         images = to_uint8(self.pipeline.decode(z_sem, x_t.to(z_sem), self.steps))
 

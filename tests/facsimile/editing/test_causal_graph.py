@@ -115,3 +115,13 @@ def test_bad_declarations_are_named(config, message):
 def test_unreadable_file_is_named(tmp_path):
     with pytest.raises(FacsimileError, match=r"absent\.yaml"):
         CausalGraph.from_yaml(tmp_path / "absent.yaml")
+
+
+def test_entailed_aus_are_descendants():
+    config = {
+        "expressions": {"s": ["AU01", "AU02"]},
+        "direct": {"AU26": ["AU25"], "AU25": ["AU20"]},
+    }
+    graph = CausalGraph.from_config(config)
+    assert graph.entailed("AU26") == ("AU20", "AU25")
+    assert graph.entailed("AU20") == () == graph.entailed("AU01")

@@ -121,3 +121,12 @@ def test_directions_of_another_generator_are_refused(pipeline, directions):
     table = directions.table.assign(vector=[np.ones(8, np.float32)] * len(directions.table))
     with pytest.raises(FacsimileError, match="directions have 8 dimensions"):
         EditOperator(pipeline, Directions(table), steps=5)
+
+
+def test_aus_that_an_edit_entails_are_left_unlabelled(world, pipeline, plan):
+    z, aus, _, subjects = world.draw(subjects=60, frames=10, seed=0)
+    graph = CausalGraph.from_config({"direct": {"AU26": ["AU25"]}})
+    directions = fit_directions(z, aus, subjects, graph, project=())
+    rows = EditOperator(pipeline, directions, steps=5)(plan).set_index("edited_au")
+    assert rows.loc["AU26", "AU25"].isna().all() and (rows.loc["AU26", "AU26"] > 0).all()
+    assert rows.drop(index="AU26")[list(AUS)].notna().all(axis=None)
