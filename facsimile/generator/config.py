@@ -16,6 +16,8 @@ class UNetConfig:
     reference). Attention is applied at the side lengths in `attention_resolutions`, counted after
     the pixel-unshuffle by `patch_size` (1 in the reference). The decoder puts out the noise
     ("epsilon", the reference) or the velocity, which is converted to the noise where it is used.
+    The encoder ends in average pooling (the reference) or in a linear layer over all positions
+    ("flatten"), which learns where things are from far fewer faces.
     """
 
     image_size: int
@@ -28,6 +30,7 @@ class UNetConfig:
     dropout: float = 0.1
     patch_size: int = 1
     prediction: Literal["epsilon", "velocity"] = "epsilon"
+    encoder_pool: Literal["average", "flatten"] = "average"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from facsimile.generator import diffusion
 from facsimile.generator.latent_net import LatentNet
-from facsimile.generator.unet import DiffAEUNet
+from facsimile.generator.unet import DiffAEUNet, SemanticEncoder
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,25 @@ def stratified_timesteps(count: int, skew: float) -> Tensor:
     return (strata ** (1 / (1 + skew)) * diffusion.TIMESTEPS).long()
 
 
+def face_weights(image_size: int, weight: float) -> Tensor:
+    """Pixel weights (1, 1, H, W), mean 1: a Gaussian bump over the face of a tight crop.
+
+    Hair and background fill most of the pixels and would claim most of z_sem. The weights do not
+    move the optimum of the denoising loss, which is a conditional mean per pixel; they say which
+    pixels matter when capacity is short.
+
+    Args:
+        image_size: H = W.
+        weight: height of the bump over the background's 1; 0 for none.
+    """
+    row = torch.linspace(-1, 1, image_size)[:, None]
+    bump = torch.exp(-((row.T / 0.45) ** 2) - ((row - 0.1) / 0.55) ** 2)
+    weights = 1 + weight * bump
+    return (weights / weights.mean())[None, None]
+
+
 def autoencoder_loss(
-    model: DiffAEUNet, dtype: torch.dtype = torch.bfloat16
+    model: DiffAEUNet, weights: Tensor, dtype: torch.dtype = torch.bfloat16
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """Loss of encoder and decoder together: (images, timesteps, eps) → scalar.
 
@@ -116,6 +133,7 @@ def autoencoder_loss(
 
     Args:
         model: decoder with its encoder.
+        weights: of the pixels (1, 1, H, W), see `face_weights`.
         dtype: autocast type of convolutions and linear layers.
     """
     alphas = diffusion.image_scheduler().alphas_cumprod
@@ -128,7 +146,52 @@ def autoencoder_loss(
         target = alpha.sqrt() * eps - (1 - alpha).sqrt() * images if velocity else eps
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             predicted = model(x_t, timesteps, model.encoder(images))
-        return (predicted.float() - target).square().mean()
+        return (weights.to(device) * (predicted.float() - target).square()).mean()
+
+    return loss
+
+
+def principal_codes(
+    images: Tensor, count: int, weights: Tensor, seed: int
+) -> Callable[[Tensor], Tensor]:
+    """Fit whitened principal components: a map from images to codes (N, count), unit variance each.
+
+    Args:
+        images: faces the components are fitted on (M, 3, H, W), M well above `count`.
+        count: number of components.
+        weights: of the pixels (1, 1, H, W), see `face_weights`.
+        seed: of the randomised solver.
+    """
+
+    def flat(batch: Tensor) -> Tensor:
+        return (batch * weights.sqrt()).flatten(1)
+
+    pixels = flat(images)
+    mean = pixels.mean(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        # A few more components than wanted keep the randomised solver exact on those wanted.
+        _, singular, axes = torch.pca_lowrank(pixels - mean, count + 16, center=False, niter=4)
+    axes = axes[:, :count] * (len(pixels) - 1) ** 0.5 / singular[:count]
+    return lambda batch: (flat(batch) - mean) @ axes
+
+
+def warm_start_loss(
+    encoder: SemanticEncoder,
+    codes: Callable[[Tensor], Tensor],
+    dtype: torch.dtype = torch.bfloat16,
+) -> Callable[[Tensor], Tensor]:
+    """Squared error between the encoder's output and linear codes of the same images.
+
+    A random encoder tells the decoder nothing, so the decoder learns to ignore it, and for
+    thousands of steps no gradient teaches the encoder anything but colours. Starting from linear
+    codes of the face, a matter of minutes, z_sem is worth reading from the first step on.
+    """
+
+    def loss(images: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
+            z_sem = encoder(images)
+        return (z_sem.float() - codes(images)).square().mean()
 
     return loss
 

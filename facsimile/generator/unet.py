@@ -74,18 +74,21 @@ def _middle(channels: int, cond_channels: int | None, dropout: float) -> Conditi
 
 
 class SemanticEncoder(nn.Module):
-    """x0 → z_sem: the contracting half of the UNet without time, pooled to one vector."""
+    """x0 → z_sem: the contracting half of the UNet without time, reduced to one vector."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.patch_size = config.patch_size
         self.input_blocks, widths = _contracting_path(config, config.encoder_channel_mult, None)
         self.middle_block = _middle(widths[-1], None, config.dropout)
+        halvings = len(config.encoder_channel_mult) - 1
+        side = config.image_size // config.patch_size // 2**halvings
+        average = config.encoder_pool == "average"
         self.out = nn.Sequential(
             nn.GroupNorm(GROUPS, widths[-1]),
             nn.SiLU(),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(widths[-1], config.z_dim, 1),
+            nn.AdaptiveAvgPool2d(1) if average else nn.Identity(),
+            nn.Conv2d(widths[-1], config.z_dim, 1 if average else side),
         )
 
     def forward(self, images: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ _RIM_SEGMENTS = 28
 
 
 def _strip_triangles(rows: int, columns: int, closed: bool = False) -> np.ndarray:
-    """Triangles (F, 3) of a grid of vertices, row by row; `closed` joins the last column to the first."""
+    """Triangles (F, 3) of a grid of vertices; `closed` joins the last column to the first."""
     row, column = np.mgrid[: rows - 1, : columns if closed else columns - 1]
     right = (column + 1) % columns
     a, b = row * columns + column, row * columns + right
@@ -80,7 +80,7 @@ def glasses(
     squareness: float,
     rim: float,
 ) -> np.ndarray:
-    """Vertices (124, 3) of a pair of glasses: two rims (inner, then outer outline), bridge, temples.
+    """Vertices (124, 3) of glasses: two rims (inner, then outer outline), bridge, temples.
 
     Args:
         eyes: centres of the eyeballs (2, 3), the person's right one first.

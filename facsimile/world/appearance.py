@@ -13,11 +13,17 @@ from facsimile.aus import AUS
 from facsimile.world.head import ETHNICITIES, FACE_UNITS, SHAPES, WEIGHTS
 
 # Linear RGB reflectances.
-_PALE, _TAN, _DEEP = (np.array(c) for c in ([0.72, 0.47, 0.36], [0.47, 0.26, 0.16], [0.13, 0.06, 0.04]))
-_HAIR = np.array([[0.012, 0.009, 0.008], [0.045, 0.022, 0.012], [0.13, 0.06, 0.03], [0.36, 0.22, 0.10]])
+_PALE, _TAN, _DEEP = (
+    np.array(c) for c in ([0.72, 0.47, 0.36], [0.47, 0.26, 0.16], [0.13, 0.06, 0.04])
+)
+_HAIR = np.array(
+    [[0.012, 0.009, 0.008], [0.045, 0.022, 0.012], [0.13, 0.06, 0.03], [0.36, 0.22, 0.10]]
+)
 _GREY = np.array([0.42, 0.41, 0.40])
 _IRIS = np.array([[0.05, 0.025, 0.012], [0.11, 0.07, 0.03], [0.10, 0.17, 0.10], [0.12, 0.22, 0.36]])
-_FRAMES = np.array([[0.01, 0.01, 0.012], [0.06, 0.02, 0.01], [0.15, 0.02, 0.02], [0.02, 0.04, 0.12]])
+_FRAMES = np.array(
+    [[0.01, 0.01, 0.012], [0.06, 0.02, 0.01], [0.15, 0.02, 0.02], [0.02, 0.04, 0.12]]
+)
 
 
 class Person(NamedTuple):
@@ -90,9 +96,7 @@ _DOMAINS = {
 }
 
 
-def draw_person(
-    rng: np.random.Generator, names: dict[str, int], male: bool, age: float
-) -> Person:
+def draw_person(rng: np.random.Generator, names: dict[str, int], male: bool, age: float) -> Person:
     """Draw a person. Glasses and beard are always drawn: whether they are worn is another matter.
 
     Args:
@@ -129,7 +133,9 @@ def draw_person(
 
     # The base mesh looks sleepy; opener eyes leave AU6 and AU5 room on both sides.
     coefficients[names["eyeWide"]] = 0.4
-    skin = _between(np.stack([_PALE, _TAN, _DEEP]), 2 * np.clip(melanin, 0, 1)) * (0.92 + 0.16 * tone)
+    skin = _between(np.stack([_PALE, _TAN, _DEEP]), 2 * np.clip(melanin, 0, 1)) * (
+        0.92 + 0.16 * tone
+    )
     pigment = _between(_HAIR, shade)
     grey = np.clip((age - 38) / 35 + 0.8 * (greying - 0.5), 0, 1)
     redness = np.array([0.80, 0.42, 0.45]) if male else np.array([0.85, 0.33, 0.38])
@@ -168,10 +174,14 @@ def draw_session(rng: np.random.Generator, domain: str) -> Session:
     warmth, hue = rng.normal(0, 0.08), rng.normal(0, 1, 3)
     distance, key, ambient, grey, other = rng.uniform(size=5)
     yaw, pitch, slant = rng.normal(0, [look.pose, 0.6 * look.pose, 0.5])
-    light = np.array([np.sin(azimuth) * np.cos(height), np.sin(height), np.cos(azimuth) * np.cos(height)])
+    light = np.array(
+        [np.sin(azimuth) * np.cos(height), np.sin(height), np.cos(azimuth) * np.cos(height)]
+    )
     colour = np.array([1 + warmth, 1, 1 - warmth])
     low, high = look.background
-    backgrounds = [low + (high - low) * g for g in (grey, np.clip(grey + 0.5 * (other - 0.5), 0, 1))]
+    backgrounds = [
+        low + (high - low) * g for g in (grey, np.clip(grey + 0.5 * (other - 0.5), 0, 1))
+    ]
     tint = np.clip(1 + look.colourful * hue, 0.3, 1.7)
     return Session(
         distance=float(np.interp(distance, [0, 1], look.distance)),

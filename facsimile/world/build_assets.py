@@ -45,7 +45,7 @@ MASKS = {"lips": "mpfb_lips.jpg", "mouth": "mpfb_inside-mouth.jpg", "ears": "mpf
 
 
 def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices (V,3), texture coordinates (T,2), quads (F,4), their texture indices, group names."""
+    """Vertices (V,3), texture coordinates (T,2), quads (F,4), their texture indices, groups."""
     vertices, textures, quads, corners, groups, group = [], [], [], [], [], ""
     for line in path.read_text().splitlines():
         kind, *fields = line.split() or [""]

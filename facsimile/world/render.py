@@ -1,5 +1,7 @@
 """Render people with expressions: one linear head, one rasteriser, one deferred shader."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 from numba import njit
@@ -26,8 +28,20 @@ EYE_DISTANCE = 0.29
 EYE_ROW = 0.37
 
 _PIVOT = np.array([0.0, 7.1, 0.4])  # the head turns about the upper end of the neck
-_BROWS = ((-0.5, 0.5), (7.45, 7.65))
+_CHIN = np.array([0.0, 6.27, 1.27])
 _SHORTEST_LOCKS = 0.15
+# Masks of what is worn: no lips, mouth or ears, most of the sky.
+_OUTSIDE = np.array([0, 0, 0, 0.75], np.float32)
+
+
+class _Mesh(NamedTuple):
+    """A head and what is worn on it (`worn` is the index of the first triangle worn)."""
+
+    vertices: np.ndarray  # (V, 3) decimetres
+    triangles: np.ndarray  # (F, 3)
+    parts: np.ndarray  # (F,) PART_*
+    worn: int
+    lenses: np.ndarray  # (L, 3) triangles of glass
 
 
 class Renderer:
@@ -40,19 +54,14 @@ class Renderer:
     def __init__(self, size: int) -> None:
         self.size = size
         self.model = HeadModel()
-        rest = self.model.rest
-        skin = self.model.parts != PART_EYE
-        eyes = np.unique(self.model.triangles[~skin])
+        rest, ears = self.model.rest, self.model.masks[:, 2] > 0.5
+        eyes = np.unique(self.model.triangles[self.model.parts == PART_EYE])
         # The person's right side is at negative x.
         self._eyes = [eyes[rest[eyes, 0] < 0], eyes[rest[eyes, 0] > 0]]
-        (left, right), (low, high) = _BROWS
-        inside = (rest[:, 0] > left) & (rest[:, 0] < right) & (rest[:, 1] > low) & (rest[:, 1] < high)
-        self._brows = np.flatnonzero(inside & (rest[:, 2] > 1.0))
-        ears = self.model.masks[:, 2] > 0.5
-        self._ears = [np.flatnonzero(ears & (rest[:, 0] < 0)), np.flatnonzero(ears & (rest[:, 0] > 0))]
-        self._chin = int(np.argmin(np.linalg.norm(rest - [0.0, 6.27, 1.27], axis=1)))
-
-        self._triangles = self.model.triangles
+        self._ears = [np.flatnonzero(ears & (side * rest[:, 0] > 0)) for side in (-1, 1)]
+        brows = (np.abs(rest[:, 0]) < 0.5) & (np.abs(rest[:, 1] - 7.55) < 0.1) & (rest[:, 2] > 1.0)
+        self._brows = np.flatnonzero(brows)
+        self._chin = int(np.argmin(np.linalg.norm(rest - _CHIN, axis=1)))
         self._depth = np.empty((2 * size, 2 * size), np.float32)
         self._seen = np.empty((2 * size, 2 * size), np.int32)
         self._weights = np.empty((2 * size, 2 * size, 2), np.float32)
@@ -82,85 +91,100 @@ class Renderer:
             )
             frame = appearance.draw_frame(sample_rng(seed, f"frame/{row.sample_id}"))
             self.model.close_lips(person.coefficients)
-            coefficients = (person.coefficients + expressions[n])[None]
-            head = self.model.vertices(coefficients)[0]
-            self._render(head, person, session, frame, row, aus[n], faces[n])
+            head = self.model.vertices((person.coefficients + expressions[n])[None])[0]
+            eyes = np.stack([head[side].mean(0) for side in self._eyes])
+            mesh = self._dress(head, eyes, person, row.eyeglasses)
+            paint = _paint(person, session, frame, row.beard)
+            self._draw(
+                mesh, eyes, _rotation(session, frame), session.distance, aus[n], paint, faces[n]
+            )
         return faces
 
-    def _render(
-        self, head: np.ndarray, person: Person, session: Session, frame: Frame, row, aus, out
-    ) -> None:
+    def _dress(self, head: np.ndarray, eyes: np.ndarray, person: Person, eyeglasses: bool) -> _Mesh:
+        """Comb the head, and add long hair and glasses."""
         model = self.model
-        eyes = np.stack([head[side].mean(0) for side in self._eyes])
         normals = np.empty_like(head)
         vertex_normals(head, model.triangles, normals)
-        _comb(
-            head, normals, model.rest, model.masks, person.hairline, person.recession,
-            person.hair_thickness * (1 - person.baldness),
-        )  # fmt: skip
-
-        vertices, triangles, parts = [head], [model.triangles], [model.parts]
-        count = len(head)
         ears = np.stack([head[side].max(0) for side in self._ears])
+        _comb(head, normals, model.rest, model.masks, person)
+
+        meshes = [(head, model.triangles, model.parts)]
         half_width = max(np.abs(head[side, 0]).max() for side in self._ears)
         if person.hair_length >= _SHORTEST_LOCKS:
             chin = float(head[self._chin, 1])
-            mesh = locks(half_width, person.hair_length, person.hair_thickness, chin)
-            vertices.append(mesh)
-            triangles.append(LOCK_TRIANGLES + count)
-            parts.append(np.full(len(LOCK_TRIANGLES), PART_HAIR, np.uint8))
-            count += len(mesh)
+            hair = locks(half_width, person.hair_length, person.hair_thickness, chin)
+            meshes.append((hair, LOCK_TRIANGLES, np.full(len(LOCK_TRIANGLES), PART_HAIR, np.uint8)))
         lenses = np.empty((0, 3), np.int64)
-        if row.eyeglasses:
+        if eyeglasses:
+            lenses = LENS_TRIANGLES + sum(len(vertices) for vertices, _, _ in meshes)
             ears[:, 0] = [-half_width + 0.04, half_width - 0.04]
             ears[:, 2] = [head[side, 2].mean() for side in self._ears]
-            mesh = glasses(
-                eyes, ears, head[self._brows, 2].max(), person.glasses_width, person.glasses_height,
-                person.glasses_squareness, person.rim,
-            )  # fmt: skip
-            vertices.append(mesh)
-            triangles.append(FRAME_TRIANGLES + count)
-            parts.append(np.full(len(FRAME_TRIANGLES), PART_FRAME, np.uint8))
-            lenses = LENS_TRIANGLES + count
-            count += len(mesh)
+            frame = glasses(
+                eyes,
+                ears,
+                head[self._brows, 2].max(),
+                person.glasses_width,
+                person.glasses_height,
+                person.glasses_squareness,
+                person.rim,
+            )
+            part = np.full(len(FRAME_TRIANGLES), PART_FRAME, np.uint8)
+            meshes.append((frame, FRAME_TRIANGLES, part))
+        vertices, triangles, parts = zip(*meshes, strict=True)
+        starts = np.cumsum([0, *map(len, vertices)])
+        return _Mesh(
+            np.concatenate(vertices).astype(np.float32),
+            np.concatenate([t + start for t, start in zip(triangles, starts, strict=False)]),
+            np.concatenate(parts),
+            len(model.triangles),
+            lenses,
+        )
 
-        vertices = np.concatenate(vertices).astype(np.float32)
-        triangles, parts = np.concatenate(triangles), np.concatenate(parts)
-        rest = np.zeros_like(vertices)
-        rest[: len(head)] = model.rest
-        masks = np.tile(np.array([0, 0, 0, 0.75], np.float32), (len(vertices), 1))
-        masks[: len(head)] = model.masks
-
-        turned = (vertices - _PIVOT) @ _rotation(session, frame).T
-        turned = turned.astype(np.float32)
+    def _draw(
+        self,
+        mesh: _Mesh,
+        eyes: np.ndarray,
+        rotation: np.ndarray,
+        distance: float,
+        aus: np.ndarray,
+        paint: Paint,
+        out: np.ndarray,
+    ) -> None:
+        """Turn, project, rasterise and shade into `out` (size, size, 3)."""
+        head = len(self.model.rest)
+        rest = np.zeros_like(mesh.vertices)
+        rest[:head] = self.model.rest
+        masks = np.tile(_OUTSIDE, (len(mesh.vertices), 1))
+        masks[:head] = self.model.masks
+        turned = ((mesh.vertices - _PIVOT) @ rotation.T).astype(np.float32)
         normals = np.empty_like(turned)
-        vertex_normals(turned, triangles, normals)
-        sight = (eyes - _PIVOT) @ _rotation(session, frame).T
-        screen = self._project(turned, sight, session.distance)
+        vertex_normals(turned, mesh.triangles, normals)
+        screen = self._project(turned, (eyes - _PIVOT) @ rotation.T, distance)
 
+        buffers = self._depth, self._seen, self._weights
         self._depth[:] = np.inf
         self._seen[:] = -1
-        head_triangles = len(model.triangles)
-        rasterize(
-            screen, triangles, 0, head_triangles, False, self._depth, self._seen, self._weights
-        )
-        rasterize(
-            screen, triangles, head_triangles, len(triangles), True, self._depth, self._seen,
-            self._weights,
-        )  # fmt: skip
-        glass = np.zeros_like(self._seen)
-        if len(lenses):
-            through = np.full_like(self._seen, -1)
-            rasterize(
-                screen, lenses, 0, len(lenses), True, self._depth.copy(), through,
-                np.empty_like(self._weights),
-            )  # fmt: skip
-            glass = through + 1
-        paint = _paint(person, session, frame, row.beard)
+        rasterize(screen, mesh.triangles, 0, mesh.worn, False, *buffers)
+        rasterize(screen, mesh.triangles, mesh.worn, len(mesh.triangles), True, *buffers)
+        glass = np.zeros(self._seen.shape, bool)
+        if len(mesh.lenses):
+            pane = np.full_like(self._seen, -1)
+            spare = self._depth.copy(), pane, np.empty_like(self._weights)
+            rasterize(screen, mesh.lenses, 0, len(mesh.lenses), True, *spare)
+            glass = pane >= 0
         shade(
-            self._seen, self._weights, glass > 0, triangles, parts, rest, normals, masks, aus,
-            paint, out,
-        )  # fmt: skip
+            self._seen,
+            self._weights,
+            glass,
+            mesh.triangles,
+            mesh.parts,
+            rest,
+            normals,
+            masks,
+            aus,
+            paint,
+            out,
+        )
 
     def _project(self, turned: np.ndarray, eyes: np.ndarray, distance: float) -> np.ndarray:
         """Columns, rows (in samples) and depths, float32 (V, 3), with the eyes at their places."""
@@ -199,9 +223,16 @@ def _paint(person: Person, session: Session, frame: Frame, beard: bool) -> Paint
     return Paint(**{field: shared[field] for field in Paint._fields})
 
 
+def _comb(
+    head: np.ndarray, normals: np.ndarray, rest: np.ndarray, masks: np.ndarray, person: Person
+) -> None:
+    """Raise the scalp (V, 3) by the thickness of its hair, in place."""
+    thickness = person.hair_thickness * (1 - person.baldness)
+    _lift(head, normals, rest, masks, person.hairline, person.recession, thickness)
+
+
 @njit(cache=True)
-def _comb(head, normals, rest, masks, hairline, recession, thickness):
-    """Raise the scalp by the thickness of its hair."""
+def _lift(head, normals, rest, masks, hairline, recession, thickness):
     for v in range(len(head)):
         if masks[v, 2] > 0.3 or masks[v, 1] > 0.3:
             continue

@@ -116,7 +116,9 @@ def _beard(x, y, z, paint):
     upper = paint.moustache * smooth(0.0, 0.04, y - 6.77) * smooth(0.0, 0.05, 6.92 - y)
     upper *= 1.0 - smooth(0.22, 0.32, x)
     chin = paint.goatee * smooth(0.0, 0.08, 6.55 - y) * (1.0 - smooth(0.2, 0.32, x))
-    sides = paint.goatee * line(x - 0.29, 0.045) * smooth(6.45, 6.55, y) * smooth(0.0, 0.1, 6.85 - y)
+    sides = (
+        paint.goatee * line(x - 0.29, 0.045) * smooth(6.45, 6.55, y) * smooth(0.0, 0.1, 6.85 - y)
+    )
     neck = smooth(0.0, 0.12, y - 6.1) if z > 0.9 else smooth(0.0, 0.2, y - 6.2)
     return min(1.0, max(max(jaw, upper), max(chin, sides))) * neck
 
@@ -181,7 +183,9 @@ def _skin(x, y, z, masks, aus, paint, colour):
     side = abs(x)
     inside = smooth(0.45, 0.75, mouth)
     lip = smooth(0.25, 0.7, lips) * (1.0 - inside)
-    flush = 0.5 * line(side - 0.42, 0.16) * line(y - 7.0, 0.14) + 0.4 * line(side, 0.12) * line(y - 7.0, 0.1)
+    flush = 0.5 * line(side - 0.42, 0.16) * line(y - 7.0, 0.14) + 0.4 * line(side, 0.12) * line(
+        y - 7.0, 0.1
+    )
     flush = flush * smooth(0.9, 1.2, z) + 0.3 * ears
     brow = paint.brow_density * _brow(side, y, paint.brow_width) * smooth(0.85, 1.0, z)
     beard = paint.beard_density * _beard(side, y, z, paint) * (1.0 - lip) * (1.0 - inside)
@@ -257,7 +261,7 @@ def shade(seen, barycentric, glass, triangles, parts, rest, normals, masks, aus,
                 if part == PART_EYE:
                     sky = _eye(x, y, z, paint, colour)
                     nx, ny, nz = 0.4 * nx, 0.4 * ny, 0.4 * nz + 0.6
-                elif part == PART_UPPER_TEETH or part == PART_LOWER_TEETH:
+                elif part in (PART_UPPER_TEETH, PART_LOWER_TEETH):
                     colour[0], colour[1], colour[2] = 0.62, 0.58, 0.50
                     sky = 0.35 + 0.65 * smooth(1.15, 1.33, z)
                 elif part == PART_TONGUE:

@@ -13,9 +13,12 @@ from facsimile.generator.training import (
     OptimizerSettings,
     Trainer,
     autoencoder_loss,
+    face_weights,
     latent_loss,
     learning_rate_factor,
+    principal_codes,
     stratified_timesteps,
+    warm_start_loss,
 )
 
 
@@ -41,7 +44,7 @@ def test_skewed_timesteps_follow_a_power_law():
 def test_untrained_autoencoder_loss_is_the_power_of_the_target(prediction):
     # The output layer starts at zero, so the loss is the mean square of eps or of v.
     config = UNetConfig(16, 32, (1, 2), (1, 2), 1, (8,), 8, 0.0, prediction=prediction)
-    loss = autoencoder_loss(DiffAEUNet(config), dtype=torch.float32)
+    loss = autoencoder_loss(DiffAEUNet(config), face_weights(16, 0.0), dtype=torch.float32)
     images = torch.full((2, 3, 16, 16), 0.5)
     eps = torch.stack([torch.full((3, 16, 16), 2.0), torch.full((3, 16, 16), 3.0)])
     timesteps = torch.tensor([0, 999])
@@ -51,6 +54,42 @@ def test_untrained_autoencoder_loss_is_the_power_of_the_target(prediction):
         v = a.sqrt() * torch.tensor([2.0, 3]) - (1 - a).sqrt() * 0.5
         expected = v.square().mean().item()
     assert loss(images, timesteps, eps).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_face_weights_average_one_and_peak_on_the_face():
+    weights = face_weights(64, 4.0)
+    assert weights.shape == (1, 1, 64, 64)
+    assert weights.mean().item() == pytest.approx(1)
+    row, column = divmod(int(weights.argmax()), 64)
+    assert (row, column) in {(34, 31), (34, 32), (35, 31), (35, 32)}
+    assert torch.equal(face_weights(8, 0.0), torch.ones(1, 1, 8, 8))
+
+
+def test_principal_codes_are_white_and_rank_directions_by_variance():
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(400, 3, 4, 4, generator=generator)
+    noise[:, 0, 1, 2] *= 30
+    noise[:, 2, 3, 3] *= 10
+    codes = principal_codes(noise, 2, torch.ones(1, 1, 4, 4), seed=0)
+    z = codes(noise)
+    assert torch.allclose(z.T @ z / 399, torch.eye(2), atol=1e-3)
+    pixels = torch.stack([noise[:, 0, 1, 2], noise[:, 2, 3, 3]])
+    for code, pixel in zip(z.T, pixels, strict=True):
+        assert abs(torch.corrcoef(torch.stack([code, pixel]))[0, 1]) > 0.99
+
+
+def test_warm_start_teaches_the_codes():
+    torch.manual_seed(0)
+    config = UNetConfig(16, 32, (1, 2), (1, 2), 1, (), 4, 0.0, encoder_pool="flatten")
+    images = torch.rand(128, 3, 16, 16) * torch.linspace(-1, 1, 128)[:, None, None, None]
+    codes = principal_codes(images, 4, face_weights(16, 4.0), seed=0)
+    encoder = DiffAEUNet(config).encoder
+    loss = warm_start_loss(encoder, codes, dtype=torch.float32)
+    trainer = Trainer(encoder, loss, OptimizerSettings(60, 1e-3, warmup_steps=5))
+    before = loss(images).item()
+    for _ in range(60):
+        trainer.step(images)
+    assert loss(images).item() < 0.5 * before
 
 
 def test_step_clips_and_averages_weights():

@@ -1,0 +1,396 @@
+"""Train the Diffusion Autoencoder of the embedded world and write its checkpoint.
+
+    python -m tasks.generator [--params params.yaml] [--faces FACES] [--work WORK] [--out OUT]
+
+Reads   params.yaml, section `generator`; FACES, a face table (rendered from world-ffhq if absent).
+Writes  OUT/config.json, generator.safetensors, metrics.json, samples.png, README.md.
+
+Frozen in the pipeline: the checkpoint is shipped. An interrupted run continues from WORK.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from facsimile import world
+from facsimile.errors import FacsimileError
+from facsimile.generator import (
+    DiffAEPipeline,
+    DiffAEUNet,
+    GeneratorConfig,
+    LatentNet,
+    LatentNetConfig,
+    UNetConfig,
+)
+from facsimile.generator.evaluation import fidelity, frechet_distance, reconstruct, sample_faces
+from facsimile.generator.training import (
+    OptimizerSettings,
+    Trainer,
+    autoencoder_loss,
+    face_weights,
+    latent_loss,
+    principal_codes,
+    stratified_timesteps,
+    warm_start_loss,
+)
+from facsimile.generator.unet import SemanticEncoder
+from facsimile.tables import (
+    FACE_SCHEMA,
+    decode_images,
+    read_faces,
+    to_tensor,
+    to_uint8,
+    write_shards,
+)
+
+COLUMNS = ["sample_id", "dataset", "subject_id", "split", "image"]
+CHECKPOINT_EVERY = 500
+
+
+class Section(BaseModel):
+    """A part of params.yaml in which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class UNetParams(Section):
+    """Sizes of encoder and decoder (see `UNetConfig`)."""
+
+    image_size: PositiveInt = 64
+    patch_size: PositiveInt = 4
+    model_channels: PositiveInt = 64
+    channel_mult: tuple[PositiveInt, ...] = (1, 2, 3)
+    encoder_channel_mult: tuple[PositiveInt, ...] = (1, 2, 3)
+    num_res_blocks: PositiveInt = 1
+    attention_resolutions: tuple[PositiveInt, ...] = (8,)
+    z_dim: PositiveInt = 256
+    encoder_pool: Literal["average", "flatten"] = "flatten"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    prediction: Literal["epsilon", "velocity"] = "velocity"
+
+
+class LatentNetParams(Section):
+    """Sizes of the latent prior (see `LatentNetConfig`)."""
+
+    hidden: PositiveInt = 512
+    num_layers: PositiveInt = 6
+    time_channels: PositiveInt = 64
+
+
+class OptimizerParams(Section):
+    """Length and step size of one training (see `OptimizerSettings`)."""
+
+    steps: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    warmup_steps: PositiveInt = 200
+    ema_decay: float = Field(0.999, gt=0, lt=1)
+
+    def settings(self) -> OptimizerSettings:
+        return OptimizerSettings(**self.model_dump(exclude={"batch_size"}))
+
+
+class GeneratorParams(Section):
+    """Section `generator` of params.yaml."""
+
+    dataset: str = "world-ffhq"
+    faces: PositiveInt = 30_000
+    holdout: PositiveInt = 500
+    seed: int = 0
+    workers: PositiveInt = 2
+    codes_faces: PositiveInt = 8_000
+    unet: UNetParams = UNetParams()
+    latent_net: LatentNetParams = LatentNetParams()
+    timestep_skew: float = Field(0.5, ge=0)
+    face_weight: float = Field(4.0, ge=0)
+    compile: bool = True
+    warm_start: OptimizerParams = OptimizerParams(
+        steps=1_500, batch_size=32, learning_rate=1e-3, warmup_steps=100, ema_decay=0.99
+    )
+    autoencoder: OptimizerParams = OptimizerParams(steps=11_000, batch_size=32, learning_rate=5e-4)
+    prior: OptimizerParams = OptimizerParams(steps=8_000, batch_size=256, learning_rate=1e-3)
+    eval_steps: PositiveInt = 20
+
+    def config(self) -> GeneratorConfig:
+        """Sizes of the networks."""
+        return GeneratorConfig(
+            UNetConfig(**self.unet.model_dump()), LatentNetConfig(**self.latent_net.model_dump())
+        )
+
+
+def load_params(path: Path) -> GeneratorParams:
+    """Section `generator` of a params file. Raises FacsimileError that lists every bad key."""
+    section = yaml.safe_load(path.read_text()).get("generator") or {}
+    try:
+        return GeneratorParams(**section)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise FacsimileError(f"{path}: generator: {'; '.join(problems)}") from error
+
+
+def progress() -> Progress:
+    """Progress bars with the running loss."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[loss]}"),
+    )
+
+
+def load_images(faces: Path, params: GeneratorParams) -> dict[str, tuple[list[str], np.ndarray]]:
+    """Sample ids and uint8 images per split; renders the table first where there is none."""
+    if not faces.exists():
+        batches = world.iter_faces(
+            params.dataset, params.faces, params.unet.image_size, params.seed, params.workers
+        )
+        write_shards(batches, faces, FACE_SCHEMA)
+    table = read_faces(faces, COLUMNS)
+    return {
+        split: (list(part["sample_id"]), decode_images(part, str(faces)))
+        for split, part in table.groupby("split")
+    }
+
+
+def batches(images: np.ndarray, batch_size: int, rng: np.random.Generator) -> Iterator[Tensor]:
+    """Endless shuffled epochs of float batches, each face mirrored with probability one half."""
+    while True:
+        order = rng.permutation(len(images))
+        for start in range(0, len(order) - batch_size + 1, batch_size):
+            batch = images[order[start : start + batch_size]]
+            mirror = rng.random(len(batch)) < 0.5
+            batch[mirror] = batch[mirror, :, ::-1]
+            yield to_tensor(batch).contiguous(memory_format=torch.channels_last)
+
+
+def resume(trainer: Trainer, checkpoint: Path) -> None:
+    """Continue from a checkpoint of an interrupted run, if there is one."""
+    if checkpoint.exists():
+        trainer.load_state_dict(torch.load(checkpoint, weights_only=True))
+
+
+def save_checkpoint(trainer: Trainer, checkpoint: Path) -> None:
+    temporary = checkpoint.with_suffix(".tmp")
+    torch.save(trainer.state_dict(), temporary)
+    temporary.replace(checkpoint)
+
+
+def grid(*rows: Tensor) -> Image.Image:
+    """One picture: each argument is a row of faces."""
+    rows = [np.concatenate(list(to_uint8(row)), axis=1) for row in rows]
+    return Image.fromarray(np.concatenate(rows))
+
+
+def warm_encoder(
+    params: GeneratorParams, encoder: SemanticEncoder, images: np.ndarray
+) -> SemanticEncoder:
+    """Teach the encoder principal components of the faces before it meets the decoder."""
+    settings = params.warm_start.settings()
+    weights = face_weights(params.unet.image_size, params.face_weight)
+    codes = principal_codes(
+        to_tensor(images[: params.codes_faces]), params.unet.z_dim, weights, params.seed
+    )
+    loss = warm_start_loss(encoder, codes)
+    trainer = Trainer(encoder, torch.compile(loss) if params.compile else loss, settings)
+    source = batches(images, params.warm_start.batch_size, np.random.default_rng(params.seed))
+    with progress() as bar:
+        task = bar.add_task("encoder warm start", total=settings.steps, loss="")
+        while trainer.step_count < settings.steps:
+            value = trainer.step(next(source))
+            bar.update(task, completed=trainer.step_count, loss=f"loss {value:.4f}")
+    return trainer.ema
+
+
+def train_autoencoder(
+    params: GeneratorParams, config: GeneratorConfig, images: np.ndarray, probe: Tensor, work: Path
+) -> DiffAEUNet:
+    """Train encoder and decoder; `probe` faces are reconstructed into WORK/step-*.png meanwhile."""
+    settings = params.autoencoder.settings()
+    torch.manual_seed(params.seed)
+    unet = DiffAEUNet(config.unet).to(memory_format=torch.channels_last)
+    if not (work / "autoencoder.pt").exists():
+        unet.encoder.load_state_dict(warm_encoder(params, unet.encoder, images).state_dict())
+    loss = autoencoder_loss(unet, face_weights(config.unet.image_size, params.face_weight))
+    # Inductor fuses norms and activations: about twice the images per second on a CPU.
+    trainer = Trainer(unet, torch.compile(loss) if params.compile else loss, settings)
+    resume(trainer, work / "autoencoder.pt")
+    rng = np.random.default_rng([params.seed, trainer.step_count])
+    torch.manual_seed(params.seed + trainer.step_count)
+    source = batches(images, params.autoencoder.batch_size, rng)
+    mean_loss = 0.0
+    with progress() as bar:
+        task = bar.add_task("autoencoder", total=settings.steps, loss="")
+        while trainer.step_count < settings.steps:
+            batch = next(source)
+            value = trainer.step(
+                batch,
+                stratified_timesteps(len(batch), params.timestep_skew),
+                torch.randn_like(batch),
+            )
+            mean_loss += (value - mean_loss) * 0.02
+            bar.update(task, completed=trainer.step_count, loss=f"loss {mean_loss:.4f}")
+            if trainer.step_count % CHECKPOINT_EVERY == 0:
+                save_checkpoint(trainer, work / "autoencoder.pt")
+                preview(config, trainer.ema, probe, work / f"step-{trainer.step_count:06d}.png")
+                with (work / "stats.jsonl").open("a") as stats:
+                    row = {"step": trainer.step_count, "loss": mean_loss}
+                    stats.write(json.dumps(row) + "\n")
+    return trainer.ema
+
+
+def preview(config: GeneratorConfig, unet: DiffAEUNet, probe: Tensor, path: Path) -> None:
+    """Originals, their reconstructions, and each face's x_T under its neighbour's z_sem."""
+    pipeline = DiffAEPipeline(config)
+    pipeline.model = unet
+    z_sem = pipeline.encode(probe)
+    x_t = pipeline.invert(probe, z_sem, 20)
+    noise = torch.randn(probe.shape, generator=torch.Generator().manual_seed(0))
+    grid(
+        probe,
+        pipeline.decode(z_sem, x_t, 20),
+        pipeline.decode(z_sem, noise, 20),
+        pipeline.decode(z_sem.roll(1, 0), x_t, 20),
+    ).save(path)
+
+
+def train_prior(
+    params: GeneratorParams, config: GeneratorConfig, z: Tensor, work: Path
+) -> LatentNet:
+    """Train the latent diffusion prior on normalised codes z (N, z_dim)."""
+    settings = params.prior.settings()
+    torch.manual_seed(params.seed)
+    net = LatentNet(config.latent_net, config.unet.z_dim)
+    trainer = Trainer(net, latent_loss(net), settings)
+    resume(trainer, work / "prior.pt")
+    with progress() as bar:
+        task = bar.add_task("prior", total=settings.steps, loss="")
+        while trainer.step_count < settings.steps:
+            rows = torch.randint(len(z), (params.prior.batch_size,))
+            value = trainer.step(z[rows])
+            if trainer.step_count % 100 == 0:
+                bar.update(task, completed=trainer.step_count, loss=f"loss {value:.4f}")
+    save_checkpoint(trainer, work / "prior.pt")
+    return trainer.ema
+
+
+def encode_all(pipeline: DiffAEPipeline, images: np.ndarray, batch_size: int = 256) -> Tensor:
+    """z_sem (N, z_dim) of uint8 images."""
+    parts = range(0, len(images), batch_size)
+    return torch.cat([pipeline.encode(to_tensor(images[i : i + batch_size])) for i in parts])
+
+
+def evaluate(
+    pipeline: DiffAEPipeline, ids: list[str], images: np.ndarray, params: GeneratorParams
+) -> tuple[dict[str, float], Image.Image]:
+    """Metrics on held-out faces, and a picture of reconstructions and samples."""
+    steps, seed = params.eval_steps, params.seed
+    inverted, randomised, sampled = [], [], []
+    for start in range(0, len(images), 64):
+        chunk = slice(start, start + 64)
+        one, other = reconstruct(pipeline, to_tensor(images[chunk]), ids[chunk], steps, seed)
+        inverted.append(one)
+        randomised.append(other)
+        sampled.append(sample_faces(pipeline, ids[chunk], steps, seed))
+    originals = to_tensor(images)
+    inverted, randomised, sampled = (torch.cat(part) for part in (inverted, randomised, sampled))
+    metrics = {}
+    for name, faces in (("inverted", inverted), ("random", randomised)):
+        metrics[f"ssim_{name}"], metrics[f"psnr_{name}"] = fidelity(faces, originals)
+    features = [pipeline.normalize(pipeline.encode(part)).numpy() for part in (sampled, originals)]
+    metrics["frechet"] = frechet_distance(*features)
+    row = slice(0, 12)
+    return metrics, grid(originals[row], inverted[row], randomised[row], sampled[row])
+
+
+def model_card(params: GeneratorParams, metrics: dict[str, float]) -> str:
+    """README.md of the checkpoint."""
+    training = params.autoencoder
+    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in metrics.items())
+    return f"""# Diffusion Autoencoder of the embedded world
+
+Semantic encoder, conditional DDIM decoder and latent prior (Preechakul et al., CVPR 2022) for
+{params.unet.image_size} px faces of `{params.dataset}`, all of them rendered: no photograph of a
+person was used. z_sem has {params.unet.z_dim} dimensions.
+
+Training: {params.faces} faces (mirrored at random, no labels), {training.steps} steps of
+{training.batch_size}, AdamW at {training.learning_rate:g} with cosine decay,
+{params.unet.prediction} prediction, timesteps drawn with density t^{params.timestep_skew:g},
+weights averaged with decay {training.ema_decay}; prior: {params.prior.steps} steps of
+{params.prior.batch_size}.
+Command: `python -m tasks.generator`.
+
+Measured on faces of subjects unseen in training, {params.eval_steps} DDIM steps each way. `frechet`
+is the Fréchet distance between normalised z_sem of held-out faces and of samples from the prior.
+
+| metric | value |
+| --- | --- |
+{rows}
+
+`samples.png`, from the top: held-out faces, decoded from their own inverted x_T, decoded from a
+random x_T, sampled without condition.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--work", type=Path, default=Path("data/generator/.work"))
+    parser.add_argument("--faces", type=Path, help="face table (default: WORK/faces)")
+    parser.add_argument("--out", type=Path, default=Path("data/generator"))
+    arguments = parser.parse_args()
+    try:
+        run(arguments)
+    except FacsimileError as error:
+        print(f"generator: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """The stage from face table to checkpoint."""
+    params = load_params(arguments.params)
+    config = params.config()
+    work, out = arguments.work, arguments.out
+    work.mkdir(parents=True, exist_ok=True)
+    splits = load_images(arguments.faces or work / "faces", params)
+    images = splits["train"][1]
+    test_ids, test_images = (part[: params.holdout] for part in splits["test"])
+
+    pipeline = DiffAEPipeline(config)
+    pipeline.model = train_autoencoder(params, config, images, to_tensor(test_images[:12]), work)
+    z_sem = encode_all(pipeline, images)
+    pipeline.conds_mean.copy_(z_sem.mean(0))
+    pipeline.conds_std.copy_(z_sem.std(0))
+    pipeline.latent_net = train_prior(params, config, pipeline.normalize(z_sem), work)
+
+    # What is measured is what is shipped: half-precision weights, read back.
+    pipeline.save_pretrained(out)
+    pipeline = DiffAEPipeline.from_pretrained(out)
+    metrics, picture = evaluate(pipeline, test_ids, test_images, params)
+    metrics["parameters"] = sum(p.numel() for p in pipeline.parameters())
+    metrics["images_seen"] = params.autoencoder.steps * params.autoencoder.batch_size
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    (out / "README.md").write_text(model_card(params, metrics))
+    picture.save(out / "samples.png")
+
+
+if __name__ == "__main__":
+    main()
