@@ -1,0 +1,222 @@
+"""The command ``facsimile``: run the pipeline, see where it stands, find the report."""
+
+import os
+import sys
+import time
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from facsimile.errors import FacsimileError
+from flows import dvc, events
+from flows.graph import needed_by, read_graph
+from flows.outputs import REPORT, key_figure
+from tasks.params import PARAMS, read_params
+
+if TYPE_CHECKING:
+    from flows.conductor import StageReport
+
+BAD_INPUT = 2
+
+app = typer.Typer(
+    name="facsimile",
+    help="Balanced, disentangled, traceable face data for AU detectors.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+console = Console()
+
+Root = Annotated[
+    Path, typer.Option(help="Project folder, with dvc.yaml and params.yaml.", show_default=False)
+]
+HERE = Path()
+
+
+def _examples(*lines: str) -> str:
+    return "[bold]Examples[/bold]\n\n" + "\n\n".join(f"  $ {line}" for line in lines)
+
+
+@app.command(
+    epilog=_examples("facsimile demo", "FACSIMILE_BATCH_SIZE=16 facsimile demo", "make demo")
+)
+def demo(root: Root = HERE) -> None:
+    """Run the whole pipeline on the embedded world, as params.yaml says, up to the report.
+
+    Stages that nothing has changed for are taken as they are.
+    """
+    with _one_line_errors():
+        _conduct(root, [])
+        _print_report(root)
+
+
+@app.command(epilog=_examples("facsimile run edit", "facsimile run train evaluate"))
+def run(
+    stages: Annotated[list[str], typer.Argument(help="Stages of dvc.yaml.", metavar="STAGE...")],
+    root: Root = HERE,
+) -> None:
+    """Bring stages, and all that they need, up to date."""
+    with _one_line_errors():
+        _conduct(root, stages)
+        if "evaluate" in stages:
+            _print_report(root)
+
+
+@app.command(epilog=_examples("facsimile status", "facsimile status --root ../other"))
+def status(root: Root = HERE) -> None:
+    """Show which stages would run, and why. Runs nothing."""
+    with _one_line_errors():
+        graph = read_graph(root)
+        stale = dvc.stale_stages(root)
+        table = Table("stage", "state", "because", "key figure", box=None)
+        behind: set[str] = set()
+        for stage in needed_by(graph, list(graph)):
+            sources = sorted(behind & set(graph.predecessors(stage)))
+            frozen = graph.nodes[stage]["stage"].frozen
+            if stage in stale and not frozen:
+                state, why = "changed", ", ".join(stale[stage])
+            elif sources and not frozen:
+                state, why = "behind", f"{', '.join(sources)} will run"
+            else:
+                state, why = "frozen" if frozen else "up to date", ""
+            if state in ("changed", "behind"):
+                behind.add(stage)
+            table.add_row(stage, _coloured(state), why, key_figure(root, stage))
+        console.print(table)
+
+
+@app.command(epilog=_examples("facsimile report", "facsimile report --open"))
+def report(
+    root: Root = HERE,
+    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Print where the report is."""
+    with _one_line_errors():
+        path = _print_report(root)
+        if open_:
+            webbrowser.open(path.as_uri())
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except FacsimileError as error:
+        print(f"facsimile: {error}", file=sys.stderr)
+        raise typer.Exit(BAD_INPUT) from None
+
+
+def _print_report(root: Path) -> Path:
+    path = (root / REPORT).resolve()
+    if not path.exists():
+        raise FacsimileError(f"{path} is not there yet; `facsimile demo` makes it")
+    print(path)
+    return path
+
+
+def _conduct(root: Path, targets: list[str]) -> None:
+    """Run the flow `regenerate` with a live table, and sum up. Exits if a stage failed."""
+    # What is wrong here is told at once, not after the server has started.
+    read_params(root / PARAMS)
+    names = needed_by(read_graph(root), targets or ["evaluate"])
+
+    # The table takes the place of Prefect's own log, which still goes to its server.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    display = _Display(names)
+    with display, events.listening(display.tell):
+        from flows.conductor import regenerate
+
+        state = regenerate(targets=targets or None, root=str(root), return_state=True)
+    reports = state.result(raise_on_failure=False)
+    if isinstance(reports, BaseException):  # not a stage but the flow itself failed
+        raise reports
+    console.print(_summary(reports, display.seconds))
+    if state.is_failed():
+        print(f"facsimile: {state.message}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@dataclass
+class _Row:
+    state: str = "waiting"
+    detail: str = ""
+    begin: float | None = None
+    end: float | None = None
+
+
+class _Display:
+    """Stages, what they do and for how long: a live table, or on no terminal a line an event."""
+
+    def __init__(self, stages: list[str]) -> None:
+        self.rows = {stage: _Row() for stage in stages}
+        self.begin = time.monotonic()
+        self.live = Live(get_renderable=self.table, console=console, refresh_per_second=4)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.begin
+
+    def __enter__(self) -> "_Display":
+        if console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if console.is_terminal:
+            self.live.stop()
+
+    def tell(self, stage: str, state: str, detail: str) -> None:
+        """See `events.Listener`."""
+        row = self.rows[stage]
+        changed = (row.state, row.detail) != (state, detail)
+        if state == events.RUNNING and row.state != events.RUNNING:
+            row.begin = time.monotonic()
+        row.state, row.detail = state, detail
+        if state not in (events.WAITING, events.RUNNING):
+            row.end = time.monotonic()
+        if changed and not console.is_terminal:
+            print(f"[{self.seconds:4.0f} s] {stage}: {detail or state}", flush=True)
+
+    def table(self) -> Table:
+        """The rows as they stand."""
+        table = Table("stage", "state", "time", "", box=None, title=f"{self.seconds:.0f} s")
+        for stage, row in self.rows.items():
+            spent = (
+                "" if row.begin is None else f"{(row.end or time.monotonic()) - row.begin:.0f} s"
+            )
+            table.add_row(stage, _coloured(row.state), spent, row.detail)
+        return table
+
+
+def _summary(reports: "list[StageReport]", seconds: float) -> Table:
+    table = Table(
+        "stage", "state", "time", "key figure", "because", title=f"{seconds:.0f} s in all", box=None
+    )
+    for row in reports:
+        spent = f"{row.seconds:.0f} s" if row.seconds else ""
+        table.add_row(row.stage, _coloured(row.state), spent, row.key_figure, row.reason)
+    return table
+
+
+def _coloured(state: str) -> str:
+    colours = {
+        "Completed": "green",
+        "Cached": "cyan",
+        "Failed": "bold red",
+        "Crashed": "bold red",
+        "up to date": "green",
+        "frozen": "cyan",
+        "changed": "yellow",
+        "behind": "yellow",
+        events.RUNNING: "bold yellow",
+    }
+    colour = colours.get(state, "dim")
+    return f"[{colour}]{state}[/{colour}]"

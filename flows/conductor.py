@@ -1,0 +1,184 @@
+"""Prefect flows over the stage graph of dvc.yaml.
+
+`regenerate` brings targets and all they need up to date; `retrain` trains and evaluates on the data
+at hand. A stage is a task that runs ``dvc repro --single-item`` as a process of its own. It is
+tried again when it dies; bad input and bugs end it at once.
+"""
+
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import networkx as nx
+from prefect import Task, flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows import dvc, events
+from flows.artifacts import publish
+from flows.graph import needed_by, read_graph
+from flows.lease import create_slots, find_devices, lease
+from flows.outputs import key_figure
+from flows.tracking import Tracker
+
+RETRIES = 2
+TARGETS = ("evaluate",)
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What became of one stage: ``Completed``, ``Cached``, ``Failed`` or ``Not run``, and why."""
+
+    stage: str
+    state: str
+    seconds: float
+    key_figure: str
+    reason: str
+
+
+class FlowRun:
+    """What the stage tasks of one flow run share.
+
+    Args:
+        root: project folder.
+        graph: all stages.
+        stages: names of those to conduct, in an order in which they can run.
+    """
+
+    def __init__(self, root: Path, graph: nx.DiGraph, stages: list[str]) -> None:
+        self.root = root
+        self.graph = graph
+        self.stages = stages
+        # One look at the start; later, only at stages whose inputs this run has rewritten.
+        self.stale = dvc.stale_stages(root)
+        self.rewritten: set[str] = set()
+        self.seconds: Counter[str] = Counter()
+        self.out_of_memory: Counter[str] = Counter()
+        self.devices = find_devices()
+        self.tracker = Tracker(root, flow_run.name)
+
+    def is_current(self, stage: str) -> bool:
+        """Whether neither the stage itself nor anything it needs has changed."""
+        return stage not in self.stale and not self.rewritten & nx.ancestors(self.graph, stage)
+
+    def reproduce(self, stage: str) -> bool:
+        """Run a stage, on a leased device if it needs one. Returns whether its command ran."""
+        # Half the batch after each time that a device ran out of memory (tasks/stage.py).
+        environment = {"FACSIMILE_BATCH_SCALE": str(0.5 ** self.out_of_memory[stage])}
+        logger = get_run_logger()
+
+        def log(line: str) -> None:
+            logger.info(line)
+            events.tell(stage, events.RUNNING, line)
+
+        with ExitStack() as leases:
+            if self.graph.nodes[stage]["stage"].needs_device:
+                events.tell(stage, events.WAITING)
+                locks = self.root / ".dvc" / "tmp"
+                environment |= leases.enter_context(lease(self.devices, locks))
+            events.tell(stage, events.RUNNING)
+            begin = time.time()
+            ran = dvc.reproduce(stage, self.root, environment, log)
+            end = time.time()
+        if ran:
+            self.rewritten.add(stage)
+            self.seconds[stage] = end - begin
+            self.tracker.log_stage(stage, begin, end)
+        return ran
+
+
+def _died(_task: Task, _task_run: TaskRun, state: State) -> bool:
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, dvc.StageError) and error.died
+
+
+def _tell(_task: Task, task_run: TaskRun, state: State) -> None:
+    events.tell(task_run.name, state.name, state.message or "")
+
+
+@task(
+    task_run_name="{stage}",
+    retries=RETRIES,
+    retry_delay_seconds=1,
+    retry_condition_fn=_died,
+    on_completion=[_tell],
+    on_failure=[_tell],
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def run_stage(stage: str, run: FlowRun) -> State:
+    """Bring one stage up to date."""
+    if run.is_current(stage):
+        return Completed(name="Cached", message="nothing has changed")
+    try:
+        ran = run.reproduce(stage)
+    except dvc.StageError as error:
+        if error.code == dvc.OUT_OF_MEMORY:
+            run.out_of_memory[stage] += 1
+        # Returned, not raised: the reason is one line, and a traceback through here explains none.
+        return Failed(message=str(error), data=error)
+    if not ran:
+        return Completed(name="Cached", message="made from the same inputs before")
+    return Completed(message=", ".join(run.stale.get(stage, ["its inputs were made again"])))
+
+
+@flow(task_runner=ThreadPoolTaskRunner(max_workers=64), persist_result=False)
+def regenerate(targets: list[str] | None = None, root: str = ".") -> State:
+    """Bring `targets` and every stage they need up to date.
+
+    Args:
+        targets: stages of dvc.yaml (default: the evaluation, and so all of them).
+        root: project folder.
+    """
+    graph = read_graph(Path(root))
+    return conduct(FlowRun(Path(root).resolve(), graph, needed_by(graph, targets or TARGETS)))
+
+
+@flow(task_runner=ThreadPoolTaskRunner(max_workers=64), persist_result=False)
+def retrain(root: str = ".") -> State:
+    """Train and evaluate on the accepted data at hand, although what made it may have changed.
+
+    Args:
+        root: project folder.
+    """
+    graph = read_graph(Path(root))
+    return conduct(FlowRun(Path(root).resolve(), graph, ["train", "evaluate"]))
+
+
+def conduct(run: FlowRun) -> State:
+    """Submit every stage at once; each waits for those it reads from.
+
+    Returns:
+        A state with a `StageReport` for each stage as its data.
+    """
+    create_slots(run.devices)
+    futures = {}
+    try:
+        for stage in run.stages:
+            upstream = [futures[name] for name in run.graph.predecessors(stage) if name in futures]
+            futures[stage] = run_stage.submit(stage, run, wait_for=upstream)
+        for future in futures.values():
+            future.wait()
+    finally:
+        dvc.kill_all()  # whatever ends the flow ends its stages
+        run.tracker.close()
+    reports = [
+        StageReport(
+            stage,
+            future.state.name if future.state.is_final() else "Not run",
+            run.seconds[stage],
+            key_figure(run.root, stage),
+            future.state.message or "",
+        )
+        for stage, future in futures.items()
+    ]
+    publish(run.root, [asdict(report) for report in reports])
+    failures = [report.reason for report in reports if report.state not in ("Completed", "Cached")]
+    if failures:
+        return Failed(message=failures[0], data=reports)
+    return Completed(data=reports)

@@ -1,0 +1,191 @@
+"""DVC as a subprocess: what is stale, and reproducing one stage in isolation."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from facsimile.errors import FacsimileError
+
+BAD_INPUT = 2
+OUT_OF_MEMORY = 75  # EX_TEMPFAIL; tasks/stage.py exits with it when a device is out of memory
+
+_DVC = (sys.executable, "-m", "dvc", "--wait-for-lock")
+_EXITED = re.compile(r"exited with (-?\d+)$")
+_RUNNING: set[subprocess.Popen] = set()
+
+
+class StageError(Exception):
+    """A stage that did not finish.
+
+    Attributes:
+        stage: its name.
+        code: exit status of its process: 2 for bad input, 75 for out of memory, negative for the
+            signal that killed it.
+    """
+
+    def __init__(self, stage: str, code: int, reason: str) -> None:
+        super().__init__(f"{stage}: {reason}")
+        self.stage = stage
+        self.code = code
+
+    @property
+    def died(self) -> bool:
+        """Killed by a signal or out of memory, and so worth another attempt."""
+        # A shell reports the signal n that ended its command as 128 + n; DVC itself exits with 255.
+        return self.code < 0 or 128 < self.code < 255 or self.code == OUT_OF_MEMORY
+
+
+def stale_stages(root: Path) -> dict[str, list[str]]:
+    """Stages whose own inputs, command or outputs differ from dvc.lock, each with the reasons.
+
+    A stage that is stale only because another one is does not appear.
+
+    Raises:
+        FacsimileError: DVC refuses the project.
+    """
+    result = subprocess.run(
+        [*_DVC, "status", "--json"],
+        cwd=root,
+        env=_environment({}),
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode:
+        errors = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
+        raise FacsimileError(f"dvc status: {' '.join(errors) or result.stderr}")
+    status = json.loads(result.stdout)
+    # A stage file has its path in front of the name; the stages of dvc.yaml have not.
+    return {
+        name: [r for change in changes for r in _reasons(change)]
+        for name, changes in status.items()
+    }
+
+
+def _reasons(change: str | Mapping[str, Any]) -> list[str]:
+    """``{"changed deps": {"data/faces": "modified"}}`` → ``["data/faces modified"]``."""
+    if isinstance(change, str):
+        return [change]
+    reasons = []
+    for what in change.values():
+        for path, detail in what.items() if isinstance(what, Mapping) else [(what, "")]:
+            if isinstance(detail, Mapping):  # a params file: key → what happened to it
+                reasons += [f"{key} {how}" for key, how in detail.items()]
+            else:
+                reasons.append(f"{path} {detail}".strip())
+    return reasons
+
+
+def reproduce(
+    stage: str, root: Path, environment: Mapping[str, str], log: Callable[[str], None]
+) -> bool:
+    """Run one stage through DVC in a process group of its own, if DVC finds it changed.
+
+    Args:
+        stage: name in dvc.yaml.
+        root: project folder.
+        environment: variables on top of this process's.
+        log: receives what the stage prints, line by line.
+
+    Returns:
+        Whether the stage's command ran; False where DVC found nothing changed or had the outputs
+        of an earlier run with the same inputs.
+
+    Raises:
+        StageError: the command, or DVC, failed or was killed.
+    """
+    process = subprocess.Popen(
+        [*_DVC, "repro", "--single-item", stage],
+        cwd=root,
+        env=_environment(environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    _RUNNING.add(process)
+    output = _Output(log)
+    reader = threading.Thread(target=output.read, args=(process.stdout,), daemon=True)
+    reader.start()
+    try:
+        code = process.wait()
+    finally:
+        # If DVC was killed, the stage it ran still lives and would go on writing.
+        kill(process)
+        _RUNNING.discard(process)
+    reader.join()
+    if code == 0:
+        return output.ran
+    match = _EXITED.search(output.error)
+    code = int(match[1]) if match else code
+    raise StageError(stage, code, output.reason(code))
+
+
+class _Output:
+    """What ``dvc repro`` printed: the stage's lines are passed on, DVC's own are interpreted."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self.log = log
+        self.ran = False
+        self.error = ""
+        self.tail: deque[str] = deque(maxlen=20)
+        self._inside = False
+
+    def read(self, lines) -> None:
+        for line in map(str.rstrip, lines):
+            if line.startswith("Running stage "):
+                self.ran = self._inside = True
+            elif line.startswith(("Updating lock file", "Generating lock file")):
+                self._inside = False
+            elif line.startswith("ERROR: "):
+                self.error = line.removeprefix("ERROR: ")
+            elif self._inside and line and not line.startswith("> "):
+                self.tail.append(line)
+                self.log(line)
+
+    def reason(self, code: int) -> str:
+        """Why the stage did not finish, in one line."""
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        if code == OUT_OF_MEMORY:
+            return "out of memory"
+        own = [line for line in self.tail if line.startswith("facsimile: ")]
+        if code == BAD_INPUT and own:
+            return own[-1].removeprefix("facsimile: ")
+        last = self.tail[-1] if self.tail else self.error
+        return f"exit status {code}: {last}" if last else f"exit status {code}"
+
+
+def kill(process: subprocess.Popen) -> None:
+    """End a stage's whole process group, if any of it is left."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def kill_all() -> None:
+    """End every stage that runs, so that none outlives the flow that conducts it."""
+    for process in list(_RUNNING):
+        kill(process)
+
+
+def locked_stage(root: Path, stage: str) -> dict[str, Any]:
+    """What dvc.lock records of a stage: cmd, deps, params and outs with their hashes."""
+    lock = yaml.safe_load((root / "dvc.lock").read_text())
+    return lock["stages"][stage]
+
+
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+    # `python` in dvc.yaml must be the interpreter that runs the flow.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **extra}

@@ -1,0 +1,28 @@
+"""What happens to stages while a flow runs, told to whoever listens in this process."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+WAITING, RUNNING = "waiting for a device", "running"
+
+Listener = Callable[[str, str, str], None]
+"""(stage, state, detail): state is WAITING, RUNNING or the name of a final Prefect state; the
+detail is the last line that the stage printed, or the reason of the state."""
+
+_LISTENERS: list[Listener] = []
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Have `listener` called, from any thread, for as long as the block lasts."""
+    _LISTENERS.append(listener)
+    try:
+        yield
+    finally:
+        _LISTENERS.remove(listener)
+
+
+def tell(stage: str, state: str, detail: str = "") -> None:
+    """Tell all listeners."""
+    for listener in _LISTENERS:
+        listener(stage, state, detail)

@@ -1,0 +1,86 @@
+"""The stage graph, as dvc.yaml defines it."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import networkx as nx
+import yaml
+
+from facsimile.errors import FacsimileError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of dvc.yaml; paths are relative to the project folder."""
+
+    name: str
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]
+    needs_device: bool
+    frozen: bool
+
+
+def read_graph(root: Path) -> nx.DiGraph:
+    """Stages by name, with ``stage`` as node attribute and an edge from producer to consumer.
+
+    Raises:
+        FacsimileError: there is no readable dvc.yaml in `root`, or the stages form a cycle.
+    """
+    path = root / "dvc.yaml"
+    try:
+        declared = (yaml.safe_load(path.read_text()) or {}).get("stages") or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise FacsimileError(f"{path}: not a readable pipeline ({error})") from error
+    stages = [_stage(name, body) for name, body in declared.items()]
+
+    graph = nx.DiGraph()
+    for stage in stages:
+        graph.add_node(stage.name, stage=stage)
+    for producer in stages:
+        for consumer in stages:
+            if any(_overlap(out, dep) for out in producer.outs for dep in consumer.deps):
+                graph.add_edge(producer.name, consumer.name)
+    if not nx.is_directed_acyclic_graph(graph):
+        cycle = [producer for producer, _ in nx.find_cycle(graph)]
+        raise FacsimileError(f"{path}: cycle {' → '.join([*cycle, cycle[0]])}")
+    return graph
+
+
+def needed_by(graph: nx.DiGraph, targets: tuple[str, ...] | list[str]) -> list[str]:
+    """The targets and every stage they need, in an order in which they can run.
+
+    Raises:
+        FacsimileError: a target is no stage.
+    """
+    for target in targets:
+        if target not in graph:
+            raise FacsimileError(f"no stage {target!r}, only {', '.join(graph)}")
+    wanted = set(targets).union(*(nx.ancestors(graph, target) for target in targets))
+    # Ties in the order of dvc.yaml, so that tables read like the file.
+    position = {name: index for index, name in enumerate(graph)}
+    return list(nx.lexicographical_topological_sort(graph.subgraph(wanted), key=position.get))
+
+
+def _stage(name: str, body: dict[str, Any]) -> Stage:
+    return Stage(
+        name=name,
+        deps=_paths(body.get("deps")),
+        outs=_paths(body.get("outs")),
+        needs_device=(body.get("meta") or {}).get("device") == "gpu",
+        frozen=bool(body.get("frozen")),
+    )
+
+
+def _paths(entries: list[Any] | None) -> tuple[str, ...]:
+    """Paths of deps or outs, each a string or a mapping of one path to its options."""
+    return tuple(
+        str(PurePosixPath(next(iter(entry)) if isinstance(entry, dict) else entry))
+        for entry in entries or []
+    )
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether one path is the other or lies inside it."""
+    a, b = PurePosixPath(one), PurePosixPath(other)
+    return a == b or a in b.parents or b in a.parents

@@ -1,0 +1,83 @@
+"""Where the artefacts of the stages lie, and the reads that several stages share."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from facsimile.aus import AUS, NUISANCES
+from facsimile.errors import FacsimileError
+from facsimile.generator import DiffAEPipeline
+from facsimile.tables import read_faces, read_table
+from tasks.stage import DATA, Compute
+
+INGEST = DATA / "ingest"
+ENCODE = DATA / "encode"
+DIRECTIONS = DATA / "directions"
+NEUTRALIZER = DATA / "neutralizer"
+EDIT = DATA / "edit"
+SYNTHESIZE = DATA / "synthesize"
+FILTER = DATA / "filter"
+TRAIN = DATA / "train"
+GENERATOR = DATA / "generator"
+ORACLE = DATA / "oracle"
+AU_GRAPH = DATA / "config" / "au_graph.yaml"
+
+LABELS = [*AUS, *NUISANCES]
+
+
+def load_generator(compute: Compute) -> DiffAEPipeline:
+    """The shipped generator, on the device of this stage."""
+    return DiffAEPipeline.from_pretrained(GENERATOR, device=compute.device)
+
+
+def read_encoded(dataset: str, pipeline: DiffAEPipeline, split: str | None = None) -> pd.DataFrame:
+    """Labels of encoded faces with ``z``, their code (D,) normalised by the generator.
+
+    Raises:
+        FacsimileError: no face of the split, or faces and latents that do not match.
+    """
+    path = INGEST / dataset
+    faces = read_faces(path, ["sample_id", "subject_id", "split", *LABELS])
+    latents = read_table(ENCODE / dataset, ["sample_id", "z_sem"])
+    rows = faces.merge(latents, on="sample_id", validate="one_to_one")
+    if len(rows) < len(faces):
+        raise FacsimileError(f"{ENCODE / dataset}: {len(faces) - len(rows)} faces have no latent")
+    if split:
+        rows = of_split(rows, split, path)
+    z_sem = np.stack(rows["z_sem"])
+    if z_sem.shape[1] != pipeline.z_dim:
+        raise FacsimileError(
+            f"{ENCODE / dataset}: codes have {z_sem.shape[1]} dimensions, "
+            f"those of {GENERATOR} {pipeline.z_dim}; encode again"
+        )
+    mean, std = pipeline.conds_mean.cpu().numpy(), pipeline.conds_std.cpu().numpy()
+    return rows.drop(columns="z_sem").assign(z=list((z_sem - mean) / std))
+
+
+def of_split(faces: pd.DataFrame, split: str, source: Path) -> pd.DataFrame:
+    """Rows of one split. Raises FacsimileError if there are none."""
+    rows = faces[faces["split"] == split].reset_index(drop=True)
+    if rows.empty:
+        raise FacsimileError(f"{source}: no face in split {split}")
+    return rows
+
+
+def read_invertible(dataset: str, split: str) -> pd.DataFrame:
+    """Neutral faces of a split that have an x_T: labels, raw ``z_sem`` and flattened ``x_t``."""
+    columns = ["sample_id", "dataset", "subject_id", "split", *LABELS]
+    faces = of_split(read_faces(INGEST / dataset, columns), split, INGEST / dataset)
+    latents = read_table(ENCODE / dataset)
+    return faces.merge(latents[latents["x_t"].notna()], on="sample_id", validate="one_to_one")
+
+
+def stack(column: pd.Series) -> np.ndarray:
+    """A column of N vectors (D,) as one array (N, D) float32."""
+    return np.stack(column.to_numpy()).astype(np.float32)
+
+
+def md5(path: Path) -> str:
+    """MD5 of a file, as DVC records it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()

@@ -1,0 +1,97 @@
+"""Encode faces to z_sem, and invert to x_T the neutral ones that will be edited.
+
+    python -m tasks.encode [--device cuda] [--batch-size N]
+
+Reads   data/ingest, data/generator; params datasets, sampling, encode.
+Writes  data/encode/<dataset>/part-*.parquet (LATENT_SCHEMA), metrics.json.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from facsimile.aus import AUS
+from facsimile.editing import neutral_faces
+from facsimile.editing.edit import codes
+from facsimile.generator import DiffAEPipeline
+from facsimile.generator.evaluation import fidelity
+from facsimile.tables import (
+    LATENT_SCHEMA,
+    decode_images,
+    iter_table,
+    read_faces,
+    to_tensor,
+    write_shards,
+)
+from tasks.data import INGEST, load_generator, of_split
+from tasks.params import Datasets, Encode, Sampling
+from tasks.stage import Compute, main, progress
+
+
+def run(
+    out: Path, compute: Compute, datasets: Datasets, sampling: Sampling, encode: Encode
+) -> dict[str, Any]:
+    """Encode the AU set and the attribute set."""
+    pipeline = load_generator(compute)
+    chosen = neutral_ids(datasets.aus, encode)
+    metrics: dict[str, Any] = {"encoded": 0, "inverted": len(chosen)}
+    for name in dict.fromkeys((datasets.aus, datasets.attributes)):
+        batches = encode_dataset(pipeline, name, chosen, sampling.steps, compute)
+        metrics["encoded"] += write_shards(batches, out / name, LATENT_SCHEMA)
+    ids = sorted(chosen)[:: max(1, len(chosen) // 32)]
+    return metrics | reconstruction(pipeline, datasets.aus, out, ids, sampling.steps)
+
+
+def neutral_ids(dataset: str, encode: Encode) -> set[str]:
+    """Neutral faces to invert: so many of every person of each split."""
+    path = INGEST / dataset
+    faces = read_faces(path, ["sample_id", "subject_id", "split", *AUS])
+    chosen: set[str] = set()
+    for split, per_subject in encode.neutral_per_subject.items():
+        if per_subject:
+            chosen |= set(neutral_faces(of_split(faces, split, path), per_subject)["sample_id"])
+    return chosen
+
+
+def encode_dataset(
+    pipeline: DiffAEPipeline, name: str, chosen: set[str], steps: int, compute: Compute
+) -> Iterator[pd.DataFrame]:
+    """Latents of a dataset; x_T only where the id is chosen."""
+    total = len(read_faces(INGEST / name, ["sample_id"]))
+    with progress(f"encode {name}", total) as advance:
+        for batch in iter_table(INGEST / name, compute.batch_size, ["sample_id", "image"]):
+            images = to_tensor(decode_images(batch, str(INGEST / name)))
+            z_sem = pipeline.encode(images)
+            x_t: list[Any] = [None] * len(batch)
+            rows = [row for row, name_ in enumerate(batch["sample_id"]) if name_ in chosen]
+            if rows:
+                inverted = pipeline.invert(images[rows], z_sem[rows], steps)
+                for row, noise in zip(rows, inverted.half().cpu().flatten(1).numpy(), strict=True):
+                    x_t[row] = noise
+            yield pd.DataFrame(
+                {"sample_id": batch["sample_id"], "z_sem": list(z_sem.cpu().numpy()), "x_t": x_t}
+            )
+            advance(len(batch))
+
+
+def reconstruction(
+    pipeline: DiffAEPipeline, dataset: str, out: Path, ids: list[str], steps: int
+) -> dict[str, float]:
+    """SSIM and PSNR of some inverted faces decoded again."""
+    size = pipeline.image_size
+    faces = read_faces(INGEST / dataset, ["sample_id", "image"]).set_index("sample_id").loc[ids]
+    latents = pd.concat(
+        batch[batch["sample_id"].isin(ids)] for batch in iter_table(out / dataset, 1024)
+    )
+    latents = latents.set_index("sample_id").loc[ids]
+    originals = to_tensor(decode_images(faces.reset_index(), str(INGEST / dataset)))
+    x_t = codes(latents["x_t"]).reshape(-1, 3, size, size)
+    decoded = pipeline.decode(codes(latents["z_sem"]), x_t, steps).clamp(-1, 1).cpu()
+    ssim, psnr = fidelity(decoded, originals)
+    return {"ssim": ssim, "psnr": psnr}
+
+
+if __name__ == "__main__":
+    main("encode", run)

@@ -1,0 +1,257 @@
+"""Measure detectors, edits and synthesis on held-out faces, and write the report.
+
+    python -m tasks.evaluate [--device cuda]
+
+Reads   all artefacts, data/oracle (an estimator that no stage trains on), dvc.lock; params
+        datasets, sampling, evaluate.
+Writes  data/evaluate/report.html, figures/*.png, contact_sheet.png, metrics.json and the tables
+        behind them (facsimile/report/evidence.py lists them).
+"""
+
+import json
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import yaml
+from PIL import Image
+
+from facsimile.aus import ACTIVE_THRESHOLD, AUS
+from facsimile.detection import AUDetector, AUOracle
+from facsimile.editing import Directions, Neutralizer
+from facsimile.measurement import (
+    DetectionScores,
+    DetectorRun,
+    correlation_metrics,
+    edit_effects,
+    edit_metrics,
+    filter_metrics,
+    identity_metrics,
+    neutralization_metrics,
+    oracle_metrics,
+    score_detectors,
+)
+from facsimile.report import contact_sheet, write_figures, write_report
+from facsimile.tables import decode_images, read_faces, read_table
+from tasks import gallery
+from tasks.data import (
+    DIRECTIONS,
+    EDIT,
+    FILTER,
+    GENERATOR,
+    INGEST,
+    NEUTRALIZER,
+    ORACLE,
+    SYNTHESIZE,
+    TRAIN,
+    load_generator,
+    of_split,
+    read_encoded,
+    stack,
+)
+from tasks.params import PARAMS, Datasets, Evaluate, Sampling
+from tasks.stage import Compute, main, write_json
+
+PACKAGES = ("diffusers", "numpy", "pandas", "scikit-learn", "torch", "torchvision")
+
+
+def run(
+    out: Path, compute: Compute, datasets: Datasets, sampling: Sampling, evaluate: Evaluate
+) -> dict[str, Any]:
+    """Measure everything, then draw it."""
+    oracle = AUOracle.load(ORACLE, compute.device)
+    pipeline = load_generator(compute)
+    metrics = (
+        detection(out, datasets, evaluate)
+        | correlations(out, datasets, oracle)
+        | edits(out, datasets, oracle)
+        | neutralization(out, datasets, oracle, pipeline)
+        | {"filter": filter_metrics(pd.read_parquet(FILTER / "decisions.parquet"))}
+        | {"generator": json.loads((GENERATOR / "metrics.json").read_text())}
+    )
+    au_counts(out, datasets)
+    directions = Directions.load(DIRECTIONS / "directions.parquet")
+    shown = ["name", "kind", "conditioned_on", "projected_off", "entails", "pearson"]
+    directions.table[[*shown, "norm_before", "norm_after"]].to_parquet(out / "directions.parquet")
+
+    sheets = (
+        gallery.edited_people(
+            pipeline,
+            directions,
+            datasets.aus,
+            evaluate.people,
+            evaluate.intensities,
+            sampling.steps,
+        )
+        + gallery.synthetic_people()
+        + gallery.rejected_faces()
+    )
+    faces = pa.concat_tables(sheets)
+    pq.write_table(faces, out / "gallery.parquet")
+    picture = contact_sheet(faces.to_pandas(), faces["sheet"][0].as_py())
+    Image.fromarray(picture).save(out / "contact_sheet.png")
+
+    write_json(out / "metrics.json", metrics)
+    write_figures(out, out / "figures")
+    write_report(out, lineage(), out / "report.html")
+    return metrics
+
+
+def detection(out: Path, datasets: Datasets, evaluate: Evaluate) -> dict[str, Any]:
+    """Score every detector on the test split of its domain, then on the other test sets."""
+    detectors = [
+        (folder.parent.name, int(folder.name.removeprefix("seed-")), AUDetector.load(folder))
+        for folder in sorted(TRAIN.glob("*/seed-*"))
+    ]
+    # The baseline first, whatever its name.
+    detectors.sort(key=lambda detector: (detector[0] != "real", *detector[:2]))
+    scores: dict[str, DetectionScores] = {}
+    for name in (datasets.aus, *datasets.tests):
+        faces = read_real(name, "test")
+        images, labels = decode_images(faces), faces[list(AUS)].to_numpy(float)
+        runs = [
+            DetectorRun(arm, seed, model.predict(images), model.thresholds.numpy())
+            for arm, seed, model in detectors
+        ]
+        scores[name] = score_detectors(
+            labels, faces["subject_id"].to_numpy(), runs, seed=evaluate.seed
+        )
+    per_au = [score.per_au.assign(test_set=name) for name, score in scores.items()]
+    pd.concat(per_au).to_parquet(out / "detection.parquet", index=False)
+    own = scores[datasets.aus]
+    pairs = [
+        long_form(matrix, "absent", "present", "fpr").assign(arm=arm)
+        for arm, matrix in own.pair_fpr.items()
+    ]
+    pd.concat(pairs).to_parquet(out / "au_pair_fpr.parquet", index=False)
+    return own.metrics() | {
+        "cross_dataset": {name: scores[name].metrics() for name in datasets.tests}
+    }
+
+
+def correlations(out: Path, datasets: Datasets, oracle: AUOracle) -> dict[str, Any]:
+    """How AUs go together in real and in accepted generated faces; what the oracle is worth."""
+    test = read_real(datasets.aus, "test")
+    train = read_real(datasets.aus, "train")
+    generated = read_faces(FILTER / "faces", ["sample_id", "image"])
+    metrics, matrices = correlation_metrics(
+        train[list(AUS)].to_numpy(float),
+        oracle.aus(decode_images(train)),
+        oracle.aus(decode_images(generated)),
+    )
+    panels = [
+        long_form(matrix, "au", "other", "r").assign(panel=panel)
+        for panel, matrix in matrices.items()
+    ]
+    pd.concat(panels).to_parquet(out / "correlations.parquet", index=False)
+    read = oracle.aus(decode_images(test))
+    return {
+        "inter_au_correlation": metrics,
+        "oracle": oracle_metrics(test[list(AUS)].to_numpy(float), read),
+    }
+
+
+def edits(out: Path, datasets: Datasets, oracle: AUOracle) -> dict[str, Any]:
+    """What edits did to AUs and to identity, before anything was filtered out."""
+    edited = read_faces(
+        EDIT / "faces", ["sample_id", "source_id", "edited_au", "intensity", "image"]
+    )
+    sources = edited["source_id"].drop_duplicates()
+    faces = read_real(datasets.aus, "train").set_index("sample_id").loc[sources].reset_index()
+    row_of = pd.Series(np.arange(len(sources)), index=sources.to_numpy())
+    rows = row_of[edited["source_id"]].to_numpy()
+    before, person = (values[rows] for values in oracle.predict(decode_images(faces)))
+    after, edited_person = oracle.predict(decode_images(edited))
+    effects = edit_effects(before, after, edited["edited_au"], edited["intensity"])
+    effects.rename_axis("edited_au").reset_index().to_parquet(
+        out / "edit_effects.parquet", index=False
+    )
+    threshold = json.loads((ORACLE / "metrics.json").read_text())["identity"]["threshold"]
+    return {
+        "edit": edit_metrics(effects),
+        "identity": identity_metrics(person, edited_person, threshold),
+    }
+
+
+def neutralization(
+    out: Path, datasets: Datasets, oracle: AUOracle, pipeline: Any
+) -> dict[str, Any]:
+    """AU activity of synthetic people before and after neutralization."""
+    identities = read_table(SYNTHESIZE / "identities", ["sample_id", "image", "sampled_image"])
+    sampled = identities.drop(columns="image").rename(columns={"sampled_image": "image"})
+    before, after = (oracle.aus(decode_images(faces)) for faces in (sampled, identities))
+    activity = {"au": AUS, "before": before.mean(0), "after": after.mean(0)}
+    pd.DataFrame(activity).to_parquet(out / "activity.parquet", index=False)
+    val = read_encoded(datasets.aus, pipeline, "val")
+    network = Neutralizer.load(NEUTRALIZER / "neutralizer.safetensors")
+    with torch.inference_mode():
+        predictions = network(torch.from_numpy(stack(val["z"])))[0].numpy()
+    return {
+        "neutralization": neutralization_metrics(
+            before,
+            after,
+            val_labels=val[list(AUS)].to_numpy(float),
+            val_predictions=predictions,
+        )
+    }
+
+
+def au_counts(out: Path, datasets: Datasets) -> None:
+    """Training faces of each origin on which each AU is annotated and active."""
+    columns = ["sample_id", "origin", *AUS]
+    real = read_real(datasets.aus, "train")[columns]
+    faces = pd.concat([real, read_faces(FILTER / "faces", columns)])
+    long = faces.melt("origin", list(AUS), "au", "intensity").dropna(subset="intensity")
+    long["active"] = long["intensity"] >= ACTIVE_THRESHOLD
+    counts = long.groupby(["origin", "au"], sort=False)["active"].agg(["sum", "count"])
+    counts = counts.rename(columns={"sum": "active", "count": "annotated"}).reset_index()
+    counts.to_parquet(out / "au_counts.parquet", index=False)
+
+
+def read_real(dataset: str, split: str) -> pd.DataFrame:
+    """Faces of one split with labels and images."""
+    columns = ["sample_id", "subject_id", "split", "origin", "image", *AUS]
+    return of_split(read_faces(INGEST / dataset, columns), split, INGEST / dataset)
+
+
+def long_form(matrix: np.ndarray, row: str, column: str, value: str) -> pd.DataFrame:
+    """A (12, 12) matrix as one row an entry."""
+    frame = pd.DataFrame(matrix, pd.Index(AUS, name=row), pd.Index(AUS, name=column))
+    return frame.stack(future_stack=True).rename(value).reset_index()
+
+
+def lineage() -> dict[str, Any]:
+    """What everything was made of: params, hashes of all artefacts so far, commit and packages."""
+    lock = Path("dvc.lock")
+    stages = yaml.safe_load(lock.read_text())["stages"] if lock.exists() else {}
+    result: dict[str, Any] = {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "params": yaml.safe_load(PARAMS.read_text()),
+        "stages": [
+            {
+                "name": name,
+                "cmd": stage["cmd"],
+                "deps": stage.get("deps", []),
+                "outs": stage["outs"],
+            }
+            for name, stage in stages.items()
+            if name != "evaluate"
+        ],
+    }
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
+    if commit.returncode == 0:
+        changes = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True)
+        result |= {"git_commit": commit.stdout.strip(), "git_dirty": bool(changes.stdout.strip())}
+    return result
+
+
+if __name__ == "__main__":
+    main("evaluate", run)

@@ -1,0 +1,124 @@
+"""Accept or reject every generated face, with the reason.
+
+    python -m tasks.filter [--device cuda] [--batch-size N]
+
+Reads   data/edit, data/synthesize, data/ingest, data/encode, data/neutralizer, data/generator;
+        params datasets, filter. Only training and validation splits, and models fitted on them.
+Writes  data/filter/faces/part-*.parquet (accepted, GENERATED_SCHEMA), decisions.parquet (one row a
+        candidate: scores, accepted, reason), metrics.json.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from facsimile.aus import AUS
+from facsimile.editing import Neutralizer
+from facsimile.filtering import FilterLimits, IdentitySpace, filter_faces
+from facsimile.generator import DiffAEPipeline
+from facsimile.measurement import choose_thresholds, filter_metrics
+from facsimile.tables import (
+    GENERATED_SCHEMA,
+    decode_images,
+    read_faces,
+    read_table,
+    to_tensor,
+    write_shards,
+)
+from tasks.data import EDIT, INGEST, NEUTRALIZER, SYNTHESIZE, load_generator, read_encoded, stack
+from tasks.params import Datasets, Filter
+from tasks.stage import Compute, main, progress
+
+
+def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict[str, Any]:
+    """Judge edited and synthetic faces together, so that what is accepted is balanced over all."""
+    pipeline = load_generator(compute)
+    annotated = read_encoded(datasets.aus, pipeline)
+    attributes = read_encoded(datasets.attributes, pipeline, "train")
+    train, val = (annotated[annotated["split"] == split] for split in ("train", "val"))
+    candidates = pd.concat(
+        [read_faces(folder / "faces") for folder in (EDIT, SYNTHESIZE)], ignore_index=True
+    )
+    images = decode_images(candidates, "generated faces")
+    references = pd.concat([train, spread(attributes, filter.reference_faces)])
+
+    read_aus = reader_of_aus()
+    limits = filter.model_dump(exclude={"reference_faces", "seed"})
+    decisions = filter_faces(
+        candidates,
+        images,
+        encode(pipeline, images, compute, "encode candidates"),
+        source_codes(candidates, annotated, pipeline, compute),
+        real_images=read_images(datasets, references["sample_id"]),
+        real_z=stack(references["z"]),
+        real_subjects=references["subject_id"].to_numpy(),
+        read_aus=read_aus,
+        thresholds=choose_thresholds(val[list(AUS)].to_numpy(float), read_aus(stack(val["z"]))),
+        identity=IdentitySpace.fit(
+            stack(attributes["z"]), attributes["subject_id"].to_numpy(), seed=filter.seed
+        ),
+        limits=FilterLimits(**limits),
+        seed=filter.seed,
+    )
+    accepted = candidates[decisions["accepted"].to_numpy()]
+    write_shards([accepted], out / "faces", GENERATED_SCHEMA)
+    decisions.to_parquet(out / "decisions.parquet", index=False)
+    return filter_metrics(decisions)
+
+
+def reader_of_aus() -> Callable[[np.ndarray], np.ndarray]:
+    """The neutralization network as a reader of AUs (N, 12) from normalised codes (N, D)."""
+    network = Neutralizer.load(NEUTRALIZER / "neutralizer.safetensors")
+
+    @torch.inference_mode()
+    def read(z: np.ndarray) -> np.ndarray:
+        return network(torch.from_numpy(np.asarray(z, np.float32)))[0].numpy()
+
+    return read
+
+
+def encode(pipeline: DiffAEPipeline, images: np.ndarray, compute: Compute, name: str) -> np.ndarray:
+    """Normalised codes (N, D) of uint8 images."""
+    parts = []
+    with progress(name, len(images)) as advance:
+        for start in range(0, len(images), compute.batch_size):
+            batch = to_tensor(images[start : start + compute.batch_size])
+            parts.append(pipeline.normalize(pipeline.encode(batch)).cpu().numpy())
+            advance(len(batch))
+    return np.concatenate(parts)
+
+
+def source_codes(
+    candidates: pd.DataFrame, annotated: pd.DataFrame, pipeline: DiffAEPipeline, compute: Compute
+) -> np.ndarray:
+    """Codes of the neutral face that each candidate was made of, (N, D)."""
+    identities = read_table(SYNTHESIZE / "identities", ["sample_id", "image"])
+    images = decode_images(identities, str(SYNTHESIZE / "identities"))
+    z = encode(pipeline, images, compute, "encode identities")
+    sources = pd.concat(
+        [
+            annotated.set_index("sample_id")["z"],
+            pd.Series(list(z), index=identities["sample_id"].to_numpy()),
+        ]
+    )
+    return stack(sources.loc[candidates["source_id"]])
+
+
+def spread(faces: pd.DataFrame, count: int) -> pd.DataFrame:
+    """At most `count` rows, evenly spaced."""
+    return faces.iloc[np.linspace(0, len(faces) - 1, min(count, len(faces))).astype(int)]
+
+
+def read_images(datasets: Datasets, sample_ids: pd.Series) -> np.ndarray:
+    """Images of real faces, in the order of their ids."""
+    names = dict.fromkeys((datasets.aus, datasets.attributes))
+    faces = pd.concat(read_faces(INGEST / name, ["sample_id", "image"]) for name in names)
+    return decode_images(faces.set_index("sample_id").loc[sample_ids].reset_index(), str(INGEST))
+
+
+if __name__ == "__main__":
+    main("filter", run)

@@ -1,0 +1,91 @@
+"""Faces that the report shows: edits of held-out people, synthetic people, rejected faces."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+
+from facsimile.editing import CELLS, Directions, edit
+from facsimile.editing.edit import codes
+from facsimile.generator import DiffAEPipeline
+from facsimile.report import gallery_rows
+from facsimile.tables import decode_images, read_faces, read_table, to_uint8
+from tasks.data import EDIT, FILTER, INGEST, SYNTHESIZE, read_invertible
+
+REJECTED_PER_REASON = 8
+REJECTED_IN_ALL = 40
+
+
+def edited_people(
+    pipeline: DiffAEPipeline,
+    directions: Directions,
+    dataset: str,
+    people: int,
+    intensities: tuple[float, ...],
+    steps: int,
+) -> list[pa.Table]:
+    """Sheet "edits": people whom no stage trained on, each AU at each intensity."""
+    faces = read_invertible(dataset, "test").drop_duplicates("subject_id").head(people)
+    if faces.empty:
+        return []
+    images = read_faces(INGEST / dataset, ["sample_id", "image"]).set_index("sample_id")
+    originals = decode_images(images.loc[faces["sample_id"]].reset_index(), str(INGEST / dataset))
+    size = pipeline.image_size
+    edits = [(au, s) for au in directions.aus for s in intensities]
+    columns = ["original", "reconstruction", *(f"{au} {s:.1f}" for au, s in edits)]
+    tables = []
+    for index, (_, face) in enumerate(faces.iterrows()):
+        z_sem, x_t = codes(pd.Series([face["z_sem"]])), codes(pd.Series([face["x_t"]]))
+        z = pipeline.normalize(z_sem)
+        z = torch.cat([z, *(edit(z, directions, {au: s}) for au, s in edits)])
+        noise = x_t.reshape(1, 3, size, size).expand(len(z), -1, -1, -1)
+        decoded = to_uint8(pipeline.decode(pipeline.denormalize(z), noise, steps))
+        shown = np.concatenate([originals[index : index + 1], decoded])
+        tables.append(gallery_rows("edits", [f"person {index + 1}"] * len(shown), columns, shown))
+    return tables
+
+
+def synthetic_people() -> list[pa.Table]:
+    """Sheet "synthetic": one identity of each gender × age group, sampled, neutralized, edited."""
+    identities = read_table(
+        SYNTHESIZE / "identities", ["sample_id", "gender", "age_group", "image", "sampled_image"]
+    )
+    faces = read_faces(SYNTHESIZE / "faces", ["sample_id", "source_id", "edited_au", "image"])
+    tables = []
+    for cell in CELLS:
+        own = identities[(identities["gender"] == cell[0]) & (identities["age_group"] == cell[1])]
+        identity = own.iloc[0]
+        edits = faces[faces["source_id"] == identity["sample_id"]]
+        structs = [identity["sampled_image"], identity["image"], *edits["image"]]
+        columns = ["sampled", "neutralized", *edits["edited_au"]]
+        images = decode_images(pd.DataFrame({"sample_id": columns, "image": structs}))
+        tables.append(gallery_rows("synthetic", [" ".join(cell)] * len(columns), columns, images))
+    return tables
+
+
+def rejected_faces() -> list[pa.Table]:
+    """Sheet "rejected": some faces for each reason, with the score that decided."""
+    decisions = pd.read_parquet(FILTER / "decisions.parquet")
+    rejected = decisions[~decisions["accepted"]].groupby("reason", sort=False)
+    rejected = rejected.head(REJECTED_PER_REASON).head(REJECTED_IN_ALL)
+    if rejected.empty:
+        return []
+    columns = ["sample_id", "image"]
+    faces = pd.concat(read_faces(path / "faces", columns) for path in (EDIT, SYNTHESIZE))
+    images = decode_images(faces.set_index("sample_id").loc[rejected["sample_id"]].reset_index())
+    number = rejected.groupby("reason").cumcount() + 1
+    captions = [_why(decision) for _, decision in rejected.iterrows()]
+    reasons = rejected["reason"].str.replace("_", " ")
+    return [gallery_rows("rejected", list(reasons), list(number.astype(str)), images, captions)]
+
+
+def _why(decision: pd.Series) -> str:
+    scores = {
+        "au_consistency": f"AUs agree to {decision['jaccard']:.2f}",
+        "latent_distance": f"Mahalanobis distance {decision['mahalanobis']:.1f}",
+        "identity": f"identity distance {decision['identity_distance']:.2f}",
+        "realism": f"realism {decision['realism']:.2f}",
+        "duplicate": f"near duplicate of {decision['duplicate_of']}",
+        "balance": "more of these than the balance needs",
+    }
+    return f"{decision['edited_au']}, {decision['origin']}: {scores[decision['reason']]}"

@@ -1,0 +1,51 @@
+"""Train the neutralization network N on codes.
+
+    python -m tasks.neutralizer [--device cuda]
+
+Reads   data/ingest, data/encode, data/generator; params datasets, neutralizer.
+Writes  data/neutralizer/neutralizer.safetensors, history.parquet, metrics.json.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from facsimile.editing import train_neutralizer
+from tasks.data import LABELS, load_generator, read_encoded, stack
+from tasks.params import Datasets, Neutralizer
+from tasks.stage import Compute, main
+
+
+def run(
+    out: Path, compute: Compute, datasets: Datasets, neutralizer: Neutralizer
+) -> dict[str, Any]:
+    """Train on both annotated sets; stop by AU recall on the validation people."""
+    pipeline = load_generator(compute)
+    names = dict.fromkeys((datasets.aus, datasets.attributes))
+    faces = pd.concat([read_encoded(name, pipeline) for name in names], ignore_index=True)
+    z, labels = stack(faces["z"]), faces[LABELS].to_numpy(np.float32)
+    train, val = (faces["split"].to_numpy() == split for split in ("train", "val"))
+    model, history = train_neutralizer(
+        z[train],
+        labels[train],
+        z[val],
+        labels[val],
+        device=compute.device,
+        **neutralizer.model_dump(),
+    )
+    model.to("cpu").save(out / "neutralizer.safetensors")
+    history.to_parquet(out / "history.parquet", index=False)
+    last = history.iloc[-1]
+    return {
+        "recall": last["recall"],
+        "precision": last["precision"],
+        "val_au_loss": last["val_au_loss"],
+        "val_static_loss": last["val_static_loss"],
+        "epochs": len(history),
+    }
+
+
+if __name__ == "__main__":
+    main("neutralizer", run)

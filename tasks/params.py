@@ -1,0 +1,265 @@
+"""params.yaml as types: an unknown, mistyped or impossible key is an error that names it.
+
+Every section is one model. A stage declares the sections it reads as parameters of its ``run``
+(tasks/stage.py), and dvc.yaml declares the same ones, so that a change of any re-runs the stage.
+Batch size, workers and device change how fast a result is made, not which: they are options of the
+command line, not params.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from facsimile.aus import AUS, NUISANCES
+from facsimile.errors import FacsimileError
+
+PARAMS = Path("params.yaml")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _action_units(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in AUS:
+            raise ValueError(f"{name!r} is no Action Unit, allowed: {', '.join(AUS)}")
+    if not names or len(set(names)) < len(names):
+        raise ValueError("needs at least one Action Unit, each once")
+    return names
+
+
+def _intensity(value: float | tuple[float, float]) -> float | tuple[float, float]:
+    low, high = value if isinstance(value, tuple) else (value, value)
+    if not 0 < low <= high <= 1:
+        raise ValueError(f"{value} is not within 0 < low ≤ high ≤ 1")
+    return value
+
+
+ActionUnits = Annotated[tuple[str, ...], AfterValidator(_action_units)]
+Intensity = Annotated[float | tuple[float, float], AfterValidator(_intensity)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml in which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Datasets(Section):
+    """What each dataset is for.
+
+    Attributes:
+        aus: annotated for AUs; fits directions, is edited, trains and tests detectors.
+        attributes: annotated for eyeglasses, beard, gender and age.
+        tests: further test sets, never trained on.
+    """
+
+    aus: str
+    attributes: str
+    tests: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((self.aus, self.attributes, *self.tests)))
+
+
+class Ingest(Section):
+    """Where faces come from.
+
+    Attributes:
+        seed: of datasets that are drawn.
+        size: side of the images, pixels.
+        faces: built-in dataset → number of faces.
+        paths: dataset of your own → Parquet file or folder in the face schema.
+    """
+
+    seed: int
+    size: PositiveInt
+    faces: dict[str, PositiveInt] = {}
+    paths: dict[str, Path] = {}
+
+    @model_validator(mode="after")
+    def _one_source_each(self) -> "Ingest":
+        if twice := self.faces.keys() & self.paths.keys():
+            raise ValueError(f"{min(twice)} is both under faces and under paths")
+        return self
+
+
+class Sampling(Section):
+    """DDIM steps of inversion and decoding (they must agree), and of the latent prior."""
+
+    steps: Annotated[int, Field(ge=2, le=1000)]
+    prior_steps: Annotated[int, Field(ge=2, le=1000)]
+
+
+class Encode(Section):
+    """How many neutral faces of each person get an x_T, by split; only these can be edited."""
+
+    neutral_per_subject: dict[Literal["train", "val", "test"], NonNegativeInt]
+
+
+class Directions(Section):
+    """See `facsimile.editing.fit_directions`; `calibration_faces` 0 leaves images unmeasured."""
+
+    method: Literal["ridge", "svm", "combined"]
+    alpha: PositiveFloat
+    condition: bool
+    within_subject: bool
+    project: tuple[Literal[NUISANCES], ...]
+    calibration_faces: NonNegativeInt
+    seed: int
+
+
+class Neutralizer(Section):
+    """See `facsimile.editing.train_neutralizer`."""
+
+    width: PositiveInt
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    lr: PositiveFloat
+    batch_size: PositiveInt
+    patience: PositiveInt
+    max_epochs: PositiveInt
+    seed: int
+
+
+class Edit(Section):
+    """AUs activated on neutral faces, and how far: one intensity or its range [low, high]."""
+
+    aus: ActionUnits
+    intensity: Intensity
+    seed: int
+
+
+class Synthesize(Section):
+    """New identities per gender × age group, and what is activated on them."""
+
+    per_cell: PositiveInt
+    max_draws: PositiveInt
+    aus: ActionUnits
+    intensity: Intensity
+    seed: int
+
+
+class Filter(Section):
+    """See `facsimile.filtering.FilterLimits`; `reference_faces` of the attribute set join the
+    annotated ones as examples of real faces."""
+
+    min_jaccard: Share
+    realism_quantile: Share
+    mahalanobis_quantile: Share
+    duplicate_rms: Share
+    balance_slack: Annotated[float, Field(ge=1)]
+    reference_faces: NonNegativeInt
+    seed: int
+
+
+class Train(Section):
+    """Arms × seeds of detectors; see `facsimile.detection.train_detector`."""
+
+    arms: Annotated[
+        tuple[Literal["real", "real+edited", "real+synthetic", "real+generated"], ...],
+        Field(min_length=1),
+    ]
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    lr: PositiveFloat
+    batch_size: Annotated[int, Field(ge=2)]
+    epoch_faces: PositiveInt
+    max_epochs: PositiveInt
+    patience: PositiveInt
+
+
+class Evaluate(Section):
+    """How much of what was generated is shown.
+
+    Attributes:
+        people: rows of the sheet of edited faces.
+        intensities: of the edits on that sheet.
+        seed: of the bootstrap.
+    """
+
+    people: PositiveInt
+    intensities: Annotated[tuple[Share, ...], Field(min_length=1)]
+    seed: int
+
+
+SECTIONS: dict[str, type[Section] | None] = {
+    "datasets": Datasets,
+    "sampling": Sampling,
+    "ingest": Ingest,
+    "encode": Encode,
+    "directions": Directions,
+    "neutralizer": Neutralizer,
+    "edit": Edit,
+    "synthesize": Synthesize,
+    "filter": Filter,
+    "train": Train,
+    "evaluate": Evaluate,
+    # Frozen stages check their own section when they are run.
+    "generator": None,
+    "oracle": None,
+}
+
+
+def read_params(path: Path = PARAMS) -> dict[str, Section]:
+    """All sections of a params file, checked.
+
+    Raises:
+        FacsimileError: an unreadable file, or keys that are unknown, absent or out of range, each
+            of them named.
+    """
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise FacsimileError(f"{path}: not a readable YAML file ({error})") from error
+    if not isinstance(values, dict):
+        raise FacsimileError(f"{path}: not a mapping of sections")
+    problems = [f"unknown section {name!r}" for name in values if name not in SECTIONS]
+    sections = {}
+    for name, model in SECTIONS.items():
+        if model is None:
+            continue
+        try:
+            sections[name] = model.model_validate(values.get(name) or {})
+        except ValidationError as error:
+            problems += [_problem(name, detail) for detail in error.errors()]
+    if not problems:
+        problems = list(_unknown_datasets(sections["datasets"], sections["ingest"]))
+    if problems:
+        raise FacsimileError(f"{path}: {'; '.join(problems)}")
+    return sections
+
+
+def _problem(section: str, detail: dict[str, Any]) -> str:
+    """``edit.intensity: 1.4 is not within 0 < low ≤ high ≤ 1``."""
+    # Pydantic adds the branch of a union it tried to the path of the key.
+    keys = [str(key) for key in detail["loc"] if "[" not in str(key) and key != "float"]
+    where = ".".join([section, *keys])
+    if detail["type"] == "extra_forbidden":
+        return f"{where}: unknown key"
+    if detail["type"] == "missing":
+        return f"{where}: missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if detail["type"] == "value_error":
+        return f"{where}: {message}"
+    return f"{where}: {message}, found {detail['input']!r}"
+
+
+def _unknown_datasets(datasets: Datasets, ingest: Ingest) -> list[str]:
+    declared = ingest.faces.keys() | ingest.paths.keys()
+    return [
+        f"datasets: {name!r} is neither under ingest.faces nor under ingest.paths"
+        for name in datasets.all
+        if name not in declared
+    ]

@@ -1,0 +1,191 @@
+"""What all stages share: options, params, atomic output, progress, and how they end.
+
+Exit status: 0 done; 2 bad input, told in one line; 75 out of memory, worth a smaller batch;
+1 a bug.
+"""
+
+import argparse
+import errno
+import inspect
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from facsimile.errors import FacsimileError
+from facsimile.measurement import to_json
+from facsimile.tables import atomic_directory
+from tasks.params import PARAMS, read_params
+
+DATA = Path("data")
+BAD_INPUT = 2
+OUT_OF_MEMORY = 75  # EX_TEMPFAIL
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and in what portions a stage computes; its result does not depend on it.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        batch_size: faces at once.
+        workers: processes that render or train side by side.
+    """
+
+    device: str
+    batch_size: int
+    workers: int
+
+
+def main(name: str, run: Callable[..., Mapping[str, Any]]) -> None:
+    """Run one stage as a command and end the process.
+
+    Args:
+        name: of the stage; its output folder is ``data/<name>``.
+        run: ``run(out, compute, **sections) -> metrics``. It writes into the folder `out`, which
+            becomes ``data/<name>`` when all is done. Each further parameter is named after a
+            section of params.yaml and receives it.
+    """
+    summary = inspect.getdoc(sys.modules[run.__module__]).splitlines()[0]
+    compute = _parse(name, summary)
+    logging.captureWarnings(True)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        sections = read_params(PARAMS)
+        with atomic_directory(DATA / name) as out:
+            begin = time.monotonic()
+            metrics = run(out, compute, **{key: sections[key] for key in sections_of(run)})
+            write_json(out / "metrics.json", metrics)
+        print(f"{name}: done in {time.monotonic() - begin:.0f} s", file=sys.stderr)
+    except FacsimileError as error:
+        print(f"facsimile: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print(f"facsimile: out of memory with batches of {compute.batch_size}", file=sys.stderr)
+        sys.exit(OUT_OF_MEMORY)
+
+
+def sections_of(run: Callable[..., Any]) -> tuple[str, ...]:
+    """Sections of params.yaml that a stage reads."""
+    return tuple(inspect.signature(run).parameters)[2:]
+
+
+def _parse(name: str, summary: str) -> Compute:
+    environment = os.environ.get
+    parser = argparse.ArgumentParser(prog=f"python -m tasks.{name}", description=summary)
+    parser.add_argument(
+        "--device",
+        default=environment("FACSIMILE_DEVICE", "cuda" if torch.cuda.is_available() else "cpu"),
+        help="torch device (default: %(default)s, or FACSIMILE_DEVICE)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=int(environment("FACSIMILE_BATCH_SIZE", "64")),
+        help="faces at once (default: %(default)s, or FACSIMILE_BATCH_SIZE)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=int(environment("FACSIMILE_WORKERS", len(os.sched_getaffinity(0)))),
+        help="processes side by side (default: %(default)s, or FACSIMILE_WORKERS)",
+    )
+    arguments = parser.parse_args()
+    # A conductor lowers this when a device ran out of memory.
+    scale = float(environment("FACSIMILE_BATCH_SCALE", "1"))
+    return Compute(
+        arguments.device, max(1, int(arguments.batch_size * scale)), max(1, arguments.workers)
+    )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of torch, NumPy or the system says that memory ran out."""
+    # A worker process that ends without a word has most likely been killed for its memory.
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError, BrokenProcessPool)):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    # The CPU allocator of torch raises a plain RuntimeError.
+    return "DefaultCPUAllocator" in str(error) or "out of memory" in str(error)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write plain JSON: NumPy scalars unwrapped, NaN as null."""
+    path.write_text(json.dumps(to_json(values), indent=2) + "\n")
+
+
+@contextmanager
+def progress(name: str, total: int, unit: str = "faces") -> Iterator[Callable[[int], None]]:
+    """Report progress with rate and remaining time; yields ``advance(count)``.
+
+    A bar on a terminal; elsewhere a line every few seconds.
+    """
+    console = Console(stderr=True)
+    if console.is_terminal:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        begin = time.monotonic()
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task(name, total=total, rate="")
+
+            def advance(count: int) -> None:
+                done = bar.tasks[0].completed + count
+                rate = done / max(time.monotonic() - begin, 1e-9)
+                bar.update(task, completed=done, rate=f"{rate:,.1f} {unit}/s")
+
+            yield advance
+        return
+    yield _lines(name, total, unit)
+
+
+def _lines(name: str, total: int, unit: str) -> Callable[[int], None]:
+    begin = last = time.monotonic()
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done, last
+        done += count
+        now = time.monotonic()
+        if done < total and now - last < _SECONDS_BETWEEN_LINES:
+            return
+        last = now
+        rate = done / max(now - begin, 1e-9)
+        left = f", {max(total - done, 0) / max(rate, 1e-9):.0f} s left" if done < total else ""
+        print(f"{name}: {done:,} of {total:,} {unit}, {rate:,.1f}/s{left}", file=sys.stderr)
+
+    return advance
+
+
+def operate(
+    operator: Callable[[pd.DataFrame], pd.DataFrame],
+    rows: pd.DataFrame,
+    compute: Compute,
+    name: str,
+) -> Iterator[pd.DataFrame]:
+    """Map a table through a batch operator, batch by batch."""
+    with progress(name, len(rows)) as advance:
+        for start in range(0, len(rows), compute.batch_size):
+            batch = rows.iloc[start : start + compute.batch_size].reset_index(drop=True)
+            yield operator(batch)
+            advance(len(batch))

@@ -1,0 +1,53 @@
+"""A Prefect server for the session, and tiny DVC projects whose stages are shell commands."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from prefect.testing.utilities import prefect_test_harness
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="session")
+def empty_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("empty")
+    command = [sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"]
+    subprocess.run(command, cwd=root, check=True)
+    return root
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, empty_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Path]:
+    """Makes a DVC project of the stages given, its root the current folder.
+
+    ``./log`` notes each run of a stage that calls ``ran NAME``.
+    """
+
+    def make(**stages: dict[str, object]) -> Path:
+        subprocess.run(["cp", "-r", f"{empty_project}/.dvc", str(tmp_path)], check=True)
+        (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+        monkeypatch.chdir(tmp_path)
+        return tmp_path
+
+    return make
+
+
+def shell(*lines: str) -> str:
+    """A command of dvc.yaml that stops at the first failing line."""
+    return " && ".join(lines)
+
+
+def ran(root: Path) -> list[str]:
+    """What the stages noted in ``./log``, in order."""
+    log = root / "log"
+    return log.read_text().split() if log.exists() else []

@@ -1,0 +1,66 @@
+"""Reading the stage graph from dvc.yaml."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from facsimile.errors import FacsimileError
+from flows.graph import needed_by, read_graph
+
+STAGES = {
+    "render": {"cmd": "x", "outs": ["data/faces"]},
+    "encode": {
+        "cmd": "x",
+        "deps": ["data/faces/train", "code"],
+        "outs": [{"data/codes": {"cache": False}}],
+        "meta": {"device": "gpu"},
+    },
+    "label": {"cmd": "x", "deps": ["data/faces"], "outs": ["data/labels"], "frozen": True},
+    "fit": {"cmd": "x", "deps": ["data/labels", "./data/codes"], "outs": ["fit.json"]},
+    "apart": {"cmd": "x", "deps": ["data/facesque"], "outs": ["other"]},
+}
+
+
+def write(root: Path, stages: dict[str, object]) -> Path:
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+    return root
+
+
+def test_edges_follow_paths_and_their_parts(tmp_path: Path) -> None:
+    graph = read_graph(write(tmp_path, STAGES))
+    assert set(graph.edges) == {
+        ("render", "encode"),
+        ("render", "label"),
+        ("encode", "fit"),
+        ("label", "fit"),
+    }
+    assert graph.nodes["encode"]["stage"].needs_device
+    assert not graph.nodes["fit"]["stage"].needs_device
+    assert graph.nodes["label"]["stage"].frozen
+
+
+def test_targets_bring_what_they_need_in_file_order(tmp_path: Path) -> None:
+    graph = read_graph(write(tmp_path, STAGES))
+    assert needed_by(graph, ["fit"]) == ["render", "encode", "label", "fit"]
+    assert needed_by(graph, ["label"]) == ["render", "label"]
+
+
+def test_unknown_target_is_named(tmp_path: Path) -> None:
+    graph = read_graph(write(tmp_path, STAGES))
+    with pytest.raises(FacsimileError, match="no stage 'edti', only render, encode"):
+        needed_by(graph, ["edti"])
+
+
+def test_cycle_is_named(tmp_path: Path) -> None:
+    stages = {
+        "a": {"cmd": "x", "deps": ["two"], "outs": ["one"]},
+        "b": {"cmd": "x", "deps": ["one"], "outs": ["two"]},
+    }
+    with pytest.raises(FacsimileError, match="cycle a → b → a"):
+        read_graph(write(tmp_path, stages))
+
+
+def test_folder_without_pipeline(tmp_path: Path) -> None:
+    with pytest.raises(FacsimileError, match=r"dvc\.yaml: not a readable pipeline"):
+        read_graph(tmp_path)
