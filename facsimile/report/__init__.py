@@ -1,0 +1,19 @@
+"""Figures and one offline HTML report of a run, from what the evaluate stage left on disk."""
+
+from facsimile.report.evidence import TABLES, Evidence
+from facsimile.report.gallery import GALLERY_SCHEMA, contact_sheet, gallery_rows
+from facsimile.report.html import render, write_report
+from facsimile.report.pictures import Picture, pictures, write_figures
+
+__all__ = [
+    "GALLERY_SCHEMA",
+    "TABLES",
+    "Evidence",
+    "Picture",
+    "contact_sheet",
+    "gallery_rows",
+    "pictures",
+    "render",
+    "write_figures",
+    "write_report",
+]

@@ -1,0 +1,91 @@
+"""What the evaluate stage left on disk, read for the report."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from facsimile.aus import AUS
+from facsimile.errors import FacsimileError
+from facsimile.measurement import ARMS
+from facsimile.report.gallery import GALLERY_SCHEMA
+from facsimile.tables import read_table
+
+TABLES: dict[str, tuple[str, ...]] = {
+    "au_counts": ("origin", "au", "active"),
+    "detection": ("test_set", "arm", "seed", "au", "f1"),
+    "au_pair_fpr": ("arm", "absent", "present", "fpr"),
+    "correlations": ("panel", "au", "other", "r"),
+    "edit_effects": ("edited_au", *AUS),
+    "activity": ("au", "before", "after"),
+    "directions": ("name", "kind", "conditioned_on", "projected_off", "pearson"),
+    "gallery": tuple(GALLERY_SCHEMA.names),
+}
+"""Tables of the evaluate stage, each ``<name>.parquet``, and the columns that the report reads.
+
+- au_counts: ``active`` = number of training faces of an origin that show the AU.
+- detection: F1 of one AU by one detector; the first test set is the one of the training domain.
+- au_pair_fpr: rate of detecting ``absent`` where it is absent and ``present`` is present.
+- correlations: Pearson r of two AUs; panels as in ``figures.PANELS``.
+- edit_effects: mean change of every AU read, per unit of the edit of ``edited_au``.
+- activity: mean intensity read in sampled faces, before and after neutralization.
+- directions: name, kind, conditioned_on, projected_off, pearson of each direction.
+- gallery: faces to show (see ``gallery.GALLERY_SCHEMA``).
+"""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Metrics and tables of one evaluation. Whatever was not measured is absent.
+
+    Attributes:
+        metrics: metrics.json (see ``facsimile.measurement.evaluation``).
+        tables: those of ``TABLES`` that are on disk and not empty.
+    """
+
+    metrics: dict[str, Any]
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, directory: Path) -> "Evidence":
+        """Read an evaluate folder.
+
+        Raises:
+            FacsimileError: no metrics.json, or a table without a column that the report reads.
+        """
+        directory = Path(directory)
+        try:
+            metrics = json.loads((directory / "metrics.json").read_text())
+        except (OSError, ValueError) as error:
+            raise FacsimileError(f"{directory / 'metrics.json'}: not readable ({error})") from error
+        tables = {}
+        for name, columns in TABLES.items():
+            path = directory / f"{name}.parquet"
+            if path.exists():
+                table = read_table(path, columns)
+                if len(table):
+                    tables[name] = table
+        return cls(metrics, tables)
+
+    def number(self, *keys: str) -> float | None:
+        """A number of the metrics by its path; None where it was not measured or is undefined."""
+        value: Any = self.metrics
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return float(value) if isinstance(value, (int, float)) else None
+
+    @property
+    def augmented(self) -> str | None:
+        """The arm to hold against "real": real+generated, or else the richest one there is."""
+        arms = [arm for arm in ARMS if arm in self.metrics.get("f1", {}) and arm != "real"]
+        return arms[-1] if arms else None
+
+    @property
+    def home(self) -> pd.DataFrame | None:
+        """Detection scores on the test set of the training domain."""
+        detection = self.tables.get("detection")
+        if detection is None:
+            return None
+        return detection[detection["test_set"] == detection["test_set"].iloc[0]]

@@ -1,0 +1,275 @@
+"""Figures of the report, drawn from the tables that the evaluate stage leaves.
+
+Source of the forms: "Controlled Face Manipulation and Synthesis for Data Augmentation": AU counts
+(Fig. 1), inter-AU correlation (Fig. 5), F1 of arms and datasets (Fig. 6 and 13), AU-pair false
+positives (Fig. 8). Each function returns a matplotlib Figure, drawn
+without pyplot, so that no figure outlives its use.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from facsimile.aus import AU_NAMES, AUS
+from facsimile.measurement import ARMS, mean_abs_correlation, mean_defined
+from facsimile.report.style import (
+    ARM_COLOURS,
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ON_BAR,
+    ORIGIN_COLOURS,
+    VERMILION,
+    heatmap,
+    look,
+)
+
+PANELS = {
+    "labels_real": "Real faces, labels",
+    "labels_generated": "Generated faces, labels",
+    "estimator_real": "Real faces, as read by the oracle",
+    "estimator_generated": "Generated faces, as read by the oracle",
+}
+"""Panels of the correlation figure, in order."""
+
+
+def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    @functools.wraps(draw)
+    def drawn(*args, **kwargs) -> Figure:
+        with look():
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def arms_of(table: pd.DataFrame) -> list[str]:
+    """Arms that a table holds, in the order of ``ARMS``."""
+    present = set(table["arm"])
+    return [arm for arm in ARMS if arm in present]
+
+
+def square(table: pd.DataFrame, row: str, column: str, value: str) -> np.ndarray:
+    """A long table of AU pairs as matrix (12, 12) in the order of ``AUS``; absent pairs are NaN."""
+    wide = table.pivot(index=row, columns=column, values=value)
+    return wide.reindex(index=list(AUS), columns=list(AUS)).to_numpy(float)
+
+
+@_styled
+def au_counts(counts: pd.DataFrame) -> Figure:
+    """Active faces per AU, stacked by origin.
+
+    Args:
+        counts: origin, au, active (number of faces).
+    """
+    figure = Figure(figsize=(9, 3.2))
+    axes = figure.subplots()
+    places, base = np.arange(len(AUS)), np.zeros(len(AUS))
+    wide = counts.pivot(index="au", columns="origin", values="active").reindex(list(AUS)).fillna(0)
+    for origin, colour in ORIGIN_COLOURS.items():
+        if origin in wide:
+            heights = wide[origin].to_numpy(float)
+            axes.bar(places, heights, bottom=base, color=colour, width=0.72, label=origin)
+            base += heights
+    axes.set_xticks(places, [f"{au}\n{_short(AU_NAMES[au])}" for au in AUS], fontsize=7.5)
+    axes.set(ylabel="faces that show the AU", xlim=(-0.6, len(AUS) - 0.4))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.grid(True)
+    axes.spines["left"].set_visible(False)
+    figure.legend(loc="outside upper left", ncols=3)
+    return figure
+
+
+def _short(name: str) -> str:
+    """ "lip corner puller" → "lip corner\npuller"."""
+    words = name.split()
+    return " ".join(words[:-1]) + "\n" + words[-1] if len(words) > 1 else name
+
+
+@_styled
+def correlations(table: pd.DataFrame) -> Figure:
+    """Inter-AU correlation, lower triangles side by side.
+
+    Args:
+        table: panel (keys of ``PANELS``), au, other, r.
+    """
+    panels = [panel for panel in PANELS if panel in set(table["panel"])]
+    columns = min(len(panels), 3 if len(panels) == 3 else 2)
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(3.5 * columns, 3.5 * rows))
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        matrix = square(table[table["panel"] == panel], "au", "other", "r")
+        lower = np.where(np.tri(len(AUS), k=-1, dtype=bool), matrix, np.nan)
+        heatmap(axes, lower, AUS, limit=0.8, numbers_from=0.1)
+        axes.set_title(PANELS[panel])
+        note = f"mean |r|\n{mean_abs_correlation(matrix):.2f}"
+        axes.text(0.98, 0.96, note, transform=axes.transAxes, ha="right", va="top", fontsize=12)
+    return figure
+
+
+@_styled
+def f1_by_test_set(detection: pd.DataFrame) -> Figure:
+    """Mean F1 of each arm on each test set: one dot a seed, bar = mean, whisker = standard error.
+
+    Args:
+        detection: test_set, arm, seed, au, f1.
+    """
+    arms, test_sets = arms_of(detection), list(detection["test_set"].unique())
+    runs = detection.groupby(["test_set", "arm", "seed"], sort=False)["f1"].mean().reset_index()
+    figure = Figure(figsize=(max(4.2, 1.2 + 0.62 * len(arms) * len(test_sets)), 3.2))
+    axes = figure.subplots()
+    step = len(arms) + 0.9
+    for index, arm in enumerate(arms):
+        for group, test_set in enumerate(test_sets):
+            chosen = runs[(runs["arm"] == arm) & (runs["test_set"] == test_set)]
+            label = arm if group == 0 else None
+            _bar(axes, group * step + index, chosen["f1"].to_numpy(), ARM_COLOURS[arm], label)
+    centres = np.arange(len(test_sets)) * step + (len(arms) - 1) / 2
+    axes.set_xticks(centres, test_sets)
+    axes.set(ylabel="F1, mean over AUs")
+    axes.yaxis.grid(True)
+    axes.spines["left"].set_visible(False)
+    figure.legend(loc="outside upper left", ncols=len(arms))
+    return figure
+
+
+def _bar(axes, place: float, values: np.ndarray, colour: str, label: str | None) -> None:
+    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+    axes.bar(place, values.mean(), width=0.86, color=colour, label=label)
+    if error:
+        axes.errorbar(place, values.mean(), yerr=error, color=INK, lw=1.4, capsize=3)
+    spread = place + np.linspace(-0.22, 0.22, len(values)) * (len(values) > 1)
+    axes.plot(spread, values, "o", ms=3.2, mfc="none", mec=INK, mew=0.8)
+    axes.text(
+        place, 0.01, f"{values.mean():.2f}", ha="center", va="bottom", fontsize=8, color=ON_BAR
+    )
+
+
+@_styled
+def f1_per_au(detection: pd.DataFrame) -> Figure:
+    """F1 of each AU and arm: small dots are seeds, a large dot their mean.
+
+    Args:
+        detection: arm, seed, au, f1 on one test set.
+    """
+    arms = arms_of(detection)
+    figure = Figure(figsize=(9, 3.3))
+    axes = figure.subplots()
+    offsets = np.linspace(-0.27, 0.27, len(arms)) if len(arms) > 1 else np.zeros(1)
+    for index in range(0, len(AUS), 2):
+        axes.axvspan(index - 0.5, index + 0.5, color=MUTED, alpha=0.07, lw=0)
+    for arm, offset in zip(arms, offsets, strict=True):
+        scores = detection[detection["arm"] == arm].groupby("au")["f1"]
+        means = scores.mean().reindex(list(AUS)).to_numpy()
+        ends = [scores.min().reindex(list(AUS)), scores.max().reindex(list(AUS))]
+        places = np.arange(len(AUS)) + offset
+        axes.vlines(places, *ends, color=ARM_COLOURS[arm], lw=2.4, alpha=0.45)
+        axes.plot(places, means, "o", ms=6, color=ARM_COLOURS[arm], label=arm)
+    axes.set_xticks(range(len(AUS)), AUS)
+    axes.set(ylabel="F1", xlim=(-0.5, len(AUS) - 0.5), ylim=(0, None))
+    axes.yaxis.grid(True)
+    axes.spines["left"].set_visible(False)
+    figure.legend(loc="outside upper left", ncols=len(arms))
+    return figure
+
+
+@_styled
+def pair_fpr(table: pd.DataFrame) -> Figure:
+    """AU-pair false-positive rates of "real", of the richest other arm, and their difference.
+
+    Args:
+        table: arm, absent, present, fpr.
+    """
+    arms = arms_of(table)
+    shown = arms if len(arms) < 2 else [arms[0], arms[-1]]
+    matrices = {
+        arm: square(table[table["arm"] == arm], "absent", "present", "fpr") for arm in shown
+    }
+    figure = Figure(figsize=(3.5 * (2 * len(shown) - 1), 3.6))
+    grid = figure.subplots(1, 2 * len(shown) - 1, squeeze=False)[0]
+    limit = max(float(np.nanquantile(list(matrices.values()), 0.98)), 0.05)
+    for axes, (arm, matrix) in zip(grid, matrices.items(), strict=False):
+        heatmap(axes, matrix, AUS, limit=limit, numbers_from=0.1 * limit)
+        axes.set_title(f"{arm}: mean {100 * mean_defined(matrix):.1f} %")
+    if len(shown) > 1:
+        change = matrices[shown[1]] - matrices[shown[0]]
+        heatmap(grid[2], change, AUS, limit=limit, negative=GREEN, numbers_from=0.1 * limit)
+        grid[2].set_title("difference (green = fewer)")
+    for axes in grid:
+        axes.set_xlabel("AU that is present")
+    grid[0].set_ylabel("AU that is absent, yet detected")
+    return figure
+
+
+@_styled
+def edit_effects(effects: pd.DataFrame) -> Figure:
+    """What an independent estimator reads after each edit; perfect edits are a unit matrix.
+
+    Args:
+        effects: edited_au and one column an AU: mean change per unit of intensity.
+    """
+    matrix = effects.set_index("edited_au").reindex(list(AUS))[list(AUS)].to_numpy(float)
+    figure = Figure(figsize=(4.6, 4.4))
+    axes = figure.subplots()
+    heatmap(axes, matrix, AUS, limit=1.0, positive=GREEN, negative=BLUE, numbers_from=0.05)
+    axes.set(xlabel="AU read by the oracle", ylabel="AU edited")
+    return figure
+
+
+@_styled
+def neutralization(activity: pd.DataFrame) -> Figure:
+    """Mean activity read in sampled faces and in the same faces neutralized.
+
+    Args:
+        activity: au, before, after.
+    """
+    activity = activity.set_index("au").reindex(list(AUS))
+    before, after = activity["before"].to_numpy(float), activity["after"].to_numpy(float)
+    figure = Figure(figsize=(4.6, 3.8))
+    axes = figure.subplots()
+    places = np.arange(len(AUS))
+    axes.hlines(places, after, before, color=MUTED, lw=1.6, alpha=0.6)
+    axes.plot(before, places, "o", ms=6.5, color=VERMILION, label="as sampled")
+    axes.plot(after, places, "o", ms=6.5, color=BLUE, label="neutralized")
+    axes.set_yticks(places, [f"{au} {AU_NAMES[au]}" for au in AUS])
+    axes.invert_yaxis()
+    axes.set(xlabel="mean intensity read by the oracle", xlim=(min(0, np.nanmin(after)), None))
+    axes.xaxis.grid(True)
+    axes.spines["bottom"].set_visible(False)
+    figure.legend(loc="outside upper left", ncols=2)
+    return figure
+
+
+@_styled
+def rejections(by_reason: Mapping[str, int]) -> Figure:
+    """Number of rejected samples for each reason."""
+    reasons = sorted(by_reason, key=by_reason.get)
+    counts = [by_reason[reason] for reason in reasons]
+    figure = Figure(figsize=(6, 0.55 + 0.36 * len(reasons)))
+    axes = figure.subplots()
+    bars = axes.barh(reasons, counts, color=VERMILION, alpha=0.75, height=0.66)
+    axes.bar_label(bars, [f"{count:,}" for count in counts], padding=4, color=INK)
+    axes.margins(x=0.12)
+    axes.spines[:].set_visible(False)
+    axes.set_xticks([])
+    return figure
+
+
+@_styled
+def oracle_agreement(per_au: Mapping[str, float]) -> Figure:
+    """Correlation of the oracle's reading with labels it never saw, per AU."""
+    values = [np.nan if per_au.get(au) is None else per_au[au] for au in AUS]
+    figure = Figure(figsize=(9, 1.9))
+    axes = figure.subplots()
+    bars = axes.bar(range(len(AUS)), np.nan_to_num(values), color=BLUE, alpha=0.8, width=0.66)
+    texts = ["–" if np.isnan(value) else f"{value:.2f}" for value in values]
+    axes.bar_label(bars, texts, padding=2, fontsize=8)
+    axes.set_xticks(range(len(AUS)), AUS)
+    axes.set(ylabel="Pearson r", ylim=(min(0.0, np.nanmin(values)), 1.12), yticks=(0, 0.5, 1))
+    axes.yaxis.grid(True)
+    axes.spines["left"].set_visible(False)
+    return figure

@@ -1,0 +1,108 @@
+"""Faces to show: a small table of labelled images, and contact sheets made of it.
+
+A sheet is a grid. Each face knows its sheet, row and column by name; rows and columns are shown in
+the order in which they first appear, and a place that has no face stays empty.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from PIL import Image, ImageDraw, ImageFont
+
+from facsimile.errors import FacsimileError
+from facsimile.tables import conform, decode_images, image_structs
+
+GALLERY_SCHEMA = pa.schema(
+    [
+        pa.field("sheet", pa.string(), nullable=False),
+        pa.field("row", pa.string(), nullable=False),
+        pa.field("column", pa.string(), nullable=False),
+        pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        pa.field("caption", pa.string()),
+    ]
+)
+"""One face of a contact sheet; ``caption`` is what to say about this one face."""
+
+_GAP, _MARGIN, _BACKGROUND, _INK = 2, 6, (255, 255, 255), (28, 30, 33)
+
+
+def gallery_rows(
+    sheet: str,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    images: np.ndarray,
+    captions: Sequence[str] | None = None,
+) -> pa.Table:
+    """Faces of one sheet as a table in ``GALLERY_SCHEMA``.
+
+    Args:
+        sheet: name of the sheet.
+        rows, columns: N labels each, the places of the faces.
+        images: uint8 (N, H, W, 3).
+        captions: N texts, or None for no captions.
+    """
+    paths = [f"{sheet}/{row}/{column}" for row, column in zip(rows, columns, strict=True)]
+    faces = {
+        "sheet": [sheet] * len(paths),
+        "row": list(rows),
+        "column": list(columns),
+        "image": image_structs(images, paths),
+    }
+    if captions is not None:
+        faces["caption"] = list(captions)
+    return conform(pa.table(faces), GALLERY_SCHEMA)
+
+
+def contact_sheet(gallery: pd.DataFrame, sheet: str, scale: int = 1) -> np.ndarray:
+    """One sheet as a picture with its labels, uint8 (H, W, 3) on white.
+
+    Args:
+        gallery: rows of ``GALLERY_SCHEMA``.
+        sheet: which sheet.
+        scale: whole-number enlargement of the faces.
+
+    Raises:
+        FacsimileError: the gallery has no such sheet.
+    """
+    faces = gallery[gallery["sheet"] == sheet]
+    if faces.empty:
+        names = ", ".join(gallery["sheet"].unique()) or "none"
+        raise FacsimileError(f"gallery: no sheet {sheet!r}, only {names}")
+    images = decode_images(faces.assign(sample_id=faces["row"]), f"gallery, sheet {sheet}")
+    height, width = (scale * side for side in images.shape[1:3])
+    rows, columns = list(faces["row"].unique()), list(faces["column"].unique())
+
+    font = ImageFont.load_default(max(9, height // 6))
+    text_height = sum(font.getmetrics())
+    # Labels of columns stand upright where they are wider than a face.
+    upright = max(font.getlength(column) for column in columns) > width
+    head = max(int(font.getlength(column)) for column in columns) if upright else text_height
+    left = max(int(font.getlength(row)) for row in rows) + 2 * _MARGIN
+    top = head + 2 * _MARGIN
+    size = (
+        left + len(columns) * (width + _GAP) - _GAP + _MARGIN,
+        top + len(rows) * (height + _GAP) - _GAP + _MARGIN,
+    )
+    picture = Image.new("RGB", size, _BACKGROUND)
+    draw = ImageDraw.Draw(picture)
+    for index, row in enumerate(rows):
+        middle = top + index * (height + _GAP) + height // 2
+        draw.text((left - _MARGIN, middle), row, _INK, font, anchor="rm")
+    for index, column in enumerate(columns):
+        centre = left + index * (width + _GAP) + width // 2
+        if upright:
+            label = Image.new("RGB", (head, text_height), _BACKGROUND)
+            ImageDraw.Draw(label).text((0, 0), column, _INK, font)
+            picture.paste(label.rotate(90, expand=True), (centre - text_height // 2, _MARGIN))
+        else:
+            draw.text((centre, _MARGIN), column, _INK, font, anchor="ma")
+    for image, row, column in zip(images, faces["row"], faces["column"], strict=True):
+        place = (
+            left + columns.index(column) * (width + _GAP),
+            top + rows.index(row) * (height + _GAP),
+        )
+        face = Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
+        picture.paste(face, place)
+    return np.asarray(picture)

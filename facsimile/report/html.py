@@ -1,0 +1,189 @@
+"""One HTML file that explains a run: opens anywhere, offline, and follows the reader's colours."""
+
+import base64
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+from PIL import Image
+
+from facsimile import __version__
+from facsimile.aus import AU_NAMES, AUS
+from facsimile.report.evidence import Evidence
+from facsimile.report.pictures import Picture, pictures
+from facsimile.report.style import to_svg
+from facsimile.report.summary import tiles, verdict
+from facsimile.tables import decode_images
+
+TEMPLATE = "report.html"
+THUMBNAIL = 128  # pixels: largest side of a face in the file
+AU_COLUMNS = 12  # columns of edits side by side; more go into a further block
+_SOFT_HYPHENS = {"reconstruction": "recon\u00adstruction", "neutralized": "neutral\u00adized"}
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face on the page: its data URI, a text for it and what there is to say about it."""
+
+    source: str
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """A grid of faces that fits the page.
+
+    Attributes:
+        groups: heading and number of columns of each group of columns.
+        columns: second line of headings, one a column.
+        rows: label and faces of each row; None where there is no face.
+    """
+
+    groups: list[tuple[str, int]]
+    columns: list[str]
+    rows: list[tuple[str, list[Face | None]]]
+
+
+def write_report(directory: Path, lineage: Mapping[str, Any], path: Path) -> None:
+    """Write the report of one evaluation, replacing `path` atomically.
+
+    Args:
+        directory: folder of the evaluate stage: metrics.json and any of ``evidence.TABLES``.
+        lineage: where the figures come from; any of ``git_commit`` (str), ``git_dirty`` (bool),
+            ``mlflow_run`` (str), ``python`` (str), ``packages`` (name → version), ``params``
+            (nested) and ``stages``: a list of ``{"name", "cmd", "seconds", "deps", "outs"}`` where
+            deps and outs are lists of ``{"path", "md5", "size"}``.
+        path: the HTML file.
+
+    Raises:
+        FacsimileError: the folder has no metrics, or a table lacks a column.
+    """
+    page = render(Evidence.read(directory), lineage)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(path)
+
+
+def render(evidence: Evidence, lineage: Mapping[str, Any]) -> str:
+    """The report as HTML text (see `write_report`)."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "size": _size, "yaml": _yaml}
+    gallery = evidence.tables.get("gallery")
+    sheets = dict(list(gallery.groupby("sheet", sort=False))) if gallery is not None else {}
+    return environment.get_template(TEMPLATE).render(
+        au_names=AU_NAMES,
+        directions=_directions(evidence.tables.get("directions")),
+        figures={name: _inline(name, picture) for name, picture in pictures(evidence).items()},
+        lineage=lineage,
+        metrics=evidence.metrics,
+        rejected=_faces(sheets["rejected"]) if "rejected" in sheets else {},
+        sheets={name: blocks(sheet) for name, sheet in sheets.items() if name != "rejected"},
+        tiles=tiles(evidence),
+        verdict=verdict(evidence),
+        version=__version__,
+    )
+
+
+def blocks(sheet: pd.DataFrame) -> list[Block]:
+    """A contact sheet, cut so that each part fits the page; parts repeat the unedited faces.
+
+    A column called "AU04 0.5" is an edit of AU04; columns of one AU stay together.
+
+    Args:
+        sheet: rows of one sheet in ``GALLERY_SCHEMA``.
+    """
+    by_row = _faces(sheet)
+    names = list(sheet["column"].unique())
+    fixed = [name for name in names if name.split(" ")[0] not in AUS]
+    by_au: dict[str, list[str]] = {}
+    for name in names:
+        if name not in fixed:
+            by_au.setdefault(name.split(" ")[0], []).append(name)
+    parts: list[list[str]] = [[]]
+    for edits in by_au.values():
+        if parts[-1] and len(parts[-1]) + len(edits) > AU_COLUMNS:
+            parts.append([])
+        parts[-1] += edits
+    return [_block(by_row, fixed, part) for part in parts]
+
+
+def _block(by_row: Mapping[str, Mapping[str, Face]], fixed: list[str], edits: list[str]) -> Block:
+    groups = [(_SOFT_HYPHENS.get(name, name), 1) for name in fixed]
+    for au in dict.fromkeys(name.split(" ")[0] for name in edits):
+        groups.append((au, sum(name.split(" ")[0] == au for name in edits)))
+    columns = [""] * len(fixed) + [name.partition(" ")[2] for name in edits]
+    rows = [(row, [faces.get(name) for name in (*fixed, *edits)]) for row, faces in by_row.items()]
+    return Block(groups, columns, rows)
+
+
+def _faces(sheet: pd.DataFrame) -> dict[str, dict[str, Face]]:
+    """row → column → face."""
+    name = sheet["sheet"].iloc[0]
+    images = decode_images(sheet.assign(sample_id=sheet["row"]), f"gallery, sheet {name}")
+    faces: dict[str, dict[str, Face]] = {}
+    captions = sheet["caption"].fillna("")
+    places = zip(images, sheet["row"], sheet["column"], captions, strict=True)
+    for image, row, column, caption in places:
+        picture = Image.fromarray(image)
+        picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        picture.save(buffer, "WEBP", quality=88, method=4)
+        source = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        faces.setdefault(row, {})[column] = Face(source, f"{row}: {column}", caption)
+    return faces
+
+
+def _inline(name: str, picture: Picture) -> dict[str, Any]:
+    figure = picture.draw()
+    width = round(figure.get_figwidth() * 115)  # CSS pixels; type is then about 14 px
+    svg = to_svg(figure, name.replace("_", ""), picture.alt)
+    return {"svg": Markup(svg), "caption": picture.caption, "width": width}
+
+
+def _directions(table: pd.DataFrame | None) -> list[dict[str, Any]]:
+    if table is None:
+        return []
+    return [
+        {
+            "name": row["name"],
+            "conditioned_on": ", ".join(row["conditioned_on"]) or "nothing",
+            "projected_off": ", ".join(row["projected_off"]) or "nothing",
+            "pearson": row["pearson"],
+        }
+        for row in table[table["kind"] == "au"].to_dict("records")
+    ]
+
+
+def _number(value: float | None) -> str:
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 100):
+        return f"{value:,.0f}"
+    return f"{value:.4g}".replace("-", "−")
+
+
+def _size(count: int) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
