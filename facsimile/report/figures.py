@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from facsimile.aus import AU_NAMES, AUS
@@ -127,7 +128,8 @@ def f1_by_test_set(detection: pd.DataFrame) -> Figure:
         for group, test_set in enumerate(test_sets):
             chosen = runs[(runs["arm"] == arm) & (runs["test_set"] == test_set)]
             label = arm if group == 0 else None
-            _bar(axes, group * step + index, chosen["f1"].to_numpy(), ARM_COLOURS[arm], label)
+            values = chosen["f1"].dropna().to_numpy()
+            _bar(axes, group * step + index, values, ARM_COLOURS[arm], label)
     centres = np.arange(len(test_sets)) * step + (len(arms) - 1) / 2
     axes.set_xticks(centres, test_sets)
     axes.set(ylabel="F1, mean over AUs")
@@ -137,7 +139,9 @@ def f1_by_test_set(detection: pd.DataFrame) -> Figure:
     return figure
 
 
-def _bar(axes, place: float, values: np.ndarray, colour: str, label: str | None) -> None:
+def _bar(axes: Axes, place: float, values: np.ndarray, colour: str, label: str | None) -> None:
+    if not len(values):
+        return
     error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
     axes.bar(place, values.mean(), width=0.86, color=colour, label=label)
     if error:
@@ -151,7 +155,7 @@ def _bar(axes, place: float, values: np.ndarray, colour: str, label: str | None)
 
 @_styled
 def f1_per_au(detection: pd.DataFrame) -> Figure:
-    """F1 of each AU and arm: small dots are seeds, a large dot their mean.
+    """F1 of each AU and arm: a dot is the mean over seeds, a line reaches from worst to best.
 
     Args:
         detection: arm, seed, au, f1 on one test set.
@@ -191,7 +195,8 @@ def pair_fpr(table: pd.DataFrame) -> Figure:
     }
     figure = Figure(figsize=(3.5 * (2 * len(shown) - 1), 3.6))
     grid = figure.subplots(1, 2 * len(shown) - 1, squeeze=False)[0]
-    limit = max(float(np.nanquantile(list(matrices.values()), 0.98)), 0.05)
+    rates = np.stack(list(matrices.values()))
+    limit = max(0.05, np.nan_to_num(rates).max())
     for axes, (arm, matrix) in zip(grid, matrices.items(), strict=False):
         heatmap(axes, matrix, AUS, limit=limit, numbers_from=0.1 * limit)
         axes.set_title(f"{arm}: mean {100 * mean_defined(matrix):.1f} %")
@@ -249,9 +254,10 @@ def rejections(by_reason: Mapping[str, int]) -> Figure:
     """Number of rejected samples for each reason."""
     reasons = sorted(by_reason, key=by_reason.get)
     counts = [by_reason[reason] for reason in reasons]
+    names = [reason.replace("_", " ") for reason in reasons]
     figure = Figure(figsize=(6, 0.55 + 0.36 * len(reasons)))
     axes = figure.subplots()
-    bars = axes.barh(reasons, counts, color=VERMILION, alpha=0.75, height=0.66)
+    bars = axes.barh(names, counts, color=VERMILION, alpha=0.75, height=0.66)
     axes.bar_label(bars, [f"{count:,}" for count in counts], padding=4, color=INK)
     axes.margins(x=0.12)
     axes.spines[:].set_visible(False)
@@ -262,14 +268,16 @@ def rejections(by_reason: Mapping[str, int]) -> Figure:
 @_styled
 def oracle_agreement(per_au: Mapping[str, float]) -> Figure:
     """Correlation of the oracle's reading with labels it never saw, per AU."""
-    values = [np.nan if per_au.get(au) is None else per_au[au] for au in AUS]
+    values = np.array([np.nan if per_au.get(au) is None else per_au[au] for au in AUS])
     figure = Figure(figsize=(9, 1.9))
     axes = figure.subplots()
     bars = axes.bar(range(len(AUS)), np.nan_to_num(values), color=BLUE, alpha=0.8, width=0.66)
     texts = ["–" if np.isnan(value) else f"{value:.2f}" for value in values]
     axes.bar_label(bars, texts, padding=2, fontsize=8)
     axes.set_xticks(range(len(AUS)), AUS)
-    axes.set(ylabel="Pearson r", ylim=(min(0.0, np.nanmin(values)), 1.12), yticks=(0, 0.5, 1))
+    axes.set(
+        ylabel="Pearson r", ylim=(np.nan_to_num(values).min(initial=0.0), 1.12), yticks=(0, 0.5, 1)
+    )
     axes.yaxis.grid(True)
     axes.spines["left"].set_visible(False)
     return figure

@@ -65,7 +65,8 @@ def pictures(evidence: Evidence) -> dict[str, Picture]:
         found["rejections"] = Picture(
             partial(figures.rejections, reasons),
             "Bars: number of rejected faces for each reason.",
-            "One face may be rejected for several reasons.",
+            "A face is counted under the first test that it fails. Those rejected for balance are "
+            "sound, but of a kind of which more passed than of others.",
         )
     if "detection" in tables:
         found["f1_by_test_set"] = Picture(
