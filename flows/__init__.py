@@ -12,8 +12,6 @@ _DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     # The temporary server is given 20 s by default, which a busy machine can exceed.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    # How long a stage that waits for a device sleeps between two attempts; 30 s by default.
-    "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
 }
 for _name, _value in _DEFAULTS.items():
     os.environ.setdefault(_name, _value)

@@ -33,7 +33,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
 )
-console = Console()
+# A pipe or file has no width of its own, and rich would wrap at 80.
+console = Console(width=None if sys.stdout.isatty() else 160)
 
 Root = Annotated[
     Path, typer.Option(help="Project folder, with dvc.yaml and params.yaml.", show_default=False)
@@ -220,3 +221,7 @@ def _coloured(state: str) -> str:
     }
     colour = colours.get(state, "dim")
     return f"[{colour}]{state}[/{colour}]"
+
+
+if __name__ == "__main__":
+    app()

@@ -22,7 +22,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import dvc, events
 from flows.artifacts import publish
 from flows.graph import needed_by, read_graph
-from flows.lease import create_slots, find_devices, lease
+from flows.lease import find_devices, lease
 from flows.outputs import key_figure
 from flows.tracking import Tracker
 
@@ -79,8 +79,7 @@ class FlowRun:
         with ExitStack() as leases:
             if self.graph.nodes[stage]["stage"].needs_device:
                 events.tell(stage, events.WAITING)
-                locks = self.root / ".dvc" / "tmp"
-                environment |= leases.enter_context(lease(self.devices, locks))
+                environment |= leases.enter_context(lease(self.devices))
             events.tell(stage, events.RUNNING)
             begin = time.time()
             ran = dvc.reproduce(stage, self.root, environment, log)
@@ -156,7 +155,6 @@ def conduct(run: FlowRun) -> State:
     Returns:
         A state with a `StageReport` for each stage as its data.
     """
-    create_slots(run.devices)
     futures = {}
     try:
         for stage in run.stages:

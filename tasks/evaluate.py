@@ -26,6 +26,7 @@ from PIL import Image
 from facsimile.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.detection import AUDetector, AUOracle
 from facsimile.editing import Directions, Neutralizer
+from facsimile.generator import DiffAEPipeline
 from facsimile.measurement import (
     DetectionScores,
     DetectorRun,
@@ -181,7 +182,7 @@ def edits(out: Path, datasets: Datasets, oracle: AUOracle) -> dict[str, Any]:
 
 
 def neutralization(
-    out: Path, datasets: Datasets, oracle: AUOracle, pipeline: Any
+    out: Path, datasets: Datasets, oracle: AUOracle, pipeline: DiffAEPipeline
 ) -> dict[str, Any]:
     """AU activity of synthetic people before and after neutralization."""
     identities = read_table(SYNTHESIZE / "identities", ["sample_id", "image", "sampled_image"])
@@ -223,8 +224,8 @@ def read_real(dataset: str, split: str) -> pd.DataFrame:
 
 def long_form(matrix: np.ndarray, row: str, column: str, value: str) -> pd.DataFrame:
     """A (12, 12) matrix as one row an entry."""
-    frame = pd.DataFrame(matrix, pd.Index(AUS, name=row), pd.Index(AUS, name=column))
-    return frame.stack(future_stack=True).rename(value).reset_index()
+    places = {row: np.repeat(AUS, len(AUS)), column: np.tile(AUS, len(AUS))}
+    return pd.DataFrame({**places, value: matrix.ravel()})
 
 
 def lineage() -> dict[str, Any]:

@@ -18,6 +18,7 @@ import torch
 
 from facsimile.aus import AUS
 from facsimile.editing import Neutralizer
+from facsimile.errors import FacsimileError
 from facsimile.filtering import FilterLimits, IdentitySpace, filter_faces
 from facsimile.generator import DiffAEPipeline
 from facsimile.measurement import choose_thresholds, filter_metrics
@@ -65,6 +66,9 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
         seed=filter.seed,
     )
     accepted = candidates[decisions["accepted"].to_numpy()]
+    if accepted.empty:
+        reasons = ", ".join(f"{n} × {why}" for why, n in decisions["reason"].value_counts().items())
+        raise FacsimileError(f"filter: none of {len(candidates)} faces is accepted ({reasons})")
     write_shards([accepted], out / "faces", GENERATED_SCHEMA)
     decisions.to_parquet(out / "decisions.parquet", index=False)
     return filter_metrics(decisions)

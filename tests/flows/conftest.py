@@ -16,6 +16,16 @@ def prefect_server() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def notebook(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URI of one MLflow store for the session: setting one up takes seconds."""
+    folder = tmp_path_factory.getbasetemp() / "mlflow"
+    folder.mkdir(exist_ok=True)
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return uri
+
+
 @pytest.fixture(scope="session")
 def empty_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("empty")
@@ -40,11 +50,6 @@ def project(
         return tmp_path
 
     return make
-
-
-def shell(*lines: str) -> str:
-    """A command of dvc.yaml that stops at the first failing line."""
-    return " && ".join(lines)
 
 
 def ran(root: Path) -> list[str]:

@@ -1,0 +1,143 @@
+"""The real pipeline end to end: every stage on a small world and an untrained 32 px generator."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from facsimile.aus import AUS
+from facsimile.detection import AUOracle
+from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig, UNetConfig
+from facsimile.tables import read_faces
+from flows import dvc
+from flows.graph import read_graph
+from flows.outputs import REPORT
+
+ROOT = Path(__file__).parents[2]
+SIZE = 32
+SMALL = {
+    "ingest": {
+        "size": SIZE,
+        "faces": {"world-disfa": 270, "world-celeba": 160, "world-feafa": 40, "world-bp4d": 41},
+    },
+    "sampling": {"steps": 2, "prior_steps": 2},
+    "encode": {"neutral_per_subject": {"train": 1, "test": 1}},
+    "directions": {"calibration_faces": 2},
+    "neutralizer": {"width": 8, "max_epochs": 1},
+    "edit": {"aus": ["AU04", "AU12"]},
+    "synthesize": {"per_cell": 1, "aus": ["AU04", "AU12"]},
+    "filter": {"min_jaccard": 0.0, "reference_faces": 50},
+    "train": {"seeds": [0], "epoch_faces": 64, "max_epochs": 1},
+    "evaluate": {"people": 1, "intensities": [1.0]},
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project in a folder of its own, with small params and untrained models."""
+    root = tmp_path_factory.mktemp("project")
+    for name in ("facsimile", "tasks", "data/config"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", ".dvcignore"):
+        shutil.copy(ROOT / name, root / name)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for section, values in SMALL.items():
+        params[section] |= values
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
+
+    torch.manual_seed(0)
+    unet = UNetConfig(
+        image_size=SIZE,
+        model_channels=32,
+        channel_mult=(1, 1),
+        encoder_channel_mult=(1, 1),
+        num_res_blocks=1,
+        attention_resolutions=(),
+        z_dim=16,
+        patch_size=4,
+    )
+    prior = LatentNetConfig(hidden=16, num_layers=2, time_channels=8)
+    DiffAEPipeline(GeneratorConfig(unet, prior)).save_pretrained(root / "data" / "generator")
+    (root / "data" / "generator" / "metrics.json").write_text('{"ssim_inverted": 0.5}')
+    AUOracle(image_size=SIZE).save(root / "data" / "oracle")
+    (root / "data" / "oracle" / "metrics.json").write_text('{"identity": {"threshold": 0.4}}')
+    command = [sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"]
+    subprocess.run(command, cwd=root, check=True)
+    return root
+
+
+def facsimile(project: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """The command line in a process of its own, with a temporary Prefect server of its own."""
+    environment = os.environ | {
+        "PREFECT_HOME": str(project / ".prefect"),
+        "FACSIMILE_WORKERS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    environment.pop("PREFECT_API_URL", None)
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    command = [sys.executable, "-m", "flows.cli", *arguments, "--root", str(project)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
+
+
+def kill_once(data: Path, stage: str, killed: list[int]) -> None:
+    """Kill -9 the process of a stage as soon as it has begun to write."""
+    while not killed:
+        for folder in data.glob(f".{stage}.*.tmp"):
+            killed.append(int(folder.name.split(".")[2]))
+            os.kill(killed[0], signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def test_pipeline(project: Path) -> None:
+    killed: list[int] = []
+    threading.Thread(target=kill_once, args=(project / "data", "edit", killed), daemon=True).start()
+    result = facsimile(project, "demo")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert killed, "the edit stage was not killed on its way"
+
+    report = project / REPORT
+    assert result.stdout.splitlines()[-1] == str(report)
+    page = report.read_text()
+    assert "<html" in page and "http://" not in page.split("<body", 1)[0]
+
+    data = project / "data"
+    assert not list(data.glob(".*.tmp")), "a half-written folder is left"
+    edited = read_faces(data / "edit" / "faces")
+    neutral = json.loads((data / "edit" / "metrics.json").read_text())["neutral_faces"]
+    assert len(edited) == 2 * neutral and set(edited["split"]) == {"train"}
+    lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
+    weights = next(
+        dep for dep in lock["edit"]["deps"] if dep["path"].endswith("generator.safetensors")
+    )
+    assert set(edited["generator_md5"]) == {weights["md5"]}
+    metrics = json.loads((data / "evaluate" / "metrics.json").read_text())
+    assert set(metrics["f1"]) == {"real", "real+generated"}
+    assert set(metrics["cross_dataset"]) == {"world-feafa", "world-bp4d"}
+    effects = pd.read_parquet(data / "evaluate" / "edit_effects.parquet").set_index("edited_au")
+    assert effects.loc[["AU04", "AU12"], list(AUS)].notna().all(axis=None)
+    assert (project / "mlflow.db").exists()
+
+    again = facsimile(project, "demo")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.count("Cached") >= len(lock)
+    assert "Completed" not in again.stdout
+
+    # Another intensity concerns the edits and what is made of them, nothing else.
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["edit"]["intensity"] = 0.6
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    assert dvc.stale_stages(project).keys() == {"edit"}
+    status = facsimile(project, "status").stdout.splitlines()
+    behind = {line.split()[0] for line in status if " behind " in line}
+    assert behind == {"filter", "train", "evaluate"}
+    assert set(read_graph(project)) == set(lock)

@@ -1,0 +1,120 @@
+"""Flows over projects whose stages are shell commands: order, retries, leases, caching."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import events
+from flows.conductor import StageReport, regenerate, retrain
+from tests.flows.conftest import ran
+
+pytestmark = pytest.mark.usefixtures("prefect_server", "notebook")
+
+GPU = {"device": "gpu"}
+
+
+def conduct(root: Path, *targets: str) -> dict[str, StageReport]:
+    """Run the flow; reports by stage."""
+    state = regenerate(targets=list(targets), root=str(root), return_state=True)
+    return {report.stage: report for report in state.result(raise_on_failure=False)}
+
+
+def states(reports: dict[str, StageReport]) -> dict[str, str]:
+    return {name: report.state for name, report in reports.items()}
+
+
+def stage(name: str, *deps: str, cmd: str = "", **options: Any) -> dict[str, Any]:
+    """Notes that it runs, does `cmd` and writes its output, which is its name."""
+    command = f"echo {name} >> log && {cmd or 'true'} && cat params {' '.join(deps)} > {name}"
+    return {"cmd": command, "deps": ["params", *deps], "outs": [name], **options}
+
+
+def test_stages_run_after_what_they_read_and_once(project: Callable[..., Path]) -> None:
+    root = project(c=stage("c", "a", "b"), a=stage("a"), b=stage("b", "a"), d=stage("d"))
+    (root / "params").write_text("1\n")
+    told: list[tuple[str, str]] = []
+    with events.listening(lambda name, state, detail: told.append((name, state))):
+        reports = conduct(root, "c")
+    assert states(reports) == dict.fromkeys("abc", "Completed")
+    assert ran(root) == ["a", "b", "c"]
+    assert "deps" not in reports["c"].reason and reports["b"].seconds > 0
+    assert [pair for pair in told if pair[0] == "b"] == [("b", "running"), ("b", "Completed")]
+
+    # Nothing has changed: no stage process is started.
+    assert states(conduct(root, "c")) == dict.fromkeys("abc", "Cached")
+    assert ran(root) == ["a", "b", "c"]
+
+
+def test_stage_made_from_the_same_inputs_before_is_restored(project: Callable[..., Path]) -> None:
+    root = project(a=stage("a"))
+    for content in "121":
+        (root / "params").write_text(content)
+        reports = conduct(root, "a")
+    assert states(reports) == {"a": "Cached"}
+    assert (root / "a").read_text() == "1"
+    assert ran(root) == ["a", "a"]
+
+
+def test_killed_stage_is_tried_again(project: Callable[..., Path]) -> None:
+    # The process itself, not its parent shell, is killed the first time it runs.
+    killed = "{ [ -e tried ] || { touch tried; python -c 'import os; os.kill(os.getpid(), 9)'; }; }"
+    root = project(a=stage("a", cmd=killed))
+    (root / "params").write_text("1")
+    assert states(conduct(root, "a")) == {"a": "Completed"}
+    assert ran(root) == ["a", "a"]
+
+
+def test_bad_input_is_not_tried_again_and_stops_what_needs_it(
+    project: Callable[..., Path],
+) -> None:
+    broken = "{ echo 'facsimile: faces.parquet: row 3 column AU04: 7 outside [0, 1]' >&2; exit 2; }"
+    root = project(a=stage("a", cmd=broken), b=stage("b", "a"), c=stage("c"))
+    (root / "params").write_text("1")
+    reports = conduct(root, "b", "c")
+    assert states(reports) == {"a": "Failed", "b": "Not run", "c": "Completed"}
+    assert reports["a"].reason == "a: faces.parquet: row 3 column AU04: 7 outside [0, 1]"
+    assert sorted(ran(root)) == ["a", "c"]
+
+
+def test_out_of_memory_halves_the_batch(project: Callable[..., Path]) -> None:
+    hungry = 'echo "$FACSIMILE_BATCH_SCALE" >> scales && [ "$FACSIMILE_BATCH_SCALE" = 0.25 ]'
+    root = project(a=stage("a", cmd=f"{{ {{ {hungry}; }} || exit 75; }}"))
+    (root / "params").write_text("1")
+    assert states(conduct(root, "a")) == {"a": "Completed"}
+    assert (root / "scales").read_text().split() == ["1.0", "0.5", "0.25"]
+
+
+def test_branches_run_side_by_side(project: Callable[..., Path]) -> None:
+    def meets(other: str, own: str) -> str:
+        return f"touch at-{own} && timeout 60 sh -c 'until [ -e at-{other} ]; do sleep 0.1; done'"
+
+    root = project(a=stage("a", cmd=meets("b", "a")), b=stage("b", cmd=meets("a", "b")))
+    (root / "params").write_text("1")
+    assert states(conduct(root, "a", "b")) == {"a": "Completed", "b": "Completed"}
+
+
+def test_one_device_serves_one_stage_at_a_time(
+    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    alone = 'mkdir busy && sleep 0.5 && [ "$CUDA_VISIBLE_DEVICES" = 5 ] && rmdir busy'
+    root = project(a=stage("a", cmd=alone, meta=GPU), b=stage("b", cmd=alone, meta=GPU))
+    (root / "params").write_text("1")
+    assert states(conduct(root, "a", "b")) == {"a": "Completed", "b": "Completed"}
+
+
+def test_retrain_takes_the_data_at_hand(project: Callable[..., Path]) -> None:
+    root = project(
+        filter=stage("filter"),
+        train={"cmd": "cp filter train", "deps": ["filter"], "outs": ["train"]},
+        evaluate={"cmd": "cp train evaluate", "deps": ["train"], "outs": ["evaluate"]},
+    )
+    (root / "params").write_text("1")
+    conduct(root, "filter")
+    (root / "params").write_text("2")
+    state = retrain(root=str(root), return_state=True)
+    assert [report.state for report in state.result()] == ["Completed", "Completed"]
+    assert (root / "evaluate").read_text() == "1"
+    assert ran(root) == ["filter"]

@@ -1,0 +1,58 @@
+"""Leases on devices."""
+
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from flows.lease import find_devices, lease
+
+
+@pytest.fixture(autouse=True)
+def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_devices_are_those_made_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    assert find_devices() == ["2", "5"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert find_devices() == []
+
+
+def test_each_holder_sees_a_device_of_its_own() -> None:
+    with lease(["2", "5"]) as first, lease(["2", "5"]) as second:
+        assert first == {"CUDA_VISIBLE_DEVICES": "2"}
+        assert second == {"CUDA_VISIBLE_DEVICES": "5"}
+    with lease([]) as cpu:
+        assert cpu == {}
+
+
+def test_holder_waits_until_a_device_is_free() -> None:
+    got = threading.Event()
+
+    def hold() -> None:
+        with lease(["0"]):
+            got.set()
+
+    with lease(["0"]):
+        waiting = threading.Thread(target=hold)
+        waiting.start()
+        assert not got.wait(0.5)
+    waiting.join(10)
+    assert got.is_set()
+
+
+def test_lease_of_a_killed_process_is_free_again(locks: Path) -> None:
+    script = (
+        "import os, tempfile; from flows.lease import lease\n"
+        f"tempfile.tempdir = {str(locks)!r}\n"
+        "with lease(['0']): os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == -9
+    with lease(["0"]) as held:
+        assert held == {"CUDA_VISIBLE_DEVICES": "0"}

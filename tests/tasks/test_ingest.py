@@ -1,0 +1,145 @@
+"""Ingest at the door: a table of your own is taken, or refused in one line that says where."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from facsimile.errors import FacsimileError
+from facsimile.tables import FACE_SCHEMA, decode_images, encode_png, read_faces
+from tasks import encode, ingest
+from tasks.params import Datasets, Encode, Ingest
+from tasks.stage import Compute
+
+COMPUTE = Compute("cpu", batch_size=4, workers=1)
+
+
+def faces(prefix: str = "", size: int = 8) -> pd.DataFrame:
+    """Four faces of two people, as little annotated as is allowed, plus AU04."""
+    images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), np.uint8)
+    return pd.DataFrame(
+        {
+            "sample_id": [f"{prefix}a/0", f"{prefix}a/1", f"{prefix}b/0", f"{prefix}b/1"],
+            "subject_id": [f"{prefix}a", f"{prefix}a", f"{prefix}b", f"{prefix}b"],
+            "split": ["train", "train", "test", "test"],
+            "image": [{"bytes": encode_png(image), "path": None} for image in images],
+            "AU04": np.float32([0, 0.5, 1, 0.2]),
+        }
+    )
+
+
+def write(table: pd.DataFrame, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path)
+    return path
+
+
+def take(tmp_path: Path, size: int = 8, **paths: Path) -> dict[str, Any]:
+    """Ingest tables as datasets of these names; the first one is the AU set."""
+    aus, *others = paths
+    datasets = Datasets(aus=aus, attributes=aus, tests=tuple(others))
+    section = Ingest(seed=0, size=size, paths=paths)
+    return ingest.run(tmp_path / "out", COMPUTE, datasets, section)
+
+
+def test_own_table_is_completed_to_the_schema(tmp_path: Path) -> None:
+    path = write(faces(size=16), tmp_path / "mine.parquet")
+    metrics = take(tmp_path, mine=path)
+    rows = read_faces(tmp_path / "out" / "mine")
+    assert list(rows.columns) == FACE_SCHEMA.names
+    assert set(rows["dataset"]) == {"mine"} and set(rows["origin"]) == {"real"}
+    assert rows["AU12"].isna().all() and not rows["au_presence_only"].any()
+    assert decode_images(rows).shape == (4, 8, 8, 3)
+    assert metrics["faces"] == 4 and metrics["subjects"] == 2
+    assert metrics["mine"]["by_split"] == {"train": 2, "test": 2}
+    assert metrics["mine"]["active"] == {"AU04": 3}
+
+
+def test_images_of_the_right_size_are_kept_bit_by_bit(tmp_path: Path) -> None:
+    table = faces()
+    take(tmp_path, mine=write(table, tmp_path / "mine.parquet"))
+    rows = read_faces(tmp_path / "out" / "mine")
+    np.testing.assert_array_equal(decode_images(rows), decode_images(table))
+
+
+def test_folder_of_shards(tmp_path: Path) -> None:
+    for shard in (0, 1):
+        rows = faces().iloc[2 * shard : 2 * shard + 2]
+        write(rows, tmp_path / "mine" / f"part-{shard:05d}.parquet")
+    assert take(tmp_path, mine=tmp_path / "mine")["faces"] == 4
+
+
+def broken(column: str, row: int, value: Any) -> pd.DataFrame:
+    table = faces()
+    table[column] = table[column].astype(object)
+    table.at[row, column] = value
+    return table
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (broken("AU04", 2, 1.5), "mine.parquet: row 2 (b/0) column AU04: 1.5 outside [0, 1]"),
+        (
+            broken("sample_id", 3, "a/0"),
+            "mine.parquet: row 3 column sample_id: a/0 duplicate",
+        ),
+        (broken("split", 1, "val"), "mine.parquet: subject a is in splits train and val"),
+        (broken("split", 1, "dev"), "column split: dev not one of train, val, test"),
+        (faces().drop(columns="split"), "mine.parquet: missing column split"),
+        (
+            broken("image", 2, {"bytes": faces()["image"][2]["bytes"][:90], "path": None}),
+            "mine.parquet: row 2 (b/0) column image: unreadable image",
+        ),
+        (
+            broken("image", 1, {"bytes": encode_png(np.zeros((4, 6, 3), np.uint8)), "path": None}),
+            "row 1 (a/1) column image: image is 6 × 4, aligned faces are square",
+        ),
+        (broken("image", 0, None), "mine.parquet: row 0 (a/0) column image: no image bytes"),
+    ],
+)
+def test_what_is_wrong_is_located(tmp_path: Path, table: pd.DataFrame, message: str) -> None:
+    path = write(table, tmp_path / "mine.parquet")
+    with pytest.raises(FacsimileError) as caught:
+        take(tmp_path, mine=path)
+    assert message in str(caught.value)
+
+
+def test_rows_are_counted_in_their_own_file(tmp_path: Path) -> None:
+    write(faces(), tmp_path / "mine" / "part-00000.parquet")
+    bad = faces("x")
+    bad.loc[1, "AU04"] = -1
+    write(bad, tmp_path / "mine" / "part-00001.parquet")
+    with pytest.raises(FacsimileError, match=r"part-00001\.parquet: row 1 \(xa/1\) column AU04"):
+        take(tmp_path, mine=tmp_path / "mine")
+
+
+def test_duplicates_and_leaks_across_shards_and_datasets(tmp_path: Path) -> None:
+    write(faces(), tmp_path / "twice" / "part-00000.parquet")
+    write(faces(), tmp_path / "twice" / "part-00001.parquet")
+    with pytest.raises(FacsimileError, match=r"twice: row 4 column sample_id: a/0 duplicate"):
+        take(tmp_path, mine=tmp_path / "twice")
+
+    same_people = faces().assign(sample_id=["c0", "c1", "c2", "c3"], split="test")
+    one = write(faces(), tmp_path / "one.parquet")
+    other = write(same_people, tmp_path / "other.parquet")
+    with pytest.raises(FacsimileError, match="subject a is in splits test and train"):
+        take(tmp_path, one=one, other=other)
+
+
+def test_absent_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FacsimileError, match=r"ingest\.paths\.mine: .*nothing does not exist"):
+        take(tmp_path, mine=tmp_path / "nothing")
+
+
+def test_no_neutral_face_to_edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = faces().reindex(columns=FACE_SCHEMA.names)
+    table["AU04"] = np.float32(1)
+    write(table, tmp_path / "data" / "ingest" / "mine" / "part-00000.parquet")
+    with pytest.raises(FacsimileError, match="there is nothing to edit"):
+        encode.neutral_ids("mine", Encode(neutral_per_subject={"train": 1}))
