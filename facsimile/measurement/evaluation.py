@@ -32,6 +32,8 @@ from facsimile.measurement.metrics import (
 ARMS = ("real", "real+edited", "real+synthetic", "real+generated")
 """What a detector was trained on; generated = edited and synthetic."""
 
+BOOTSTRAP_DRAWS = 200
+
 
 @dataclass(frozen=True)
 class DetectorRun:
@@ -133,7 +135,7 @@ def score_detectors(
             subjects,
             lambda rows, arm=arm: mean_f1(arm, rows) - mean_f1("real", rows),
             seed=seed,
-            draws=200,
+            draws=BOOTSTRAP_DRAWS,
         )
         for arm in detections
         if arm != "real" and "real" in detections
@@ -224,13 +226,22 @@ def identity_metrics(
     return result
 
 
-def filter_metrics(accepted: np.ndarray, rejections: pd.DataFrame) -> dict[str, object]:
-    """Counts of accepted and rejected samples; one sample may be rejected for several reasons."""
-    accepted = np.asarray(accepted, bool)
+def filter_metrics(decisions: pd.DataFrame) -> dict[str, object]:
+    """Counts of accepted and rejected candidates.
+
+    Args:
+        decisions: table of ``filter_faces``.
+    """
+    accepted = decisions[decisions["accepted"]]
+    counts = decisions["reason"].value_counts()
     return {
-        "candidates": len(accepted),
-        "accepted": int(accepted.sum()),
-        "rejected_by_reason": {k: int(v) for k, v in rejections["reason"].value_counts().items()},
+        "candidates": len(decisions),
+        "accepted": len(accepted),
+        "acceptance_by_origin": decisions.groupby("origin")["accepted"].mean().to_dict(),
+        "accepted_by_au": {
+            au: int(count) for au, count in accepted["edited_au"].value_counts(sort=False).items()
+        },
+        "rejected_by_reason": {reason: int(count) for reason, count in counts.items()},
     }
 
 

@@ -90,11 +90,20 @@ def test_neutralization_identity_filter_and_oracle_figures():
     identity = identity_metrics(np.eye(2), np.array([[1.0, 0], [1, 0]]), threshold=0.4)
     assert identity["drift"] == pytest.approx(0.5)
     assert identity["lost"] == 0.5
-    rejections = pd.DataFrame({"reason": ["identity", "identity", "realism"]})
-    assert filter_metrics([True, False, False], rejections) == {
+    decisions = pd.DataFrame(
+        {
+            "origin": ["edited", "edited", "synthetic"],
+            "edited_au": ["AU01", "AU04", "AU01"],
+            "accepted": [True, False, False],
+            "reason": [None, "identity", "realism"],
+        }
+    )
+    assert filter_metrics(decisions) == {
         "candidates": 3,
         "accepted": 1,
-        "rejected_by_reason": {"identity": 2, "realism": 1},
+        "acceptance_by_origin": {"edited": 0.5, "synthetic": 0},
+        "accepted_by_au": {"AU01": 1},
+        "rejected_by_reason": {"identity": 1, "realism": 1},
     }
     rng = np.random.default_rng(0)
     known = rng.random((20, K))

@@ -1,0 +1,232 @@
+"""The oracle: an independent estimator of AUs and identity, used only to measure.
+
+It stands in for two tools of the source ("Controlled Face Manipulation and Synthesis for Data
+Augmentation", IV-B and IV-D): an AU detector that no stage trains on (FaceReader there) and a face
+recognition model. It is trained on people and pictures of its own, whose AUs are uncorrelated, so
+that what it reads of one AU does not depend on another.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facsimile.aus import AUS
+from facsimile.detection.augmentation import augment
+from facsimile.detection.detector import masked_mse
+from facsimile.errors import FacsimileError
+from facsimile.measurement.metrics import mean_defined, pearson_per_au
+from facsimile.tables import to_tensor
+
+_EVAL_BATCH = 256
+
+# Cosine softmax of CosFace (Wang et al., 2018), with a margin and scale for few faces a person.
+_SCALE, _MARGIN = 20.0, 0.1
+
+# Of the augmentation: the pictures of its own set are varied already.
+_AUGMENTATION = 0.5
+
+
+class AUOracle(nn.Module):
+    """A small residual network with two heads: AU intensities and an identity embedding.
+
+    Args:
+        image_size: side of the faces, pixels.
+        widths: channels of the stages, each of which halves the resolution.
+        embedding: dimension of the identity embedding.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 64,
+        widths: tuple[int, ...] = (24, 48, 96, 160),
+        embedding: int = 128,
+    ) -> None:
+        super().__init__()
+        self.config = {"image_size": image_size, "widths": list(widths), "embedding": embedding}
+        layers: list[nn.Module] = []
+        for before, width in zip((3, *widths), widths, strict=False):
+            layers += [_convolution(before, width, stride=2), nn.SiLU()]
+            if (
+                before > 3
+            ):  # at full width and height a residual block would cost as much as all else
+                layers.append(_Residual(width))
+        features = widths[-1] * (image_size // 2 ** len(widths)) ** 2
+        self.trunk = nn.Sequential(*layers, nn.Flatten())
+        self.au_head = nn.Sequential(
+            nn.Dropout(0.2), nn.Linear(features, 256), nn.SiLU(), nn.Linear(256, len(AUS))
+        )
+        self.identity_head = nn.Sequential(nn.Dropout(0.2), nn.Linear(features, embedding))
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """AU intensities (B, 12), unclipped, and unit-length embeddings (B, E)."""
+        features = self.trunk(images.contiguous(memory_format=torch.channels_last)).float()
+        return self.au_head(features), F.normalize(self.identity_head(features), dim=1)
+
+    @torch.inference_mode()
+    def predict(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """AU intensities (N, 12) and unit-length embeddings (N, E) of uint8 images (N, H, W, 3).
+
+        Readings are averaged over the face and its mirror image.
+
+        Raises:
+            FacsimileError: the images have another size than those it was trained on.
+        """
+        size = self.config["image_size"]
+        if images.shape[1:] != (size, size, 3):
+            raise FacsimileError(f"oracle: images are {images.shape[1:]}, not {(size, size, 3)}")
+        self.eval()
+        device = next(self.parameters()).device
+        aus, embeddings = [], []
+        for start in range(0, len(images), _EVAL_BATCH):
+            batch = to_tensor(images[start : start + _EVAL_BATCH]).to(device)
+            views = [self(view) for view in (batch, batch.flip(-1))]
+            aus.append(sum(au for au, _ in views).div(2).cpu())
+            embeddings.append(F.normalize(sum(face for _, face in views), dim=1).cpu())
+        return torch.cat(aus).numpy(), torch.cat(embeddings).numpy()
+
+    def aus(self, images: np.ndarray) -> np.ndarray:
+        """AU intensities (N, 12) of `predict`."""
+        return self.predict(images)[0]
+
+    def identity(self, images: np.ndarray) -> np.ndarray:
+        """Unit-length embeddings (N, E) of `predict`."""
+        return self.predict(images)[1]
+
+    def save(self, directory: str | Path) -> None:
+        """Write model.safetensors (float16) and config.json."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        state = {
+            name: value.half().contiguous() if value.is_floating_point() else value
+            for name, value in self.state_dict().items()
+        }
+        save_file(state, directory / "model.safetensors")
+        config = {**self.config, "aus": list(AUS)}
+        (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, directory: str | Path, device: str = "cpu") -> "AUOracle":
+        """Read an oracle that `save` wrote. Raises FacsimileError if it is not one."""
+        directory = Path(directory)
+        try:
+            config = json.loads((directory / "config.json").read_text())
+            config.pop("aus")
+            model = cls(**config)
+            model.load_state_dict(load_file(directory / "model.safetensors"))
+        except Exception as error:  # safetensors raises its own untyped errors
+            raise FacsimileError(f"{directory}: not an oracle ({error})") from error
+        return model.to(device).eval()
+
+
+def _convolution(before: int, after: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.BatchNorm2d(after)
+    )
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = _convolution(width, width), _convolution(width, width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.silu(features + self.second(F.silu(self.first(features))))
+
+
+def train_oracle(
+    images_train: np.ndarray,
+    aus_train: np.ndarray,
+    subjects_train: np.ndarray,
+    images_val: np.ndarray,
+    aus_val: np.ndarray,
+    *,
+    seed: int,
+    epochs: int = 10,
+    lr: float = 2e-3,
+    batch_size: int = 32,
+    identity_weight: float = 0.001,
+    autocast: bool = True,
+    device: str = "cpu",
+    on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
+) -> tuple[AUOracle, pd.DataFrame]:
+    """Train both heads together: MSE on AUs + weighted CosFace over the training people.
+
+    The learning rate rises over the first twentieth of the steps and falls to 0 along a cosine.
+
+    Args:
+        images_train, images_val: uint8 (N, H, W, 3), of different people.
+        aus_train, aus_val: intensities (N, 12).
+        subjects_train: N subject ids; people with several faces teach what identity is.
+        seed: seed of weights, order, augmentation and dropout.
+        epochs, lr, batch_size: of AdamW.
+        identity_weight: weight of the identity loss.
+        autocast: whether the trunk runs in bfloat16.
+        device: "cpu" or "cuda".
+        on_epoch: called with each row of the history.
+
+    Returns:
+        The oracle and its history (epoch, au_loss, identity_loss, val_au_loss, val_pearson).
+    """
+    people, codes = np.unique(subjects_train, return_inverse=True)
+    labels, codes = torch.tensor(aus_train, dtype=torch.float32), torch.from_numpy(codes)
+    generator = torch.Generator().manual_seed(seed)
+    history = []
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = AUOracle(image_size=images_train.shape[1]).to(device)
+        centres = nn.Parameter(torch.randn(len(people), model.config["embedding"], device=device))
+        optimizer = torch.optim.AdamW([*model.parameters(), centres], lr=lr, weight_decay=0.02)
+        steps = len(labels) // batch_size * epochs
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=lr, total_steps=steps, pct_start=0.05, cycle_momentum=False
+        )
+        for epoch in range(epochs):
+            model.train()
+            losses = []
+            order = torch.randperm(len(labels), generator=generator)
+            for start in range(0, len(labels) - batch_size + 1, batch_size):
+                rows = order[start : start + batch_size]
+                faces = to_tensor(images_train[rows.numpy()]).to(device)
+                batch = augment(faces, generator, _AUGMENTATION)
+                with torch.autocast(device, torch.bfloat16, enabled=autocast):
+                    aus, embeddings = model(batch)
+                au_loss = masked_mse(aus.float(), labels[rows].to(device))
+                identity_loss = cosface_loss(embeddings.float(), centres, codes[rows].to(device))
+                optimizer.zero_grad()
+                (au_loss + identity_weight * identity_loss).backward()
+                optimizer.step()
+                schedule.step()
+                losses.append(torch.stack([au_loss, identity_loss]).detach())
+            predictions, _ = model.predict(images_val)
+            au_loss, identity_loss = torch.stack(losses).mean(0).tolist()
+            row = {
+                "epoch": epoch,
+                "au_loss": au_loss,
+                "identity_loss": identity_loss,
+                "val_au_loss": float(np.nanmean((predictions - aus_val) ** 2)),
+                "val_pearson": mean_defined(pearson_per_au(aus_val, predictions)),
+            }
+            history.append(row)
+            on_epoch(row)
+    return model.eval(), pd.DataFrame(history)
+
+
+def cosface_loss(embeddings: Tensor, centres: Tensor, people: Tensor) -> Tensor:
+    """Cross-entropy over scaled cosines to the people's centres, the own one less a margin.
+
+    Args:
+        embeddings: unit length (B, E).
+        centres: one per person (P, E), of any length.
+        people: index of each face's person (B,).
+    """
+    cosines = embeddings @ F.normalize(centres, dim=1).T
+    margin = _MARGIN * F.one_hot(people, len(centres)).to(cosines)
+    return F.cross_entropy(_SCALE * (cosines - margin), people)

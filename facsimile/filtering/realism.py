@@ -1,0 +1,123 @@
+"""How real a generated face looks to a network that tells real from generated faces.
+
+A discriminator finds even invisible traces of a generator, so its score is no verdict by itself;
+what it ranks last, however, are the faces with artefacts. Scores are cross-fitted by person: no
+face is scored by a network that has seen it, its source or its siblings.
+"""
+
+import numpy as np
+import torch
+from sklearn.model_selection import GroupKFold
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facsimile.errors import FacsimileError
+from facsimile.tables import to_tensor
+
+_EVAL_BATCH = 256
+
+
+class Discriminator(nn.Sequential):
+    """Log-odds (B, 1) that faces (B, 3, H, W) in [-1, 1] are real."""
+
+    def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 128)) -> None:
+        layers: list[nn.Module] = []
+        for before, width in zip((3, *widths), widths, strict=False):
+            layers += [
+                nn.Conv2d(before, width, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.SiLU(),
+            ]
+        super().__init__(
+            *layers,
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Dropout(0.2),
+            nn.Linear(widths[-1], 1),
+        )
+
+
+def realism_ranks(
+    real: np.ndarray,
+    real_subjects: np.ndarray,
+    generated: np.ndarray,
+    generated_subjects: np.ndarray,
+    *,
+    seed: int,
+    folds: int = 3,
+    epochs: int = 3,
+    batch_size: int = 64,
+    device: str = "cpu",
+) -> np.ndarray:
+    """Rank generated faces by realism, (N,) in (0, 1]: 1 the most, near 0 the least real.
+
+    A rank is the share of the generated faces of the same fold that look no more real.
+
+    Args:
+        real, generated: uint8 (M, H, W, 3) and (N, H, W, 3).
+        real_subjects, generated_subjects: whose faces; an edited face belongs to its source's
+            person. Folds keep people whole.
+        seed: of weights, order and folds.
+        folds, epochs, batch_size: of the cross-fitting.
+        device: "cpu" or "cuda".
+
+    Raises:
+        FacsimileError: fewer people than folds on either side.
+    """
+    for name, subjects in (("real", real_subjects), ("generated", generated_subjects)):
+        if len(np.unique(subjects)) < folds:
+            raise FacsimileError(
+                f"realism: {len(np.unique(subjects))} people in the {name} faces, "
+                f"{folds} folds need at least as many"
+            )
+    images = np.concatenate([real, generated])
+    is_real = np.arange(len(images)) < len(real)
+    subjects = np.concatenate([real_subjects, generated_subjects]).astype(str)
+    ranks = np.empty(len(images))
+    splitter = GroupKFold(folds, shuffle=True, random_state=seed)
+    for fold, (train, test) in enumerate(splitter.split(images, groups=subjects)):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed + fold)
+            model = _fit(images[train], is_real[train], epochs, batch_size, device)
+        test = test[~is_real[test]]
+        scores = _score(model, images[test], device)
+        ranks[test] = (scores[:, None] >= scores).mean(1) if len(test) else scores
+    return ranks[len(real) :]
+
+
+def _fit(
+    images: np.ndarray, is_real: np.ndarray, epochs: int, batch_size: int, device: str
+) -> Discriminator:
+    model = Discriminator().to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    labels = torch.as_tensor(is_real, dtype=torch.float32)
+    # Both sides weigh the same, however many faces each has.
+    share = labels.mean().clamp(0.01, 0.99)
+    weights = torch.where(labels == 1, 0.5 / share, 0.5 / (1 - share))
+    for _ in range(epochs):
+        for rows in torch.randperm(len(labels)).split(batch_size):
+            if len(rows) < 2:
+                continue  # batch statistics of a single face
+            batch = to_tensor(images[rows.numpy()])
+            batch = torch.where(torch.rand(len(rows), 1, 1, 1) < 0.5, batch.flip(-1), batch)
+            scores = _logits(model, batch.to(device))
+            loss = F.binary_cross_entropy_with_logits(
+                scores, labels[rows].to(device), weights[rows].to(device)
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return model.eval()
+
+
+@torch.inference_mode()
+def _score(model: Discriminator, images: np.ndarray, device: str) -> np.ndarray:
+    parts = range(0, len(images), _EVAL_BATCH)
+    scores = [
+        _logits(model, to_tensor(images[i : i + _EVAL_BATCH]).to(device)).cpu() for i in parts
+    ]
+    return torch.cat(scores).numpy() if scores else np.empty(0)
+
+
+def _logits(model: Discriminator, batch: Tensor) -> Tensor:
+    return model(batch.contiguous(memory_format=torch.channels_last))[:, 0]

@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import torch
+
+from facsimile.aus import ACTIVE_THRESHOLD, AUS
+from facsimile.detection import AUDetector, train_detector
+from facsimile.detection.augmentation import augment
+from facsimile.detection.detector import inverse_frequency, masked_mse
+from facsimile.errors import FacsimileError
+from facsimile.measurement import pearson_per_au
+from tests.facsimile.detection.faces import bars
+
+NAN = float("nan")
+
+
+def test_loss_leaves_out_what_is_not_annotated():
+    labels = torch.tensor([[0.0, NAN], [1.0, 0.5]])
+    predictions = torch.tensor([[0.5, 9.0], [1.0, 0.25]])
+    assert masked_mse(predictions, labels).item() == pytest.approx((0.25 + 0 + 0.0625) / 3)
+    assert masked_mse(predictions, torch.full((2, 2), NAN)).item() == 0
+
+
+def test_loss_of_presence_labels_is_censored():
+    labels = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
+    predictions = torch.tensor([[0.4, 0.0, 0.2], [0.4, 0.0, 0.2]])
+    loss = masked_mse(predictions, labels, presence_only=torch.tensor([True, False]))
+    expected = (0 + ACTIVE_THRESHOLD**2 + 0.04) + (0.36 + 1 + 0.04)
+    assert loss.item() == pytest.approx(expected / 6)
+
+
+def test_rare_aus_weigh_more():
+    aus = np.zeros((10, len(AUS)))
+    aus[:8, 0] = 0.5  # 8 of 10
+    aus[:2, 1], aus[5:, 1] = 1, NAN  # 2 of 5
+    aus[:, 2] = NAN
+    weights = inverse_frequency(aus).numpy()
+    assert weights[1] == pytest.approx(2 * weights[0])
+    assert weights[2] == pytest.approx(weights[1])  # never active: as the rarest
+    assert weights.mean() == pytest.approx(1)
+
+
+def test_augmentation_mirrors_and_recolours_but_keeps_the_face():
+    ramp = torch.linspace(-0.7, 0.7, 64)
+    batch = (ramp[:, None] * ramp.abs()).expand(64, 3, 64, 64) + 0.1  # symmetric, like a face
+    views = augment(batch, torch.Generator().manual_seed(0))
+    again = augment(batch, torch.Generator().manual_seed(0))
+    assert torch.equal(views, again)
+    assert views.abs().max() <= 1
+    correlation = torch.corrcoef(torch.stack([batch.flatten(), views.flatten()]))
+    assert 0.8 < correlation[0, 1] < 0.999
+    lopsided = (ramp.expand(64, 3, 64, 64)).contiguous()
+    views = augment(lopsided, torch.Generator().manual_seed(0))
+    rises = views[:, 0, 32, 50] > views[:, 0, 32, 14]
+    assert 0.3 < rises.float().mean() < 0.7
+
+
+@pytest.fixture(scope="module")
+def trained():
+    train, val = bars(512, seed=1), bars(128, seed=2)
+    return train_detector(*train, *val, seed=0, epoch_faces=512, max_epochs=5, lr=2e-3)
+
+
+def test_detector_learns_and_keeps_its_best_epoch(trained):
+    model, history = trained
+    images, aus = bars(128, seed=2)
+    read = model.predict(images)
+    loss = masked_mse(torch.from_numpy(read), torch.from_numpy(aus)).item()
+    assert loss == pytest.approx(history["val_loss"].min(), rel=1e-3)
+    assert pearson_per_au(aus, read).mean() > 0.3
+
+
+def test_training_stops_once_validation_no_longer_improves():
+    images, aus = bars(32, seed=3)
+    # Validation labels that contradict the training labels: every step makes them worse.
+    _, history = train_detector(
+        images,
+        aus,
+        images,
+        1 - aus,
+        seed=0,
+        batch_size=32,
+        epoch_faces=32,
+        max_epochs=40,
+        patience=2,
+    )
+    best = history["val_loss"].idxmin()
+    assert len(history) == best + 3
+
+
+def test_detector_is_reproducible_and_leaves_the_global_generator_alone():
+    images, aus = bars(64, seed=3)
+    state = torch.random.get_rng_state()
+    runs = [
+        train_detector(images, aus, images, aus, seed=5, epoch_faces=64, max_epochs=1)[0]
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(runs[0].predict(images), runs[1].predict(images))
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_saved_detector_reads_the_same(trained, tmp_path):
+    model, _ = trained
+    model.save(tmp_path)
+    images, _ = bars(8, seed=4)
+    loaded = AUDetector.load(tmp_path)
+    np.testing.assert_array_equal(loaded.predict(images), model.predict(images))
+    assert torch.equal(loaded.thresholds, model.thresholds)
+    assert loaded.predict(images[:0]).shape == (0, len(AUS))
+
+
+def test_errors_name_the_problem(tmp_path):
+    images, aus = bars(4, seed=0)
+    with pytest.raises(FacsimileError, match="val: 4 images, 0 labelled"):
+        train_detector(images, aus, images, np.full_like(aus, NAN), seed=0)
+    (tmp_path / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(FacsimileError, match="not an AU detector"):
+        AUDetector.load(tmp_path)

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+import torch
+
+from facsimile.detection import AUOracle, train_oracle
+from facsimile.detection.oracle import cosface_loss
+from facsimile.errors import FacsimileError
+from tests.facsimile.detection.faces import bars
+
+
+def people(faces: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bars over the colour of one of sixteen people."""
+    images, aus = bars(faces, seed)
+    person = np.random.default_rng(seed).integers(16, size=faces)
+    colours = np.random.default_rng(99).integers(0, 200, (16, 3), dtype=np.uint8)
+    images[:, :, :4] = images[:, :, -4:] = colours[person][:, None, None]
+    return images, aus, person
+
+
+@pytest.fixture(scope="module")
+def trained():
+    train, (val_images, val_aus, _) = people(768, seed=1), people(64, seed=2)
+    return train_oracle(*train, val_images, val_aus, seed=0, epochs=4, autocast=False)
+
+
+def test_oracle_reads_aus_and_tells_people_apart(trained):
+    model, history = trained
+    images, aus, person = people(128, seed=3)
+    read, identity = model.predict(images)
+    assert history["val_pearson"].iloc[-1] > 0.6
+    assert np.corrcoef(read.ravel(), aus.ravel())[0, 1] > 0.6
+    np.testing.assert_allclose(np.linalg.norm(identity, axis=1), 1, rtol=1e-5)
+    similarity = identity @ identity.T
+    same = person[:, None] == person
+    other = ~same
+    same &= ~np.eye(len(person), dtype=bool)
+    assert similarity[same].mean() > similarity[other].mean() + 0.3
+
+
+def test_readings_do_not_change_under_mirroring(trained):
+    images = people(8, seed=3)[0]
+    np.testing.assert_allclose(
+        trained[0].aus(images), trained[0].aus(images[:, :, ::-1].copy()), atol=1e-5
+    )
+
+
+def test_half_precision_on_disk(trained, tmp_path):
+    model, _ = trained
+    model.save(tmp_path)
+    images = people(16, seed=4)[0]
+    loaded = AUOracle.load(tmp_path)
+    np.testing.assert_allclose(loaded.aus(images), model.aus(images), atol=0.02)
+    np.testing.assert_allclose(loaded.identity(images), model.identity(images), atol=0.02)
+    assert (tmp_path / "model.safetensors").stat().st_size < 8e6
+
+
+def test_cosface_margin_by_hand():
+    embeddings = torch.tensor([[1.0, 0.0]])
+    centres = torch.tensor([[2.0, 0.0], [0.0, 5.0]])
+    # Own cosine 1 less the margin 0.1, the other 0, both times the scale 20: log(1 + e^-18).
+    loss = cosface_loss(embeddings, centres, torch.tensor([0])).item()
+    assert loss == pytest.approx(np.log1p(np.exp(-18)), abs=1e-7)
+    loss = cosface_loss(embeddings, centres, torch.tensor([1])).item()
+    assert loss == pytest.approx(22, rel=1e-6)
+
+
+def test_errors_name_the_problem(trained, tmp_path):
+    with pytest.raises(FacsimileError, match=r"\(32, 32, 3\), not \(64, 64, 3\)"):
+        trained[0].aus(np.zeros((1, 32, 32, 3), np.uint8))
+    with pytest.raises(FacsimileError, match="not an oracle"):
+        AUOracle.load(tmp_path)
