@@ -27,7 +27,8 @@ def test_reproduce_runs_what_is_stale_and_nothing_else(project: Callable[..., Pa
 
 
 def test_missing_output_is_stale(project: Callable[..., Path]) -> None:
-    root = project(a={"cmd": "echo 1 > out", "outs": ["out"]})
+    root = project(a={"cmd": "cp in out", "deps": ["in"], "outs": ["out"]})
+    (root / "in").write_text("1\n")
     dvc.reproduce("a", root, {}, print)
     (root / "out").unlink()
     assert dvc.stale_stages(root) == {"a": ["out deleted"]}
