@@ -46,10 +46,10 @@ def test_augmentation_mirrors_and_recolours_but_keeps_the_face():
     again = augment(batch, torch.Generator().manual_seed(0))
     assert torch.equal(views, again)
     assert views.abs().max() <= 1
-    correlation = torch.corrcoef(torch.stack([batch.flatten(), views.flatten()]))
-    assert 0.8 < correlation[0, 1] < 0.999
-    lopsided = (ramp.expand(64, 3, 64, 64)).contiguous()
-    views = augment(lopsided, torch.Generator().manual_seed(0))
+    for face, view in zip(batch, views, strict=True):
+        correlation = torch.corrcoef(torch.stack([face.flatten(), view.flatten()]))[0, 1]
+        assert 0.7 < correlation < 0.9999
+    views = augment(ramp.expand(64, 3, 64, 64), torch.Generator().manual_seed(0))
     rises = views[:, 0, 32, 50] > views[:, 0, 32, 14]
     assert 0.3 < rises.float().mean() < 0.7
 
