@@ -1,8 +1,10 @@
 """Train the Diffusion Autoencoder of the embedded world and write its checkpoint.
 
     python -m tasks.generator [--params params.yaml] [--faces FACES] [--work WORK] [--out OUT]
+                              [--oracle ORACLE]
 
-Reads   params.yaml, section `generator`; FACES, a face table (rendered from world-ffhq if absent).
+Reads   params.yaml, section `generator`; FACES, a face table (rendered from world-ffhq if absent);
+        ORACLE, the AU estimator that reads the reconstructions.
 Writes  OUT/config.json, generator.safetensors, metrics.json, samples.png, README.md.
 
 Frozen in the pipeline: the checkpoint is shipped. An interrupted run continues from WORK.
@@ -31,6 +33,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from facsimile import world
+from facsimile.aus import AUS
+from facsimile.detection import AUOracle
 from facsimile.errors import FacsimileError
 from facsimile.generator import (
     DiffAEPipeline,
@@ -52,6 +56,7 @@ from facsimile.generator.training import (
     warm_start_loss,
 )
 from facsimile.generator.unet import SemanticEncoder
+from facsimile.measurement.metrics import pearson_per_au
 from facsimile.tables import (
     FACE_SCHEMA,
     decode_images,
@@ -299,7 +304,11 @@ def encode_all(pipeline: DiffAEPipeline, images: np.ndarray, batch_size: int = 2
 
 
 def evaluate(
-    pipeline: DiffAEPipeline, ids: list[str], images: np.ndarray, params: GeneratorParams
+    pipeline: DiffAEPipeline,
+    oracle: AUOracle,
+    ids: list[str],
+    images: np.ndarray,
+    params: GeneratorParams,
 ) -> tuple[dict[str, float], Image.Image]:
     """Metrics on held-out faces, and a picture of reconstructions and samples."""
     steps, seed = params.eval_steps, params.seed
@@ -315,6 +324,16 @@ def evaluate(
     metrics = {}
     for name, faces in (("inverted", inverted), ("random", randomised)):
         metrics[f"ssim_{name}"], metrics[f"psnr_{name}"] = fidelity(faces, originals)
+    people = world.population(params.dataset, params.faces, params.seed).set_index("sample_id")
+    aus = people.loc[ids, list(AUS)].to_numpy()
+    for name, faces in (
+        ("original", originals),
+        ("reconstruction", inverted),
+        ("reconstruction_random", randomised),
+    ):
+        metrics[f"au_pearson_{name}"] = float(
+            pearson_per_au(aus, oracle.aus(to_uint8(faces))).mean()
+        )
     features = [pipeline.normalize(pipeline.encode(part)).numpy() for part in (sampled, originals)]
     metrics["frechet"] = frechet_distance(*features)
     row = slice(0, 12)
@@ -336,10 +355,14 @@ Training: {params.faces} faces (mirrored at random, no labels), {training.steps}
 {params.unet.prediction} prediction, timesteps drawn with density t^{params.timestep_skew:g},
 weights averaged with decay {training.ema_decay}; prior: {params.prior.steps} steps of
 {params.prior.batch_size}.
+Before that the encoder learned {params.unet.z_dim} principal components of the faces
+({params.warm_start.steps} steps).
 Command: `python -m tasks.generator`.
 
 Measured on faces of subjects unseen in training, {params.eval_steps} DDIM steps each way. `frechet`
-is the Fréchet distance between normalised z_sem of held-out faces and of samples from the prior.
+is the Fréchet distance between normalised z_sem of held-out faces and of samples from the prior;
+`au_pearson_*` is the correlation, averaged over 12 AUs, of the true AU intensities with those an
+estimator that shares no data with this model (data/oracle) reads from the pictures.
 
 | metric | value |
 | --- | --- |
@@ -356,6 +379,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("data/generator/.work"))
     parser.add_argument("--faces", type=Path, help="face table (default: WORK/faces)")
     parser.add_argument("--out", type=Path, default=Path("data/generator"))
+    parser.add_argument("--oracle", type=Path, default=Path("data/oracle"))
     arguments = parser.parse_args()
     try:
         run(arguments)
@@ -384,7 +408,8 @@ def run(arguments: argparse.Namespace) -> None:
     # What is measured is what is shipped: half-precision weights, read back.
     pipeline.save_pretrained(out)
     pipeline = DiffAEPipeline.from_pretrained(out)
-    metrics, picture = evaluate(pipeline, test_ids, test_images, params)
+    oracle = AUOracle.load(arguments.oracle)
+    metrics, picture = evaluate(pipeline, oracle, test_ids, test_images, params)
     metrics["parameters"] = sum(p.numel() for p in pipeline.parameters())
     metrics["images_seen"] = params.autoencoder.steps * params.autoencoder.batch_size
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")

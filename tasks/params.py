@@ -110,14 +110,13 @@ class Encode(Section):
 
 
 class Directions(Section):
-    """See `facsimile.editing.fit_directions`; `calibration_faces` 0 leaves images unmeasured."""
+    """See `facsimile.editing.fit_directions`."""
 
     method: Literal["ridge", "svm", "combined"]
     alpha: PositiveFloat
     condition: bool
     within_subject: bool
     project: tuple[Literal[NUISANCES], ...]
-    calibration_faces: NonNegativeInt
     seed: int
 
 

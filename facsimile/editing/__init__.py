@@ -1,6 +1,5 @@
 """Controlled editing and synthesis in the semantic latent space of a face generator."""
 
-from facsimile.editing.calibration import calibrate_on_images, image_leakage
 from facsimile.editing.causal_graph import CausalGraph, CausalWarning
 from facsimile.editing.demographics import CELLS, DemographicPredictors
 from facsimile.editing.directions import DIRECTION_SCHEMA, Directions, fit_directions
@@ -26,10 +25,8 @@ __all__ = [
     "IdentityOperator",
     "Neutralizer",
     "SynthesisOperator",
-    "calibrate_on_images",
     "edit",
     "fit_directions",
-    "image_leakage",
     "neutral_faces",
     "neutralize",
     "plan_edits",

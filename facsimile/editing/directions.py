@@ -6,7 +6,7 @@ projection as in InterFaceGAN. ``z + s·w_k`` raises AU k by s; s = 1 is FACS le
     fit          w_k = ridge or SVM normal on z, with the labels of the adjustment set A_k as
                  further regressors; ``combined`` adds the two unit vectors
     project      w_k ← w_k − Q Qᵀ w_k
-    calibrate    w_k ← w_k / (g_k · w_k), g_k the unbiased readout of AU k (linear.fit_readouts)
+    calibrate    w_k ← (ŵ_k · f_k) ŵ_k, f_k what a real rise of AU k by 1 does to z (linear.effects)
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,12 +22,12 @@ import pyarrow.parquet as pq
 from facsimile.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.editing.causal_graph import CausalGraph
 from facsimile.editing.linear import (
-    Readouts,
     conditional_ridge,
     conditional_svm,
-    fit_readouts,
+    effects,
     orthonormal_basis,
     project_off,
+    reading_correlation,
 )
 from facsimile.errors import FacsimileError
 
@@ -39,17 +39,13 @@ DIRECTION_SCHEMA = pa.schema(
         ("kind", pa.string()),
         ("method", pa.string()),
         ("vector", pa.list_(pa.float32())),
-        ("readout", pa.list_(pa.float32())),
-        ("readout_bias", pa.float32()),
         ("conditioned_on", pa.list_(pa.string())),
         ("projected_off", pa.list_(pa.string())),
         ("entails", pa.list_(pa.string())),
         ("norm_before", pa.float32()),
         ("norm_after", pa.float32()),
         ("length", pa.float32()),
-        ("gain", pa.float32()),
         ("pearson", pa.float32()),
-        ("image_rise", pa.float32()),
     ]
 )
 
@@ -60,16 +56,13 @@ class Directions:
 
     Columns of the table:
         name, kind ("au" or "nuisance"), method;
-        vector: w (D,) in normalised z, readout + readout_bias: g (D,) and its offset;
+        vector: w (D,) in normalised z;
         conditioned_on, projected_off: names;
         entails: AUs that an edit moves along by the declared causes, so that it cannot label them;
         norm_before, norm_after: length of w around the projection, before calibration;
         length: ``||w||`` in units of the normalised z;
-        gain: what the raw ridge readout reported of a real change by 1;
-        pearson: readout against label, on subjects not used to fit it (within them, where
-            directions were fitted so);
-        image_rise: what an edit by 1 did to decoded images before `calibrate_on_images`; NaN where
-            that was not measured.
+        pearson: ridge reading against label, on subjects not used to fit it (within them, where
+            directions were fitted so).
     """
 
     table: pd.DataFrame
@@ -87,11 +80,6 @@ class Directions:
         """(K, D) float32."""
         return np.stack(self.table["vector"].to_numpy())
 
-    @property
-    def readouts(self) -> np.ndarray:
-        """(K, D) float32."""
-        return np.stack(self.table["readout"].to_numpy())
-
     def vector(self, name: str) -> np.ndarray:
         """w of one direction, (D,) float32."""
         if name not in self.names:
@@ -101,18 +89,6 @@ class Directions:
     def entails(self, au: str) -> tuple[str, ...]:
         """AUs whose intensity an edit of `au` leaves unknown."""
         return tuple(self.table["entails"].iloc[self.names.index(au)])
-
-    def read(self, z: np.ndarray) -> pd.DataFrame:
-        """Readings of normalised codes (N, D), one column a direction, unclipped."""
-        bias = self.table["readout_bias"].to_numpy()
-        return pd.DataFrame(z @ self.readouts.T + bias, columns=list(self.names))
-
-    def leakage(self) -> pd.DataFrame:
-        """How far ``z + w_row`` moves the reading of each column; 1 on the diagonal of the AUs."""
-        moved = self.vectors @ self.readouts.T
-        return pd.DataFrame(moved, index=list(self.names), columns=list(self.names)).loc[
-            list(self.aus)
-        ]
 
     def cosines(self) -> pd.DataFrame:
         """Cosine similarity of every two directions."""
@@ -151,7 +127,7 @@ def fit_directions(
     nuisances: np.ndarray | None = None,
     subjects_nuisance: Sequence[str] | None = None,
     method: Method = "combined",
-    alpha: float = 10.0,
+    alpha: float = 1000.0,
     condition: bool = True,
     within_subject: bool = True,
     project: Sequence[str] = NUISANCES,
@@ -163,7 +139,7 @@ def fit_directions(
     Args:
         z: normalised codes of the AU-labelled faces, (N, D).
         aus: AU intensities in [0, 1], (N, 12) in the order of ``AUS``, NaN = not annotated.
-        subjects: N subject ids; readouts are calibrated on subjects left out of their fit.
+        subjects: N subject ids.
         graph: gives the adjustment set of every AU.
         z_nuisance: normalised codes of the faces with nuisance labels, (M, D).
         nuisances: labels in [0, 1], (M, 4) in the order of ``NUISANCES``, NaN = not annotated.
@@ -213,7 +189,12 @@ def fit_directions(
         y, y_adjust = labels[rows, column], labels[np.ix_(rows, adjust)]
         intercepts = subjects[rows] if within_subject else None
         raw[au] = _fit_au(au, z[rows], y, y_adjust, intercepts, method, alpha, seed)
-    readouts = fit_readouts(z, labels, subjects, annotated, alpha, within_subject)
+    complete = ~np.isnan(labels).any(axis=1)
+    if not complete.any():
+        raise FacsimileError(f"no row is annotated for all of {', '.join(annotated)}")
+    intercepts = subjects[complete] if within_subject else None
+    moved = effects(z[complete], labels[complete], intercepts)
+    pearson = reading_correlation(z, labels, subjects, alpha, within_subject)
 
     rows = []
     for index, au in enumerate(annotated):
@@ -223,7 +204,7 @@ def fit_directions(
         off = [*(nuisance_vectors[name] for name in project), *(raw[name] for name in competing)]
         w = project_off(raw[au], orthonormal_basis(np.stack(off))) if off else raw[au]
         rows.append(
-            _row(au, "au", method, w, readouts, index)
+            _row(au, "au", method, w, moved[index], pearson[index])
             | {
                 "conditioned_on": list(conditioned_on[au]),
                 "projected_off": [*project, *competing],
@@ -267,7 +248,11 @@ def _fit_nuisances(
     z, labels = np.asarray(z, np.float64), np.asarray(labels, np.float64)
     known = [index for index in range(len(NUISANCES)) if not np.isnan(labels[:, index]).all()]
     names = tuple(NUISANCES[index] for index in known)
-    readouts = fit_readouts(z, labels[:, known], np.asarray(subjects), names, alpha)
+    complete = ~np.isnan(labels[:, known]).any(axis=1)
+    if not complete.any():
+        raise FacsimileError(f"no row is annotated for all of {', '.join(names)}")
+    moved = effects(z[complete], labels[np.ix_(complete, known)], None)
+    pearson = reading_correlation(z, labels[:, known], np.asarray(subjects), alpha)
     rows = []
     for index, name in enumerate(names):
         y = labels[:, known[index]]
@@ -280,7 +265,14 @@ def _fit_nuisances(
             w = conditional_ridge(z[annotated], y[annotated], nothing, alpha)
         norm = np.linalg.norm(w)
         rows.append(
-            _row(name, "nuisance", "svm" if binary else "ridge", w / norm, readouts, index)
+            _row(
+                name,
+                "nuisance",
+                "svm" if binary else "ridge",
+                w / norm,
+                moved[index],
+                pearson[index],
+            )
             | {"conditioned_on": [], "projected_off": [], "entails": []}
             | {"norm_before": 1.0, "norm_after": 1.0}
         )
@@ -288,25 +280,21 @@ def _fit_nuisances(
 
 
 def _row(
-    name: str, kind: str, method: str, w: np.ndarray, readouts: Readouts, index: int
+    name: str, kind: str, method: str, w: np.ndarray, effect: np.ndarray, pearson: float
 ) -> dict[str, object]:
-    """Calibrate w so that the reading of its own attribute rises by 1."""
-    rise = readouts.vectors[index] @ w
-    if rise <= 1e-6 * np.linalg.norm(readouts.vectors[index]):
+    """Calibrate w: as long as the way that a real rise by 1 takes along it."""
+    unit = w / max(np.linalg.norm(w), 1e-12)
+    length = unit @ effect
+    if length <= 1e-3 * np.linalg.norm(effect):
         raise FacsimileError(
-            f"{name}: nothing of its direction is left that raises its own reading; "
+            f"{name}: nothing of its direction is left along which real faces move when it rises; "
             "project off fewer attributes or label more active faces"
         )
-    vector = w / rise
     return {
         "name": name,
         "kind": kind,
         "method": method,
-        "vector": vector.astype(np.float32),
-        "readout": readouts.vectors[index].astype(np.float32),
-        "readout_bias": readouts.bias[index],
-        "length": np.linalg.norm(vector),
-        "gain": readouts.gain[index],
-        "pearson": readouts.pearson[index],
-        "image_rise": np.nan,
+        "vector": (length * unit).astype(np.float32),
+        "length": length,
+        "pearson": pearson,
     }

@@ -1,16 +1,13 @@
-"""Linear models on semantic codes: conditioned fits, projection, and unbiased readouts.
+"""Linear models on semantic codes: conditioned fits, projection, effects and readings.
 
 Symbols:
     z (N, D)   normalised semantic codes       y (N,)     labels of the target attribute
     Y (N, K)   labels of several attributes    Y_A        labels conditioned on
-    w (D,)     direction                       U, G       raw and unbiased readouts (K, D)
-    B (K, K)   gain of the raw readouts        Q (D, r)   orthonormal basis to project off
+    w (D,)     direction                       F (K, D)   effects of the labels on z
+    U (K, D)   ridge readouts                  Q (D, r)   orthonormal basis to project off
 
 All functions take and return float64 NumPy arrays.
 """
-
-import warnings
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.model_selection import GroupKFold
@@ -19,7 +16,6 @@ from sklearn.svm import LinearSVC
 from facsimile.errors import FacsimileError
 
 FOLDS = 5
-MIN_GAIN = 0.05
 
 # LinearSVC penalises every coefficient, the intercept included. Features fed at this scale have
 # their coefficients penalised 100 times less than those of z: in effect not at all.
@@ -102,90 +98,44 @@ def project_off(w: np.ndarray, basis: np.ndarray) -> np.ndarray:
     return w - basis @ (basis.T @ w)
 
 
-class Readouts(NamedTuple):
-    """Linear readouts whose reading, on people not seen in fitting, follows the labels one to one.
+def effects(z: np.ndarray, labels: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """How codes change when one label rises by 1 while the others, and the person, stay.
 
-    Attributes:
-        vectors: G, (K, D); the reading of attribute k is ``z @ vectors[k] + bias[k]``.
-        bias: (K,).
-        gain: (K,) share of a real change that the raw ridge readout reported.
-        pearson: (K,) correlation of raw readout and label on unseen groups.
-    """
-
-    vectors: np.ndarray
-    bias: np.ndarray
-    gain: np.ndarray
-    pearson: np.ndarray
-
-
-def fit_readouts(
-    z: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    names: tuple[str, ...],
-    alpha: float,
-    within_groups: bool = False,
-) -> Readouts:
-    """Fit unbiased readouts of several attributes.
-
-    A ridge regression of y on z minimises the error of ŷ, and for that it shrinks: when y really
-    rises by 1, ŷ rises on average by a gain B_kk < 1 (z varies for other reasons too, so part of
-    the evidence is discounted towards the mean), and by B_kj when a co-activated y_j does. A
-    direction scaled to move ŷ by 1 would thus move the face *further* than a real level E, by
-    1/B_kk. So B is estimated, ``ŷ = B y + c`` by least squares on all labels jointly, from readings
-    of rows whose group took no part in the fit, and undone: ``G = B⁻¹ U``. This is the classical
-    (unbiased) estimator of statistical calibration rather than the inverse (shrunken) one, the
-    right one for reaching an absolute level far from the mean. It makes the reading of attribute k
-    rise by 1 per unit of y_k and by 0 per unit of every other y_j in real faces.
+    Least squares of the forward model ``z = Y F + c``, all labels at once. A direction that
+    separates active from inactive faces says which way to go, not how far: reading a label from z
+    shrinks towards the mean, and undoing that divides by noise when labels are few. F needs no
+    inverse of anything in z, so it is unbiased however weak the label is.
 
     Args:
         z: (N, D).
-        labels: Y, (N, K), NaN where not annotated; each column has its own rows for U, and B uses
-            the rows where all are annotated.
-        groups: (N,) subject of each row; folds do not split a subject.
-        names: K names, for messages.
-        alpha: ridge penalty.
-        within_groups: fit and judge differences within a group only, as edits of one person are;
-            needs labels that vary within groups.
+        labels: Y, (N, K), complete.
+        groups: (N,) subject of each row; every subject has a c of its own. None: one for all.
 
-    Raises:
-        FacsimileError: a constant or unlabelled column, a single group, or no fully annotated row.
+    Returns:
+        F, (K, D).
     """
-    for column, name in enumerate(names):
-        known = labels[~np.isnan(labels[:, column]), column]
-        if known.size == 0 or known.min() == known.max():
-            raise FacsimileError(f"{name}: its {known.size} labels do not vary, nothing to fit")
-    complete = ~np.isnan(labels).any(axis=1)
-    if not complete.any():
-        raise FacsimileError(f"no row is annotated for all of {', '.join(names)}")
+    return np.linalg.lstsq(centre(labels, groups), centre(z, groups), rcond=None)[0]
 
-    intercepts = groups if within_groups else None
-    raw, _ = ridge_readouts(z, labels, alpha, intercepts)
-    unseen = out_of_group(z, labels, groups, alpha, within_groups)
-    levels = None if intercepts is None else groups[complete]
-    gain = _slopes(unseen[complete], labels[complete], levels)
-    own = np.diag(gain).copy()
-    # An attribute that does not generalise has no meaningful gain; dividing by noise would send
-    # its direction anywhere, so the gain on its own training rows, always positive, stands in.
-    unreadable = own < MIN_GAIN
-    if unreadable.any():
-        fitted = _slopes(z[complete] @ raw.T, labels[complete], levels)
-        gain[unreadable] = fitted[unreadable]
-        low = ", ".join(name for name, bad in zip(names, unreadable, strict=True) if bad)
-        warnings.warn(
-            f"{low}: can hardly be read from the codes of unseen subjects; the length of these "
-            "directions is only a guess",
-            stacklevel=2,
-        )
-    vectors = np.linalg.solve(gain, raw)
-    bias = labels[complete].mean(axis=0) - vectors @ z[complete].mean(axis=0)
-    pearson = np.empty(len(names))
+
+def reading_correlation(
+    z: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    alpha: float,
+    within_groups: bool = False,
+) -> np.ndarray:
+    """Pearson r (K,) of each label and its ridge reading on unseen groups; arguments as there.
+
+    With `within_groups`, of the differences within groups.
+    """
+    readings = out_of_group(z, labels, groups, alpha, within_groups)
+    pearson = np.empty(labels.shape[1])
     for column, y in enumerate(labels.T):
         known = ~np.isnan(y)
-        pair = np.column_stack([unseen[known, column], y[known]])
+        pair = np.column_stack([readings[known, column], y[known]])
         centred = centre(pair, groups[known] if within_groups else None)
         pearson[column] = np.corrcoef(centred.T)[0, 1]
-    return Readouts(vectors, bias, own, pearson)
+    return pearson
 
 
 def out_of_group(
@@ -210,7 +160,7 @@ def out_of_group(
 def ridge_readouts(
     z: np.ndarray, labels: np.ndarray, alpha: float, intercepts: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Raw readouts U (K, D) and their offsets (K,); each column uses its annotated rows."""
+    """Readouts U (K, D) and their offsets (K,); each column uses its annotated rows."""
     vectors = np.zeros((labels.shape[1], z.shape[1]))
     offset = np.zeros(labels.shape[1])
     for column, y in enumerate(labels.T):
@@ -221,8 +171,3 @@ def ridge_readouts(
             vectors[column] = conditional_ridge(z[known], y[known], nothing, alpha, groups)
             offset[column] = y[known].mean() - z[known].mean(axis=0) @ vectors[column]
     return vectors, offset
-
-
-def _slopes(readings: np.ndarray, labels: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
-    """B of ``readings = labels Bᵀ + c``, (K, K), with a c for each group."""
-    return np.linalg.lstsq(centre(labels, groups), centre(readings, groups), rcond=None)[0].T

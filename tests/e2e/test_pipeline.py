@@ -32,7 +32,6 @@ SMALL = {
     },
     "sampling": {"steps": 2, "prior_steps": 2},
     "encode": {"neutral_per_subject": {"train": 1, "test": 1}},
-    "directions": {"calibration_faces": 2},
     "neutralizer": {"width": 8, "max_epochs": 1},
     "edit": {"aus": ["AU04", "AU12"]},
     "synthesize": {"per_cell": 1, "aus": ["AU04", "AU12"]},
