@@ -53,9 +53,8 @@ class AUOracle(nn.Module):
         layers: list[nn.Module] = []
         for before, width in zip((3, *widths), widths, strict=False):
             layers += [_convolution(before, width, stride=2), nn.SiLU()]
-            if (
-                before > 3
-            ):  # at full width and height a residual block would cost as much as all else
+            # At half the resolution a block would cost as much as all the others together.
+            if before > 3:
                 layers.append(_Residual(width))
         features = widths[-1] * (image_size // 2 ** len(widths)) ** 2
         self.trunk = nn.Sequential(*layers, nn.Flatten())
