@@ -109,6 +109,18 @@ class Encode(Section):
     neutral_per_subject: dict[Literal["train", "val", "test"], NonNegativeInt]
 
 
+class Calibration(Section):
+    """See `facsimile.editing.calibration`: of the reader, and of the faces it looks at.
+
+    `faces` neutral faces of the validation split, edited by each AU at each scale.
+    """
+
+    faces: PositiveInt
+    scales: tuple[PositiveFloat, ...] = Field(min_length=1)
+    max_epochs: PositiveInt
+    epoch_faces: PositiveInt
+
+
 class Directions(Section):
     """See `facsimile.editing.fit_directions`."""
 
@@ -117,6 +129,7 @@ class Directions(Section):
     condition: bool
     within_subject: bool
     project: tuple[Literal[NUISANCES], ...]
+    calibration: Calibration
     seed: int
 
 

@@ -1,5 +1,6 @@
 """Controlled editing and synthesis in the semantic latent space of a face generator."""
 
+from facsimile.editing.calibration import edited_rise, image_scales, real_rise, stretch
 from facsimile.editing.causal_graph import CausalGraph, CausalWarning
 from facsimile.editing.demographics import CELLS, DemographicPredictors
 from facsimile.editing.directions import DIRECTION_SCHEMA, Directions, fit_directions
@@ -26,11 +27,15 @@ __all__ = [
     "Neutralizer",
     "SynthesisOperator",
     "edit",
+    "edited_rise",
     "fit_directions",
+    "image_scales",
     "neutral_faces",
     "neutralize",
     "plan_edits",
     "plan_synthesis",
+    "real_rise",
     "sample_identities",
+    "stretch",
     "train_neutralizer",
 ]

@@ -6,7 +6,8 @@ projection as in InterFaceGAN. ``z + s·w_k`` raises AU k by s; s = 1 is FACS le
     fit          w_k = ridge or SVM normal on z, with the labels of the adjustment set A_k as
                  further regressors; ``combined`` adds the two unit vectors
     project      w_k ← w_k − Q Qᵀ w_k
-    calibrate    w_k ← (ŵ_k · f_k) ŵ_k, f_k what a real rise of AU k by 1 does to z (linear.effects)
+    calibrate    w_k ← (ŵ_k · f_k) ŵ_k, f_k the effect of AU k on z (linear.effects);
+                 then on decoded images (calibration.py)
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,6 +46,7 @@ DIRECTION_SCHEMA = pa.schema(
         ("norm_before", pa.float32()),
         ("norm_after", pa.float32()),
         ("length", pa.float32()),
+        ("image_scale", pa.float32()),
         ("pearson", pa.float32()),
     ]
 )
@@ -61,6 +63,7 @@ class Directions:
         entails: AUs that an edit moves along by the declared causes, so that it cannot label them;
         norm_before, norm_after: length of w around the projection, before calibration;
         length: ``||w||`` in units of the normalised z;
+        image_scale: factor by which calibration on images stretched it; 1 without;
         pearson: ridge reading against label, on subjects not used to fit it (within them, where
             directions were fitted so).
     """
@@ -296,5 +299,6 @@ def _row(
         "method": method,
         "vector": (length * unit).astype(np.float32),
         "length": length,
+        "image_scale": 1.0,
         "pearson": pearson,
     }

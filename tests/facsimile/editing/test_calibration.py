@@ -1,0 +1,80 @@
+"""Directions stretched until edited pictures read like real ones."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from facsimile.aus import AUS
+from facsimile.editing import edited_rise, fit_directions, image_scales, real_rise, stretch
+from facsimile.editing.causal_graph import CausalGraph
+
+GRAPH = CausalGraph.from_config({"direct": {"AU26": ["AU25"]}})
+
+
+@pytest.fixture(scope="module")
+def directions(world):
+    z, aus, _, subjects = world.draw(subjects=100, frames=12, seed=0)
+    return fit_directions(z, aus, subjects, GRAPH, method="ridge", project=())
+
+
+def test_real_rise_is_the_slope_of_the_reading_within_people():
+    rng = np.random.default_rng(0)
+    aus = rng.random((90, 12))
+    aus[:, 3] = np.nan
+    aus[:, 5] = 0.0
+    subjects = np.repeat(["a", "b", "c"], 30)
+    bias = np.repeat([0.0, 5.0, -3.0], 30)[:, None]
+
+    def read(images):
+        return 0.4 * np.nan_to_num(aus) + bias
+
+    slopes = real_rise(np.zeros((90, 2, 2, 3), np.uint8), aus, subjects, read)
+    assert np.isnan(slopes[[3, 5]]).all()
+    np.testing.assert_allclose(np.delete(slopes, [3, 5]), 0.4, atol=1e-9)
+
+
+def test_scales_interpolate_up_to_the_largest_measured():
+    rises = pd.DataFrame(0.5, index=[1.0, 2.0, 4.0], columns=list(AUS))
+    rises["AU01"] = [0.2, 0.4, 0.8]
+    rises["AU02"] = [0.2, 0.1, 0.3]  # a dip is no way back
+    rises["AU04"] = [1.6, 1.6, 1.6]
+    wanted = np.full(12, 0.5)
+    wanted[0] = 0.6
+    wanted[1] = 0.8
+    wanted[3] = np.nan
+    wanted[4] = 0.01
+    scales = image_scales(rises, wanted)
+    assert scales["AU01"] == pytest.approx(3.0)
+    assert scales["AU02"] == 4.0
+    assert scales["AU04"] == 0.5
+    assert scales["AU06"] == scales["AU05"] == 1.0  # unknown, or too little to aim at
+    assert scales["AU09"] == pytest.approx(1.0)
+
+
+def test_stretched_directions_do_in_pictures_what_real_faces_do(world, pipeline, directions):
+    rng = np.random.default_rng(1)
+    z = rng.normal(size=(6, pipeline.z_dim)).astype(np.float32) * 0.1
+    faces = pd.DataFrame(
+        {
+            "z_sem": list(pipeline.denormalize(torch.from_numpy(z)).numpy()),
+            "x_t": list(np.zeros((6, 48), np.float32)),
+        }
+    )
+    pseudo_inverse = np.linalg.pinv(pipeline.map.numpy())
+    axes = np.linalg.pinv(world.au_axes)
+
+    def read(images):
+        pixels = images.astype(np.float32).reshape(6, 4, 4, 3).transpose(0, 3, 1, 2) / 127.5 - 1
+        return 0.5 * pixels.reshape(6, -1) @ pseudo_inverse @ axes
+
+    rises = edited_rise(directions, pipeline, faces, read, [1.0, 2.0, 4.0], steps=2)
+    wanted = np.full(12, 0.8)  # real faces read stronger than these edits
+    scales = image_scales(rises, wanted)
+    again = edited_rise(stretch(directions, scales), pipeline, faces, read, [1.0], steps=2)
+    np.testing.assert_allclose(again.loc[1.0], 0.8, atol=0.12)
+    table = stretch(directions, scales).table.set_index("name")
+    np.testing.assert_allclose(table.loc[list(AUS), "image_scale"], scales, rtol=1e-6)
+    assert table["length"].to_numpy() == pytest.approx(
+        directions.table["length"].to_numpy() * table["image_scale"].to_numpy(), rel=1e-5
+    )
