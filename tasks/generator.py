@@ -118,7 +118,7 @@ class GeneratorParams(Section):
 
     dataset: str = "world-ffhq"
     faces: PositiveInt = 30_000
-    holdout: PositiveInt = 500
+    holdout: PositiveInt = 300
     seed: int = 0
     workers: PositiveInt = 2
     codes_faces: PositiveInt = 8_000
@@ -130,7 +130,7 @@ class GeneratorParams(Section):
     warm_start: OptimizerParams = OptimizerParams(
         steps=1_500, batch_size=32, learning_rate=1e-3, warmup_steps=100, ema_decay=0.99
     )
-    autoencoder: OptimizerParams = OptimizerParams(steps=11_000, batch_size=32, learning_rate=5e-4)
+    autoencoder: OptimizerParams = OptimizerParams(steps=9_000, batch_size=32, learning_rate=5e-4)
     prior: OptimizerParams = OptimizerParams(steps=8_000, batch_size=256, learning_rate=1e-3)
     eval_steps: PositiveInt = 20
 

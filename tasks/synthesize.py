@@ -18,10 +18,12 @@ from facsimile.editing import (
     IDENTITY_SCHEMA,
     DemographicPredictors,
     IdentityOperator,
+    NoiseModel,
     SynthesisOperator,
     plan_synthesis,
     sample_identities,
 )
+from facsimile.editing.edit import codes
 from facsimile.generator.pipeline import WEIGHTS_FILE
 from facsimile.tables import GENERATED_SCHEMA, write_shards
 from tasks.data import (
@@ -31,6 +33,7 @@ from tasks.data import (
     load_generator,
     md5,
     read_encoded,
+    read_invertible,
     stack,
 )
 from tasks.params import Datasets, Sampling, Synthesize
@@ -58,9 +61,13 @@ def run(
         max_draws=synthesize.max_draws,
     )
     generator_md5 = md5(GENERATOR / WEIGHTS_FILE)
+    size = pipeline.image_size
+    x_t = codes(read_invertible(datasets.aus, "train")["x_t"]).reshape(-1, 3, size, size)
+    noise = NoiseModel.fit(x_t)
     neutralize = IdentityOperator(
         pipeline,
         NEUTRALIZER / "neutralizer.safetensors",
+        noise,
         steps=sampling.steps,
         generator_md5=generator_md5,
     )
@@ -71,6 +78,7 @@ def run(
     operator = SynthesisOperator(
         pipeline,
         DIRECTIONS / "directions.parquet",
+        noise,
         steps=sampling.steps,
         generator_md5=generator_md5,
         directions_md5=md5(DIRECTIONS / "directions.parquet"),

@@ -6,6 +6,7 @@ from facsimile.editing.demographics import CELLS, DemographicPredictors
 from facsimile.editing.directions import DIRECTION_SCHEMA, Directions, fit_directions
 from facsimile.editing.edit import EditOperator, edit, neutral_faces, plan_edits
 from facsimile.editing.neutralizer import Neutralizer, neutralize, train_neutralizer
+from facsimile.editing.noise import NoiseModel
 from facsimile.editing.synthesis import (
     IDENTITY_SCHEMA,
     IdentityOperator,
@@ -25,6 +26,7 @@ __all__ = [
     "EditOperator",
     "IdentityOperator",
     "Neutralizer",
+    "NoiseModel",
     "SynthesisOperator",
     "edit",
     "edited_rise",

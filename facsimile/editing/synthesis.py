@@ -2,8 +2,8 @@
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", III-B: sample z from the
 latent diffusion prior, accept by demographic predictors, neutralize by Eq. (1), activate one AU,
-decode with x_T ~ N(0, I). All noise belongs to an identity: its neutral face and its twelve edits
-share one x_T.
+decode with an x_T drawn as real faces have them (noise.py). All noise belongs to an identity: its
+neutral face and its twelve edits share one x_T.
 """
 
 from pathlib import Path
@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
-from torch import Tensor
 
 from facsimile.aus import AGE_GROUPS, AUS
 from facsimile.editing.demographics import CELLS, DemographicPredictors
 from facsimile.editing.directions import Directions
 from facsimile.editing.edit import EditOperator, Intensity, codes, cross_with_aus, load_pipeline
 from facsimile.editing.neutralizer import Neutralizer, neutralize
+from facsimile.editing.noise import NoiseModel
 from facsimile.errors import FacsimileError
 from facsimile.generator.pipeline import DiffAEPipeline
 from facsimile.seeding import sample_noise
@@ -117,6 +117,7 @@ class IdentityOperator:
     Args:
         generator: folder of a saved generator, or a loaded pipeline.
         neutralizer: safetensors file, or a loaded model.
+        noise: distribution of x_T.
         steps: decoding steps.
         generator_md5: lineage written to every row.
         device: where models given as files are loaded.
@@ -126,6 +127,7 @@ class IdentityOperator:
         self,
         generator: str | Path | DiffAEPipeline,
         neutralizer: str | Path | Neutralizer,
+        noise: NoiseModel,
         *,
         steps: int,
         generator_md5: str | None = None,
@@ -141,6 +143,7 @@ class IdentityOperator:
                 "train it on codes of this generator"
             )
         self.neutralizer = neutralizer.to(self.pipeline.device)
+        self.noise = noise
         self.steps = steps
         self.generator_md5 = generator_md5
 
@@ -150,7 +153,7 @@ class IdentityOperator:
         start = self.pipeline.normalize(sampled).cpu().numpy()
         neutral = neutralize(self.neutralizer, start)
         z_sem = self.pipeline.denormalize(torch.from_numpy(neutral.z))
-        x_t = identity_noise(batch, self.pipeline)
+        x_t = self.noise.sample(batch["sample_id"], batch["seed"])
         ids = batch["sample_id"].to_list()
         images = {
             "sampled_image": self.pipeline.decode(sampled, x_t, self.steps),
@@ -186,19 +189,23 @@ def plan_synthesis(
 class SynthesisOperator:
     """Maps planned synthetic faces to rows of ``GENERATED_SCHEMA``; loads its models once.
 
-    Args: see `EditOperator`.
+    Args:
+        noise: distribution of x_T, the one that the neutral identities were decoded with.
+        Others: see `EditOperator`.
     """
 
     def __init__(
         self,
         generator: str | Path | DiffAEPipeline,
         directions: str | Path | Directions,
+        noise: NoiseModel,
         *,
         steps: int,
         generator_md5: str | None = None,
         directions_md5: str | None = None,
         device: str = "cpu",
     ) -> None:
+        self.noise = noise
         self.editor = EditOperator(
             generator,
             directions,
@@ -210,15 +217,5 @@ class SynthesisOperator:
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
         """Edit the neutral ``z_sem`` of rows of `plan_synthesis`, with the identity's own x_T."""
-        x_t = identity_noise(batch, self.editor.pipeline)
+        x_t = self.noise.sample(batch["sample_id"], batch["seed"])
         return self.editor.decode(batch, x_t, origin="synthetic")
-
-
-def identity_noise(batch: pd.DataFrame, pipeline: DiffAEPipeline) -> Tensor:
-    """x_T ~ N(0, I) of each row's identity, (N, 3, H, W), equal in every row of that identity."""
-    shape = (3, pipeline.image_size, pipeline.image_size)
-    rows = [
-        sample_noise(int(seed), [f"{name}/x_t"], shape)
-        for name, seed in zip(batch["sample_id"], batch["seed"], strict=True)
-    ]
-    return torch.cat(rows)

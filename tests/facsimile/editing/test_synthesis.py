@@ -11,6 +11,7 @@ from facsimile.editing import (
     DemographicPredictors,
     IdentityOperator,
     Neutralizer,
+    NoiseModel,
     SynthesisOperator,
     fit_directions,
     plan_synthesis,
@@ -19,6 +20,8 @@ from facsimile.editing import (
 from facsimile.editing.causal_graph import CausalGraph
 from facsimile.errors import FacsimileError
 from facsimile.tables import GENERATED_SCHEMA, decode_images, read_faces, read_table, write_shards
+
+NOISE = NoiseModel.fit(torch.randn(20, 3, 4, 4, generator=torch.Generator().manual_seed(0)))
 
 
 def people(n: int, seed: int, noise: float):
@@ -114,7 +117,8 @@ def test_unfillable_cells_are_named_with_counts(pipeline, demographics):
 def identities(pipeline, demographics):
     """Neutral identities by a small untrained N: the plumbing is tested, not the neutrality."""
     torch.manual_seed(0)
-    operator = IdentityOperator(pipeline, Neutralizer(24, width=16), steps=2, generator_md5="g")
+    network = Neutralizer(24, width=16)
+    operator = IdentityOperator(pipeline, network, NOISE, steps=2, generator_md5="g")
     sampled = sample_identities(pipeline, demographics, 1, seed=7, steps=2, max_draws=5000)
     return operator(sampled)
 
@@ -135,7 +139,7 @@ def test_synthetic_faces_share_their_identity(world, pipeline, identities, tmp_p
     z, aus, _, subjects = world.draw(subjects=60, frames=10, seed=0)
     directions = fit_directions(z, aus, subjects, CausalGraph.from_config({}), project=())
     plan = plan_synthesis(identities, intensity=1.0)
-    operator = SynthesisOperator(pipeline, directions, steps=2, generator_md5="g")
+    operator = SynthesisOperator(pipeline, directions, NOISE, steps=2, generator_md5="g")
     whole = operator(plan)
     write_shards([whole], tmp_path / "synthetic", GENERATED_SCHEMA)
     rows = read_faces(tmp_path / "synthetic")
@@ -163,6 +167,21 @@ def test_synthetic_faces_share_their_identity(world, pipeline, identities, tmp_p
     assert single["image"][0] == whole["image"][17]
 
 
+def test_noise_has_mean_and_covariance_of_real_x_t():
+    generator = torch.Generator().manual_seed(1)
+    mixing = torch.randn(12, 12, generator=generator) / 4
+    x_t = (torch.randn(400, 12, generator=generator) @ mixing + 0.5).reshape(400, 3, 2, 2)
+    model = NoiseModel.fit(x_t)
+    drawn = model.sample([f"synthetic/{k}" for k in range(4000)], [3] * 4000)
+    np.testing.assert_allclose(drawn.mean(0), x_t.mean(0), atol=0.08)
+    flat = [torch.cov(noise.flatten(1).T) for noise in (drawn, x_t)]
+    assert (flat[0] - flat[1]).norm() < 0.1 * flat[1].norm()
+    again = model.sample(["synthetic/7", "synthetic/7"], [3, 4])
+    assert torch.allclose(again[0], drawn[7], atol=1e-6) and not torch.equal(again[1], drawn[7])
+    with pytest.raises(FacsimileError, match="1 inverted face"):
+        NoiseModel.fit(x_t[:1])
+
+
 def test_a_neutralizer_of_another_generator_is_refused(pipeline):
     with pytest.raises(FacsimileError, match="takes 8 dimensions, the generator's codes have 24"):
-        IdentityOperator(pipeline, Neutralizer(8, width=16), steps=2)
+        IdentityOperator(pipeline, Neutralizer(8, width=16), NOISE, steps=2)
