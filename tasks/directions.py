@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from facsimile.aus import AUS, NUISANCES
-from facsimile.detection import train_detector
+from facsimile.detection import train_oracle
 from facsimile.editing import (
     CausalGraph,
     edited_rise,
@@ -38,7 +38,7 @@ from tasks.data import (
     stack,
 )
 from tasks.params import Datasets, Directions, Sampling
-from tasks.stage import Compute, main
+from tasks.stage import Compute, main, progress
 
 
 def run(
@@ -85,22 +85,26 @@ def measure(
     sampling: Sampling,
     directions: Directions,
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Rises of edited and of real validation faces, read by a detector of the training people."""
+    """Rises of edited and of real validation faces, read by an estimator of training people."""
     columns = ["sample_id", "subject_id", "split", "image", *AUS]
     faces = read_faces(INGEST / datasets.aus, columns)
     train, val = (of_split(faces, split, INGEST / datasets.aus) for split in ("train", "val"))
     images, aus = decode_images(val), val[list(AUS)].to_numpy(np.float32)
-    options = directions.calibration.model_dump(include={"max_epochs", "epoch_faces"})
-    reader, _ = train_detector(
-        decode_images(train),
-        train[list(AUS)].to_numpy(np.float32),
-        images,
-        aus,
-        seed=directions.seed,
-        device=compute.device,
-        **options,
-    )
-    wanted = real_rise(images, aus, val["subject_id"].to_numpy(), reader.predict)
+    epochs = directions.calibration.epochs
+    with progress("train the reader", epochs, "epochs") as advance:
+        # The network of the oracle learns in a few epochs; this one sees training people only.
+        reader, _ = train_oracle(
+            decode_images(train),
+            train[list(AUS)].to_numpy(np.float32),
+            train["subject_id"].to_numpy(),
+            images,
+            aus,
+            seed=directions.seed,
+            epochs=epochs,
+            device=compute.device,
+            on_epoch=lambda _: advance(1),
+        )
+    wanted = real_rise(images, aus, val["subject_id"].to_numpy(), reader.aus)
     neutral = read_invertible(datasets.aus, "val")
     if neutral.empty:
         raise FacsimileError(
@@ -110,7 +114,7 @@ def measure(
     count = min(directions.calibration.faces, len(neutral))
     examples = neutral.iloc[np.linspace(0, len(neutral) - 1, count).astype(int)]
     scales = directions.calibration.scales
-    rises = edited_rise(fitted, pipeline, examples, reader.predict, scales, sampling.steps)
+    rises = edited_rise(fitted, pipeline, examples, reader.aus, scales, sampling.steps)
     return rises, wanted
 
 

@@ -117,8 +117,7 @@ class Calibration(Section):
 
     faces: PositiveInt
     scales: tuple[PositiveFloat, ...] = Field(min_length=1)
-    max_epochs: PositiveInt
-    epoch_faces: PositiveInt
+    epochs: PositiveInt
 
 
 class Directions(Section):

@@ -22,6 +22,9 @@ from facsimile.world.sets import SETS
 if TYPE_CHECKING:
     from facsimile.world.render import Renderer
 
+# A worker takes as long to start as it takes to render so many faces.
+WORTH_WORKERS = 1000
+
 
 def iter_faces(
     name: str, faces: int, size: int, seed: int, workers: int = 1, batch_size: int = 256
@@ -33,7 +36,7 @@ def iter_faces(
         faces: number of faces.
         size: side of the square images, pixels.
         seed: seed of the world.
-        workers: rendering processes; neither rows nor pixels depend on it.
+        workers: rendering processes for large draws; neither rows nor pixels depend on it.
         batch_size: rows of a table.
 
     Yields:
@@ -48,7 +51,7 @@ def iter_faces(
         (name, people.iloc[start : start + batch_size].reset_index(drop=True), size, seed)
         for start in range(0, faces, batch_size)
     )
-    if workers == 1:
+    if workers == 1 or faces < WORTH_WORKERS:
         yield from (_render(*job) for job in jobs)
         return
     # Spawned, because forking a process that runs CUDA or BLAS threads can deadlock.

@@ -32,9 +32,7 @@ SMALL = {
     },
     "sampling": {"steps": 2, "prior_steps": 2},
     "encode": {"neutral_per_subject": {"train": 1, "val": 1, "test": 1}},
-    "directions": {
-        "calibration": {"faces": 2, "scales": [1.0], "max_epochs": 1, "epoch_faces": 64}
-    },
+    "directions": {"calibration": {"faces": 2, "scales": [1.0], "epochs": 1}},
     "neutralizer": {"width": 8, "max_epochs": 1},
     "edit": {"aus": ["AU04", "AU12"]},
     "synthesize": {"per_cell": 1, "aus": ["AU04", "AU12"]},
