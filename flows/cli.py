@@ -184,7 +184,9 @@ class _Display:
         if state not in (events.WAITING, events.RUNNING):
             row.end = time.monotonic()
         if changed and not console.is_terminal:
-            print(f"[{self.seconds:4.0f} s] {stage}: {detail or state}", flush=True)
+            # One write, because stages tell from threads of their own.
+            sys.stdout.write(f"[{self.seconds:4.0f} s] {stage}: {detail or state}\n")
+            sys.stdout.flush()
 
     def table(self) -> Table:
         """The rows as they stand."""

@@ -71,7 +71,8 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
         raise FacsimileError(f"filter: none of {len(candidates)} faces is accepted ({reasons})")
     write_shards([accepted], out / "faces", GENERATED_SCHEMA)
     decisions.to_parquet(out / "decisions.parquet", index=False)
-    return filter_metrics(decisions)
+    # Accepted faces first: the first metric is the key figure of the stage.
+    return {"accepted": len(accepted)} | filter_metrics(decisions)
 
 
 def reader_of_aus() -> Callable[[np.ndarray], np.ndarray]:
