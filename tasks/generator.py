@@ -342,27 +342,33 @@ def evaluate(
 
 def model_card(params: GeneratorParams, metrics: dict[str, float]) -> str:
     """README.md of the checkpoint."""
-    training = params.autoencoder
+    unet, warm, training, prior = (
+        params.unet,
+        params.warm_start,
+        params.autoencoder,
+        params.prior,
+    )
+    rate = f"{training.learning_rate:g}"
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in metrics.items())
     return f"""# Diffusion Autoencoder of the embedded world
 
 Semantic encoder, conditional DDIM decoder and latent prior (Preechakul et al., CVPR 2022) for
-{params.unet.image_size} px faces of `{params.dataset}`, all of them rendered: no photograph of a
-person was used. z_sem has {params.unet.z_dim} dimensions.
+{unet.image_size} px faces of `{params.dataset}`, all rendered: no photograph of a person was used.
+z_sem has {unet.z_dim} dimensions.
 
-Training: {params.faces} faces (mirrored at random, no labels), {training.steps} steps of
-{training.batch_size}, AdamW at {training.learning_rate:g} with cosine decay,
-{params.unet.prediction} prediction, timesteps drawn with density t^{params.timestep_skew:g},
-weights averaged with decay {training.ema_decay}; prior: {params.prior.steps} steps of
-{params.prior.batch_size}.
-Before that the encoder learned {params.unet.z_dim} principal components of the faces
-({params.warm_start.steps} steps).
-Command: `python -m tasks.generator`.
+- Data: {params.faces} faces, mirrored at random, no labels.
+- Warm start: {warm.steps} steps in which the encoder learns {unet.z_dim} principal components.
+- Training: {training.steps} steps of {training.batch_size}, AdamW at {rate} with cosine decay,
+  {unet.prediction} prediction, timesteps drawn with density t^{params.timestep_skew:g}, weights
+  averaged with decay {training.ema_decay}.
+- Prior: {prior.steps} steps of {prior.batch_size}.
+- Command: `python -m tasks.generator`.
 
-Measured on faces of subjects unseen in training, {params.eval_steps} DDIM steps each way. `frechet`
-is the Fréchet distance between normalised z_sem of held-out faces and of samples from the prior;
-`au_pearson_*` is the correlation, averaged over 12 AUs, of the true AU intensities with those an
-estimator that shares no data with this model (data/oracle) reads from the pictures.
+Measured on {params.holdout} faces of people unseen in training, {params.eval_steps} DDIM steps each
+way. `frechet` is the Fréchet distance between normalised z_sem of held-out faces and of samples
+from the prior; `au_pearson_*` is the correlation, averaged over 12 AUs, of the true AU intensities
+with those that an estimator which shares no data with this model (data/oracle) reads from the
+pictures.
 
 | metric | value |
 | --- | --- |
