@@ -229,5 +229,5 @@ def test_unknown_sets_are_named():
         FacsimileError, match=f"^no set 'disfa' in the embedded world, only {known}"
     ):
         next(world.iter_faces("disfa", 1, 32, seed=0))
-    with pytest.raises(FacsimileError, match=f"^no dataset 'disfa', only {known}"):
+    with pytest.raises(FacsimileError, match=f"^no built-in dataset 'disfa', only {known}"):
         next(datasets.iter_faces("disfa", 1, 32, seed=0))
