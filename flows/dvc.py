@@ -45,6 +45,10 @@ class StageError(Exception):
         return self.code < 0 or 128 < self.code < 255 or self.code == OUT_OF_MEMORY
 
 
+# DVC would list every input and output of it.
+_NEW = "never run here"
+
+
 def stale_stages(root: Path) -> dict[str, list[str]]:
     """Stages whose own inputs, command or outputs differ from dvc.lock, each with the reasons.
 
@@ -64,9 +68,11 @@ def stale_stages(root: Path) -> dict[str, list[str]]:
         errors = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
         raise FacsimileError(f"dvc status: {' '.join(errors) or result.stderr}")
     status = json.loads(result.stdout)
+    lock = root / "dvc.lock"
+    known = yaml.safe_load(lock.read_text())["stages"] if lock.exists() else {}
     # A stage file has its path in front of the name; the stages of dvc.yaml have not.
     return {
-        name: [r for change in changes for r in _reasons(change)]
+        name: [r for change in changes for r in _reasons(change)] if name in known else [_NEW]
         for name, changes in status.items()
     }
 
