@@ -1,0 +1,99 @@
+"""Section `generator` of params.yaml, checked: sizes and training of the embedded generator."""
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
+
+from facsimile.errors import FacsimileError
+from facsimile.generator import GeneratorConfig, LatentNetConfig, UNetConfig
+from facsimile.generator.training import OptimizerSettings
+
+
+class Section(BaseModel):
+    """A part of params.yaml in which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class UNetParams(Section):
+    """Sizes of encoder and decoder (see `UNetConfig`)."""
+
+    image_size: PositiveInt = 64
+    patch_size: PositiveInt = 4
+    model_channels: PositiveInt = 64
+    channel_mult: tuple[PositiveInt, ...] = (1, 2, 3)
+    encoder_channel_mult: tuple[PositiveInt, ...] = (1, 2, 3)
+    num_res_blocks: PositiveInt = 1
+    attention_resolutions: tuple[PositiveInt, ...] = (8,)
+    z_dim: PositiveInt = 256
+    encoder_pool: Literal["average", "flatten"] = "flatten"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    prediction: Literal["epsilon", "velocity"] = "velocity"
+
+
+class LatentNetParams(Section):
+    """Sizes of the latent prior (see `LatentNetConfig`)."""
+
+    hidden: PositiveInt = 512
+    num_layers: PositiveInt = 6
+    time_channels: PositiveInt = 64
+
+
+class OptimizerParams(Section):
+    """Length and step size of one training (see `OptimizerSettings`)."""
+
+    steps: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    warmup_steps: PositiveInt = 200
+    ema_decay: float = Field(0.999, gt=0, lt=1)
+
+    def settings(self) -> OptimizerSettings:
+        return OptimizerSettings(**self.model_dump(exclude={"batch_size"}))
+
+
+class GeneratorParams(Section):
+    """Section `generator` of params.yaml."""
+
+    dataset: str = "world-ffhq"
+    faces: PositiveInt = 30_000
+    holdout: PositiveInt = 300
+    seed: int = 0
+    workers: PositiveInt = 2
+    codes_faces: PositiveInt = 8_000
+    unet: UNetParams = UNetParams()
+    latent_net: LatentNetParams = LatentNetParams()
+    timestep_skew: float = Field(0.5, ge=0)
+    face_weight: float = Field(4.0, ge=0)
+    compile: bool = True
+    warm_start: OptimizerParams = OptimizerParams(
+        steps=1_500, batch_size=32, learning_rate=1e-3, warmup_steps=100, ema_decay=0.99
+    )
+    autoencoder: OptimizerParams = OptimizerParams(steps=9_000, batch_size=32, learning_rate=5e-4)
+    prior: OptimizerParams = OptimizerParams(steps=8_000, batch_size=256, learning_rate=1e-3)
+    eval_steps: PositiveInt = 20
+
+    def config(self) -> GeneratorConfig:
+        """Sizes of the networks."""
+        return GeneratorConfig(
+            UNetConfig(**self.unet.model_dump()), LatentNetConfig(**self.latent_net.model_dump())
+        )
+
+
+def load_params(path: Path) -> GeneratorParams:
+    """Section `generator` of a params file. Raises FacsimileError that lists every bad key."""
+    section = yaml.safe_load(path.read_text()).get("generator") or {}
+    try:
+        return GeneratorParams(**section)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise FacsimileError(f"{path}: generator: {'; '.join(problems)}") from error
