@@ -72,6 +72,11 @@ def read_invertible(dataset: str, split: str) -> pd.DataFrame:
     return faces.merge(latents[latents["x_t"].notna()], on="sample_id", validate="one_to_one")
 
 
+def spread(faces: pd.DataFrame, count: int) -> pd.DataFrame:
+    """At most `count` rows, evenly spaced."""
+    return faces.iloc[np.linspace(0, len(faces) - 1, min(count, len(faces))).astype(int)]
+
+
 def stack(column: pd.Series) -> np.ndarray:
     """A column of N vectors (D,) as one array (N, D) float32."""
     return np.stack(column.to_numpy()).astype(np.float32)

@@ -35,6 +35,7 @@ from tasks.data import (
     of_split,
     read_encoded,
     read_invertible,
+    spread,
     stack,
 )
 from tasks.params import Datasets, Directions, Sampling
@@ -111,8 +112,7 @@ def measure(
             "params.yaml: encode.neutral_per_subject.val is 0, but directions are calibrated on "
             "inverted faces of the validation split"
         )
-    count = min(directions.calibration.faces, len(neutral))
-    examples = neutral.iloc[np.linspace(0, len(neutral) - 1, count).astype(int)]
+    examples = spread(neutral, directions.calibration.faces)
     scales = directions.calibration.scales
     rises = edited_rise(fitted, pipeline, examples, reader.aus, scales, sampling.steps)
     return rises, wanted

@@ -30,7 +30,16 @@ from facsimile.tables import (
     to_tensor,
     write_shards,
 )
-from tasks.data import EDIT, INGEST, NEUTRALIZER, SYNTHESIZE, load_generator, read_encoded, stack
+from tasks.data import (
+    EDIT,
+    INGEST,
+    NEUTRALIZER,
+    SYNTHESIZE,
+    load_generator,
+    read_encoded,
+    spread,
+    stack,
+)
 from tasks.params import Datasets, Filter
 from tasks.stage import Compute, main, progress
 
@@ -111,11 +120,6 @@ def source_codes(
         ]
     )
     return stack(sources.loc[candidates["source_id"]])
-
-
-def spread(faces: pd.DataFrame, count: int) -> pd.DataFrame:
-    """At most `count` rows, evenly spaced."""
-    return faces.iloc[np.linspace(0, len(faces) - 1, min(count, len(faces))).astype(int)]
 
 
 def read_images(datasets: Datasets, sample_ids: pd.Series) -> np.ndarray:

@@ -12,7 +12,6 @@ Frozen in the pipeline: the checkpoint is shipped. An interrupted run continues 
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +24,6 @@ from torch import Tensor
 from facsimile import world
 from facsimile.aus import AUS
 from facsimile.detection import AUOracle
-from facsimile.errors import FacsimileError
 from facsimile.generator import (
     DiffAEPipeline,
     DiffAEUNet,
@@ -45,14 +43,14 @@ from facsimile.generator.training import (
 from facsimile.generator.unet import SemanticEncoder
 from facsimile.measurement.metrics import pearson_per_au
 from facsimile.tables import (
-    FACE_SCHEMA,
     decode_images,
-    read_faces,
     to_tensor,
     to_uint8,
-    write_shards,
 )
-from tasks.generator_params import GeneratorParams, load_params
+from tasks.data import ORACLE
+from tasks.frozen import face_table, main
+from tasks.generator_params import GeneratorParams
+from tasks.params import read_section
 
 COLUMNS = ["sample_id", "dataset", "subject_id", "split", "image"]
 CHECKPOINT_EVERY = 500
@@ -67,20 +65,6 @@ def progress() -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[loss]}"),
     )
-
-
-def load_images(faces: Path, params: GeneratorParams) -> dict[str, tuple[list[str], np.ndarray]]:
-    """Sample ids and uint8 images per split; renders the table first where there is none."""
-    if not faces.exists():
-        batches = world.iter_faces(
-            params.dataset, params.faces, params.unet.image_size, params.seed, params.workers
-        )
-        write_shards(batches, faces, FACE_SCHEMA)
-    table = read_faces(faces, COLUMNS)
-    return {
-        split: (list(part["sample_id"]), decode_images(part, str(faces)))
-        for split, part in table.groupby("split")
-    }
 
 
 def batches(images: np.ndarray, batch_size: int, rng: np.random.Generator) -> Iterator[Tensor]:
@@ -286,30 +270,21 @@ random x_T, sampled without condition.
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--work", type=Path, default=Path("data/generator/.work"))
-    parser.add_argument("--faces", type=Path, help="face table (default: WORK/faces)")
-    parser.add_argument("--out", type=Path, default=Path("data/generator"))
-    parser.add_argument("--oracle", type=Path, default=Path("data/oracle"))
-    arguments = parser.parse_args()
-    try:
-        run(arguments)
-    except FacsimileError as error:
-        print(f"generator: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
 def run(arguments: argparse.Namespace) -> None:
     """The stage from face table to checkpoint."""
-    params = load_params(arguments.params)
+    params = read_section(arguments.params, "generator", GeneratorParams)
     config = params.config()
     work, out = arguments.work, arguments.out
     work.mkdir(parents=True, exist_ok=True)
-    splits = load_images(arguments.faces or work / "faces", params)
-    images = splits["train"][1]
-    test_ids, test_images = (part[: params.holdout] for part in splits["test"])
+    size = params.unet.image_size
+    faces = face_table(
+        arguments.faces, params.dataset, params.faces, size, params.seed, params.workers, COLUMNS
+    )
+    test = faces[faces["split"] == "test"].head(params.holdout)
+    images, test_images = (
+        decode_images(rows, str(arguments.faces))
+        for rows in (faces[faces["split"] == "train"], test)
+    )
 
     pipeline = DiffAEPipeline(config)
     pipeline.model = train_autoencoder(params, config, images, to_tensor(test_images[:12]), work)
@@ -322,7 +297,7 @@ def run(arguments: argparse.Namespace) -> None:
     pipeline.save_pretrained(out)
     pipeline = DiffAEPipeline.from_pretrained(out)
     oracle = AUOracle.load(arguments.oracle)
-    metrics, picture = evaluate(pipeline, oracle, test_ids, test_images, params)
+    metrics, picture = evaluate(pipeline, oracle, list(test["sample_id"]), test_images, params)
     metrics["parameters"] = sum(p.numel() for p in pipeline.parameters())
     metrics["images_seen"] = params.autoencoder.steps * params.autoencoder.batch_size
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
@@ -331,4 +306,4 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main("generator", __doc__, run, oracle=ORACLE)

@@ -1,27 +1,12 @@
 """Section `generator` of params.yaml, checked: sizes and training of the embedded generator."""
 
-from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-)
+from pydantic import Field, PositiveFloat, PositiveInt
 
-from facsimile.errors import FacsimileError
 from facsimile.generator import GeneratorConfig, LatentNetConfig, UNetConfig
 from facsimile.generator.training import OptimizerSettings
-
-
-class Section(BaseModel):
-    """A part of params.yaml in which an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid")
+from tasks.params import Section
 
 
 class UNetParams(Section):
@@ -87,13 +72,3 @@ class GeneratorParams(Section):
         return GeneratorConfig(
             UNetConfig(**self.unet.model_dump()), LatentNetConfig(**self.latent_net.model_dump())
         )
-
-
-def load_params(path: Path) -> GeneratorParams:
-    """Section `generator` of a params file. Raises FacsimileError that lists every bad key."""
-    section = yaml.safe_load(path.read_text()).get("generator") or {}
-    try:
-        return GeneratorParams(**section)
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise FacsimileError(f"{path}: generator: {'; '.join(problems)}") from error

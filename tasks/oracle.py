@@ -11,19 +11,15 @@ Frozen in the pipeline: the checkpoint is shipped. No stage trains on it or on i
 import argparse
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, PositiveFloat, PositiveInt
 from sklearn.metrics import roc_curve
 
-from facsimile import world
 from facsimile.aus import AUS
 from facsimile.detection import AUOracle, train_oracle
-from facsimile.errors import FacsimileError
 from facsimile.measurement import (
     inter_au_correlation,
     mean_abs_correlation,
@@ -31,13 +27,13 @@ from facsimile.measurement import (
     to_json,
     verification_auc,
 )
-from facsimile.tables import FACE_SCHEMA, decode_images, read_faces, write_shards
+from facsimile.tables import decode_images
+from tasks.frozen import face_table, main
+from tasks.params import Section, read_section
 
 
-class OracleParams(BaseModel):
-    """Section `oracle` of params.yaml; an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid")
+class OracleParams(Section):
+    """Section `oracle` of params.yaml."""
 
     dataset: str = "world-oracle"
     faces: PositiveInt = 10_000
@@ -49,29 +45,6 @@ class OracleParams(BaseModel):
     lr: PositiveFloat = 2e-3
     identity_weight: float = Field(0.001, ge=0)
     autocast: bool = True
-
-
-def load_params(path: Path) -> OracleParams:
-    """Section `oracle` of a params file. Raises FacsimileError that lists every bad key."""
-    section = yaml.safe_load(path.read_text()).get("oracle") or {}
-    try:
-        return OracleParams(**section)
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise FacsimileError(f"{path}: oracle: {'; '.join(problems)}") from error
-
-
-def read_splits(faces: Path, params: OracleParams) -> dict[str, tuple[np.ndarray, pd.DataFrame]]:
-    """Images and rows of each split; renders the table first where there is none."""
-    if not faces.exists():
-        batches = world.iter_faces(
-            params.dataset, params.faces, params.image_size, params.seed, params.workers
-        )
-        write_shards(batches, faces, FACE_SCHEMA)
-    table = read_faces(faces)
-    return {
-        split: (decode_images(rows, str(faces)), rows) for split, rows in table.groupby("split")
-    }
 
 
 def measure(oracle: AUOracle, images: np.ndarray, rows: pd.DataFrame) -> dict[str, object]:
@@ -140,8 +113,19 @@ Identity verification over all their pairs: AUC {identity["auc"]:.3f}, equal err
 
 def run(arguments: argparse.Namespace) -> None:
     """The stage from face table to checkpoint."""
-    params = load_params(arguments.params)
-    splits = read_splits(arguments.faces or arguments.work / "faces", params)
+    params = read_section(arguments.params, "oracle", OracleParams)
+    faces = face_table(
+        arguments.faces,
+        params.dataset,
+        params.faces,
+        params.image_size,
+        params.seed,
+        params.workers,
+    )
+    splits = {
+        split: (decode_images(rows, str(arguments.faces)), rows)
+        for split, rows in faces.groupby("split")
+    }
     (train, train_rows), (val, val_rows) = splits["train"], splits["val"]
     oracle, history = train_oracle(
         train,
@@ -170,19 +154,5 @@ def run(arguments: argparse.Namespace) -> None:
     (out / "README.md").write_text(model_card(params, metrics))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--work", type=Path, default=Path("data/oracle/.work"))
-    parser.add_argument("--faces", type=Path, help="face table (default: WORK/faces)")
-    parser.add_argument("--out", type=Path, default=Path("data/oracle"))
-    arguments = parser.parse_args()
-    try:
-        run(arguments)
-    except FacsimileError as error:
-        print(f"oracle: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    main("oracle", __doc__, run)

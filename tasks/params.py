@@ -7,7 +7,7 @@ command line, not params.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -54,6 +54,9 @@ class Section(BaseModel):
     """A part of params.yaml in which an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Model = TypeVar("Model", bound=Section)
 
 
 class Datasets(Section):
@@ -229,12 +232,7 @@ def read_params(path: Path = PARAMS) -> dict[str, Section]:
         FacsimileError: an unreadable file, or keys that are unknown, absent or out of range, each
             of them named.
     """
-    try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise FacsimileError(f"{path}: not a readable YAML file ({error})") from error
-    if not isinstance(values, dict):
-        raise FacsimileError(f"{path}: not a mapping of sections")
+    values = _read_yaml(path)
     problems = [f"unknown section {name!r}" for name in values if name not in SECTIONS]
     sections = {}
     for name, model in SECTIONS.items():
@@ -249,6 +247,25 @@ def read_params(path: Path = PARAMS) -> dict[str, Section]:
     if problems:
         raise FacsimileError(f"{path}: {'; '.join(problems)}")
     return sections
+
+
+def read_section(path: Path, name: str, model: type[Model]) -> Model:
+    """One section of a params file, checked; its errors are those of `read_params`."""
+    try:
+        return model.model_validate(_read_yaml(path).get(name) or {})
+    except ValidationError as error:
+        problems = [_problem(name, detail) for detail in error.errors()]
+        raise FacsimileError(f"{path}: {'; '.join(problems)}") from error
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise FacsimileError(f"{path}: not a readable YAML file ({error})") from error
+    if not isinstance(values, dict):
+        raise FacsimileError(f"{path}: not a mapping of sections")
+    return values
 
 
 def _problem(section: str, detail: dict[str, Any]) -> str:
