@@ -41,8 +41,7 @@ class StageError(Exception):
     @property
     def died(self) -> bool:
         """Killed by a signal or out of memory, and so worth another attempt."""
-        # A shell reports the signal n that ended its command as 128 + n; DVC itself exits with 255.
-        return self.code < 0 or 128 < self.code < 255 or self.code == OUT_OF_MEMORY
+        return self.code < 0 or self.code == OUT_OF_MEMORY
 
 
 # DVC would list every input and output of it.
@@ -133,6 +132,9 @@ def reproduce(
         return output.ran
     match = _EXITED.search(output.error)
     code = int(match[1]) if match else code
+    # A shell that did not become its command reports the signal n that ended it as 128 + n.
+    if code - 128 in signal.valid_signals():
+        code = 128 - code
     raise StageError(stage, code, output.reason(code))
 
 

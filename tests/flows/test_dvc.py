@@ -48,8 +48,9 @@ def test_missing_output_is_stale(project: Callable[..., Path]) -> None:
         ),
         ("echo Traceback; echo 'KeyError: 3'; exit 1", 1, "exit status 1: KeyError: 3", False),
         ("exit 75", 75, "out of memory", True),
-        (f'python -c "{KILL_ITSELF}"', -9, "killed by SIGKILL", True),
-        (f'python -c "{KILL_ITSELF}"; exit $?', 137, "exit status 137", True),
+        (f'exec python -c "{KILL_ITSELF}"', -9, "killed by SIGKILL", True),
+        (f'python -c "{KILL_ITSELF}"; exit $?', -9, "killed by SIGKILL", True),
+        ("exit 255", 255, "exit status 255", False),
     ],
 )
 def test_how_a_stage_ended(
