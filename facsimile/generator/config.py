@@ -3,7 +3,8 @@
 import json
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import NoneType
+from typing import Any, Literal, get_args
 
 from facsimile.errors import FacsimileError
 
@@ -44,10 +45,14 @@ class LatentNetConfig:
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """Everything needed to rebuild a `DiffAEPipeline` before its weights are read."""
+    """Everything needed to rebuild a `DiffAEPipeline` before its weights are read.
+
+    `latent_net` is None for a generator without a latent prior, which encodes and decodes faces
+    but samples no new codes.
+    """
 
     unet: UNetConfig
-    latent_net: LatentNetConfig = field(default_factory=LatentNetConfig)
+    latent_net: LatentNetConfig | None = field(default_factory=LatentNetConfig)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], source: str) -> "GeneratorConfig":
@@ -79,8 +84,11 @@ def _build(kind: type, values: Any, source: str) -> Any:
         raise FacsimileError(f"{source}: unknown {kind.__name__} key {', '.join(unknown)}")
     arguments = {}
     for name, value in values.items():
-        if is_dataclass(known[name].type):
-            value = _build(known[name].type, value, source)
+        annotation = known[name].type
+        optional = NoneType in get_args(annotation)
+        nested = get_args(annotation)[0] if optional else annotation
+        if is_dataclass(nested) and not (optional and value is None):
+            value = _build(nested, value, source)
         arguments[name] = tuple(value) if isinstance(value, list) else value
     try:
         return kind(**arguments)

@@ -27,7 +27,7 @@ class DiffAEPipeline(torch.nn.Module):
     Attributes:
         config: sizes.
         model: UNet with the semantic encoder as ``model.encoder``.
-        latent_net: latent diffusion prior over z.
+        latent_net: latent diffusion prior over z; None if the config has none.
         conds_mean, conds_std: latent statistics (z_dim,).
     """
 
@@ -35,7 +35,9 @@ class DiffAEPipeline(torch.nn.Module):
         super().__init__()
         self.config = config
         self.model = DiffAEUNet(config.unet)
-        self.latent_net = LatentNet(config.latent_net, config.unet.z_dim)
+        self.latent_net = None
+        if config.latent_net is not None:
+            self.latent_net = LatentNet(config.latent_net, config.unet.z_dim)
         self.register_buffer("conds_mean", torch.zeros(config.unet.z_dim))
         self.register_buffer("conds_std", torch.ones(config.unet.z_dim))
         self.image_scheduler = diffusion.image_scheduler()
@@ -66,32 +68,23 @@ class DiffAEPipeline(torch.nn.Module):
         pipeline.load_weights(state, str(weights))
         # Channels-last is what CPU and GPU convolution kernels want; values do not change.
         pipeline.model.to(device, dtype, memory_format=torch.channels_last)
-        pipeline.latent_net.to(device, dtype)
+        if pipeline.latent_net is not None:
+            pipeline.latent_net.to(device, dtype)
         return pipeline.to(device).eval().requires_grad_(False)
 
     def load_weights(self, state: dict[str, Tensor], source: str) -> None:
         """Copy `state` in, every parameter by name and none left over.
 
         Args:
-            state: names ``model.*``, ``latent_net.*``, ``conds_mean``, ``conds_std``; reference
-                checkpoints store ``linear_emb`` beside its alias ``cond_layers.1``: skipped.
+            state: names ``model.*``, ``latent_net.*``, ``conds_mean``, ``conds_std``, and aliases
+                (see `without_aliases`).
             source: file named in errors.
+
+        Raises:
+            FacsimileError: see `check_parameters`.
         """
-        state = {name: value for name, value in state.items() if ".linear_emb." not in name}
-        own = self.state_dict()
-        for problem, names in (
-            ("missing", own.keys() - state.keys()),
-            ("unexpected", state.keys() - own.keys()),
-        ):
-            if names:
-                first = ", ".join(sorted(names)[:3])
-                raise FacsimileError(f"{source}: {len(names)} {problem} parameter(s): {first}")
-        for name, value in state.items():
-            if value.shape != own[name].shape:
-                raise FacsimileError(
-                    f"{source}: {name} has shape {tuple(value.shape)}, "
-                    f"the config implies {tuple(own[name].shape)}"
-                )
+        state = without_aliases(state)
+        check_parameters(state, self.state_dict(), source)
         self.load_state_dict(state)
 
     def save_pretrained(self, path: Path | str, dtype: torch.dtype = torch.float16) -> None:
@@ -154,7 +147,13 @@ class DiffAEPipeline(torch.nn.Module):
 
     @torch.inference_mode()
     def sample_z(self, noise: Tensor, steps: int) -> Tensor:
-        """Noise (B, z_dim) → raw z_sem (B, z_dim) by the latent diffusion prior."""
+        """Noise (B, z_dim) → raw z_sem (B, z_dim) by the latent diffusion prior.
+
+        Raises:
+            FacsimileError: the generator has no prior, or `steps` does not divide 1000.
+        """
+        if self.latent_net is None:
+            raise FacsimileError("the generator has no latent prior: it samples no new faces")
 
         def eps(z_t: Tensor, timesteps: Tensor) -> Tensor:
             return self.latent_net(z_t.to(self.dtype), timesteps)
@@ -182,3 +181,30 @@ class DiffAEPipeline(torch.nn.Module):
             )
         images = images.to(self.device, torch.float32)
         return images.contiguous(memory_format=torch.channels_last)
+
+
+def without_aliases(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out ``linear_emb``, which the reference stores beside its alias ``cond_layers.1``."""
+    return {name: value for name, value in state.items() if ".linear_emb." not in name}
+
+
+def check_parameters(found: dict[str, Tensor], expected: dict[str, Tensor], source: str) -> None:
+    """Compare the names and shapes of parameters.
+
+    Raises:
+        FacsimileError: a parameter is missing, unexpected or of another shape; `source` is the
+            file named, the first few parameters are, too.
+    """
+    for problem, names in (
+        ("missing", expected.keys() - found.keys()),
+        ("unexpected", found.keys() - expected.keys()),
+    ):
+        if names:
+            first = ", ".join(sorted(names)[:3])
+            raise FacsimileError(f"{source}: {len(names)} {problem} parameter(s): {first}")
+    for name, value in found.items():
+        if value.shape != expected[name].shape:
+            raise FacsimileError(
+                f"{source}: {name} has shape {tuple(value.shape)}, "
+                f"the config implies {tuple(expected[name].shape)}"
+            )

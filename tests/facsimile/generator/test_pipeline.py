@@ -1,6 +1,7 @@
 """`DiffAEPipeline`: shapes, persistence, determinism and errors."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -100,6 +101,17 @@ def test_prior_samples_are_denormalised(pipeline):
     torch.testing.assert_close(pipeline.sample_z(noise, 20), z, atol=1e-4, rtol=1e-4)
 
 
+def test_without_a_prior_it_does_all_but_sample(pipeline, images, tmp_path):
+    pipeline.config = replace(pipeline.config, latent_net=None)
+    pipeline.latent_net = None
+    pipeline.save_pretrained(tmp_path, torch.float32)
+    again = DiffAEPipeline.from_pretrained(tmp_path)
+    assert again.config.latent_net is None
+    torch.testing.assert_close(again.encode(images), pipeline.encode(images))
+    with pytest.raises(FacsimileError, match="no latent prior"):
+        again.sample_z(torch.randn(2, 8), 20)
+
+
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 1, 16, 16), (1, 3, 32, 32)])
 def test_images_of_another_shape_are_refused(pipeline, shape):
     with pytest.raises(FacsimileError, match=r"the generator takes \(B, 3, 16, 16\)"):
@@ -147,6 +159,7 @@ def test_absent_and_broken_files_are_named(pipeline, tmp_path):
         ({"colour": 1}, "unknown GeneratorConfig key colour"),
         ({"unet": {"size": 1}}, "unknown UNetConfig key size"),
         ({"unet": {"image_size": 16}}, "missing"),
+        ({"unet": None}, "UNetConfig must be a mapping"),
         ({"latent_net": 3}, "LatentNetConfig must be a mapping"),
     ],
 )
