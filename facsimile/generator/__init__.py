@@ -3,9 +3,11 @@
 from facsimile.generator.config import GeneratorConfig, LatentNetConfig, UNetConfig
 from facsimile.generator.latent_net import LatentNet
 from facsimile.generator.pipeline import DiffAEPipeline
+from facsimile.generator.presets import PRESETS, preset
 from facsimile.generator.unet import DiffAEUNet, SemanticEncoder
 
 __all__ = [
+    "PRESETS",
     "DiffAEPipeline",
     "DiffAEUNet",
     "GeneratorConfig",
@@ -13,4 +15,5 @@ __all__ = [
     "LatentNetConfig",
     "SemanticEncoder",
     "UNetConfig",
+    "preset",
 ]

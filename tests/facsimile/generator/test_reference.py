@@ -1,7 +1,8 @@
 """Agreement with the reference implementation: recorded outputs, parameter names and shapes.
 
-`fixture/` holds a reduced reference model (random weights), its inputs and outputs, and the
-parameter shapes of the published presets.
+`fixture/` holds a reduced reference model (random weights), its inputs and outputs (`io.npz`, and
+of its first image in other numbers of steps `respaced.npz`), and the parameter shapes of the
+published models.
 """
 
 import copy
@@ -13,14 +14,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from facsimile.errors import FacsimileError
 from facsimile.generator import (
+    PRESETS,
     DiffAEPipeline,
-    DiffAEUNet,
     GeneratorConfig,
-    LatentNet,
     LatentNetConfig,
     UNetConfig,
     diffusion,
+    preset,
 )
 
 FIXTURE = Path(__file__).parent / "fixture"
@@ -35,10 +37,13 @@ CONFIG = GeneratorConfig(
     ),
     LatentNetConfig(hidden=256, num_layers=10, time_channels=64),
 )
-PRESETS = {
-    "ffhq256_autoenc": UNetConfig(256, 128, (1, 1, 2, 2, 4, 4), (1, 1, 2, 2, 4, 4, 4)),
-    "ffhq128_autoenc_130M": UNetConfig(128, 128, (1, 1, 2, 3, 4), (1, 1, 2, 3, 4, 4)),
-    "celeba64d2c_autoenc": UNetConfig(64, 64, (1, 2, 4, 8), (1, 2, 4, 8, 8)),
+# Autoencoders and priors whose shapes were recorded; the 128 px ones share theirs.
+RECORDED = {
+    "ffhq256_autoenc": ("ffhq256_autoenc", "ffhq256_autoenc_latent"),
+    "ffhq128_autoenc_130M": ("ffhq128_autoenc_130M", "ffhq128_autoenc_latent"),
+    "celeba64d2c_autoenc": ("celeba64d2c_autoenc", "celeba64d2c_autoenc_latent"),
+    "bedroom128_autoenc": ("ffhq128_autoenc_130M", "horse128_autoenc_latent"),
+    "horse128_autoenc": ("ffhq128_autoenc_130M", "horse128_autoenc_latent"),
 }
 
 
@@ -57,8 +62,14 @@ def io() -> dict[str, torch.Tensor]:
         return {name: torch.from_numpy(arrays[name]) for name in arrays}
 
 
+@pytest.fixture(scope="module")
+def respaced() -> dict[str, torch.Tensor]:
+    with np.load(FIXTURE / "respaced.npz") as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays}
+
+
 def assert_agrees(found: torch.Tensor, expected: torch.Tensor) -> None:
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 def test_encoder(pipeline, io):
@@ -91,31 +102,62 @@ def test_decoding_from_the_inverted_noise(pipeline, io):
     assert_agrees(images.float(), io["decoded_from_inverted_10"])
 
 
+@pytest.mark.parametrize("steps", [20, 100, 250])
+def test_respaced_inversion_and_decoding(pipeline, io, respaced, steps):
+    z_sem = io["z_sem"][:1]
+    x_t = pipeline.invert(io["x"][:1], z_sem, steps)
+    assert_agrees(x_t, respaced[f"x_T_inverted_{steps}"])
+    images = pipeline.decode(z_sem, io["x_t"][:1], steps)
+    assert_agrees(images, respaced[f"decoded_from_x_t_{steps}"])
+
+
+def double(layer: torch.nn.Module, inputs: slice = slice(None)) -> None:
+    layer.weight[:, inputs] *= 2
+
+
+PARTS = {
+    "time": lambda unet: double(unet.input_blocks[1][0].emb_layers[1]),
+    "z_sem": lambda unet: double(unet.input_blocks[1][0].cond_emb_layers[1]),
+    "attention": lambda unet: double(unet.middle_block[1].proj_out),
+    "skip": lambda unet: double(unet.output_blocks[-1][0].in_layers[2], slice(-32, None)),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_recorded_noise_tells_each_part(pipeline, io, part):
+    unet = copy.deepcopy(pipeline.model)
+    PARTS[part](unet)
+    eps = unet(io["x_t"], io["t"], io["z_sem"])
+    assert (eps - io["eps"]).abs().max() > 1e-3
+
+
 def test_latent_net(pipeline, io):
     assert_agrees(pipeline.latent_net(io["latent_z_t"], io["t"]), io["latent_eps"])
 
 
-def test_latent_sampling(pipeline, io):
-    # An untrained net diverges to |z| = 163, hence the relative tolerance.
-    found, expected = pipeline.sample_z(io["latent_z_t"], 10), io["latent_sampled_10"]
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+@pytest.mark.parametrize("steps", [10, 20, 100, 250])
+def test_latent_sampling(pipeline, io, respaced, steps):
+    # An untrained net diverges to |z| = 264; such statistics bring z_sem back to the order of 1.
+    pipeline = copy.deepcopy(pipeline)
+    pipeline.conds_mean.copy_(torch.linspace(-1, 1, 64))
+    pipeline.conds_std.copy_(torch.linspace(0.005, 0.01, 64))
+    z = (io | respaced)[f"latent_sampled_{steps}"]
+    expected = z * pipeline.conds_std + pipeline.conds_mean
+    assert_agrees(pipeline.sample_z(io["latent_z_t"], steps), expected)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_published_parameter_names_and_shapes(preset):
-    expected = json.loads((FIXTURE / "parameter_shapes.json").read_text())[preset]
+@pytest.mark.parametrize("name", PRESETS)
+def test_published_parameter_names_and_shapes(name):
+    shapes = json.loads((FIXTURE / "parameter_shapes.json").read_text())
+    autoencoder, prior = (shapes[recorded] for recorded in RECORDED[name])
+    expected = {f"model.{key}": shape for key, shape in autoencoder.items()}
+    expected |= {key: shape for key, shape in prior.items() if ".linear_emb." not in key}
+    expected |= {"conds_mean": [512], "conds_std": [512]}
     with torch.device("meta"):
-        model = DiffAEUNet(PRESETS[preset])
-    found = {name: list(value.shape) for name, value in model.state_dict().items()}
-    assert found == expected
+        pipeline = DiffAEPipeline(PRESETS[name])
+    assert {key: list(value.shape) for key, value in pipeline.state_dict().items()} == expected
 
 
-@pytest.mark.parametrize(
-    "preset, num_layers", [("ffhq256_autoenc_latent", 10), ("horse128_autoenc_latent", 20)]
-)
-def test_published_latent_parameter_names_and_shapes(preset, num_layers):
-    expected = json.loads((FIXTURE / "parameter_shapes.json").read_text())[preset]
-    with torch.device("meta"):
-        net = LatentNet(LatentNetConfig(num_layers=num_layers), z_dim=512)
-    found = {f"latent_net.{name}": list(value.shape) for name, value in net.state_dict().items()}
-    assert found == {name: s for name, s in expected.items() if ".linear_emb." not in name}
+def test_an_unpublished_name_is_refused():
+    with pytest.raises(FacsimileError, match=r"'ffhq512'; there are ffhq256_autoenc, ffhq128"):
+        preset("ffhq512")
