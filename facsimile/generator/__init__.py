@@ -1,6 +1,7 @@
 """Diffusion Autoencoder: semantic encoder, conditional DDIM decoder and latent prior."""
 
 from facsimile.generator.config import GeneratorConfig, LatentNetConfig, UNetConfig
+from facsimile.generator.importing import import_checkpoint
 from facsimile.generator.latent_net import LatentNet
 from facsimile.generator.pipeline import DiffAEPipeline
 from facsimile.generator.presets import PRESETS, preset
@@ -15,5 +16,6 @@ __all__ = [
     "LatentNetConfig",
     "SemanticEncoder",
     "UNetConfig",
+    "import_checkpoint",
     "preset",
 ]

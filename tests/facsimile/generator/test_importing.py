@@ -1,0 +1,253 @@
+"""Import of official checkpoints: reduced ones, laid out as Lightning and the reference do."""
+
+import os
+import sys
+from collections import OrderedDict
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from unittest.mock import patch
+
+import pytest
+import torch
+
+from facsimile.errors import FacsimileError
+from facsimile.generator import (
+    PRESETS,
+    DiffAEPipeline,
+    GeneratorConfig,
+    LatentNetConfig,
+    UNetConfig,
+    import_checkpoint,
+)
+
+CONFIG = GeneratorConfig(
+    UNetConfig(16, 32, (1, 2), (1, 2, 2), 1, (8,), z_dim=8),
+    LatentNetConfig(hidden=16, num_layers=3, time_channels=8),
+)
+Z_DIM = 8
+
+
+def random_pipeline(seed: int) -> DiffAEPipeline:
+    """Any weights, none of them zero: a zero-initialised layer would hide what precedes it."""
+    generator = torch.Generator().manual_seed(seed)
+    pipeline = DiffAEPipeline(CONFIG).eval().requires_grad_(False)
+    for parameter in pipeline.parameters():
+        parameter.normal_(std=0.1, generator=generator)
+    pipeline.conds_mean.normal_(generator=generator)
+    pipeline.conds_std.uniform_(0.5, 2, generator=generator)
+    return pipeline
+
+
+def training_module(pipeline: DiffAEPipeline, prior: bool) -> OrderedDict[str, torch.Tensor]:
+    """``state_dict`` of the reference's training module whose averaged weights are `pipeline`'s."""
+    networks = dict(pipeline.model.state_dict())
+    if prior:
+        for name, value in pipeline.latent_net.state_dict().items():
+            networks[f"latent_net.{name}"] = value
+            networks[f"latent_net.{name}".replace("cond_layers.1", "linear_emb")] = value
+    state = OrderedDict(x_T=torch.randn(2, 3, 16, 16))
+    state |= {f"model.{name}": torch.randn_like(value) for name, value in networks.items()}
+    state |= {f"ema_model.{name}": value for name, value in networks.items()}
+    if prior:
+        state["conds_mean"] = pipeline.conds_mean[None]
+        state["conds_std"] = pipeline.conds_std[None]
+    return state
+
+
+def write_checkpoint(state: dict[str, torch.Tensor], path: Path) -> Path:
+    """A file as Lightning 1.4 writes it: a class of its own is a key among the callbacks."""
+    name = "pytorch_lightning.callbacks.model_checkpoint"
+    packages = ("pytorch_lightning", "pytorch_lightning.callbacks", name)
+    modules = {package: ModuleType(package) for package in packages}
+    model_checkpoint = type("ModelCheckpoint", (), {"__module__": name})
+    modules[name].ModelCheckpoint = model_checkpoint
+    moments = {"step": 7, "exp_avg": torch.randn(3), "exp_avg_sq": torch.rand(3)}
+    content = {
+        "epoch": 1,
+        "global_step": 7,
+        "pytorch-lightning_version": "1.4.5",
+        "state_dict": state,
+        "callbacks": {model_checkpoint: {"monitor": None, "best_model_path": "last.ckpt"}},
+        "optimizer_states": [{"state": {0: moments}, "param_groups": [{"lr": 1e-4}]}],
+        "lr_schedulers": [],
+        "hparams_name": "conf",
+        "hyper_parameters": {"img_size": 16, "net_ch_mult": (1, 2), "name": "reduced"},
+    }
+    with patch.dict(sys.modules, modules):
+        torch.save(content, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def official() -> DiffAEPipeline:
+    return random_pipeline(0)
+
+
+@pytest.fixture
+def autoencoder(official, tmp_path) -> Path:
+    return write_checkpoint(training_module(official, prior=False), tmp_path / "autoenc.ckpt")
+
+
+@pytest.fixture
+def prior(official, tmp_path) -> Path:
+    return write_checkpoint(training_module(official, prior=True), tmp_path / "latent.ckpt")
+
+
+@pytest.fixture
+def statistics(official, tmp_path) -> Path:
+    path = tmp_path / "latent.pkl"
+    values = {"conds_mean": official.conds_mean, "conds_std": official.conds_std}
+    torch.save({"conds": torch.randn(5, Z_DIM)} | values, path)
+    return path
+
+
+def assert_same(found: DiffAEPipeline, expected: DiffAEPipeline, sampling: bool) -> None:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(2, 3, 16, 16, generator=generator) * 2 - 1
+    z_sem = expected.encode(images)
+    # from_pretrained lays tensors out channels-last, which changes the order of summation.
+    torch.testing.assert_close(found.encode(images), z_sem)
+    torch.testing.assert_close(found.normalize(z_sem), expected.normalize(z_sem), rtol=0, atol=0)
+    x_t = expected.invert(images, z_sem, 10)
+    torch.testing.assert_close(found.invert(images, z_sem, 10), x_t, rtol=1e-4, atol=1e-4)
+    decoded = expected.decode(z_sem, images, 10)
+    torch.testing.assert_close(found.decode(z_sem, images, 10), decoded, rtol=1e-4, atol=1e-4)
+    if sampling:
+        noise = torch.randn(2, Z_DIM, generator=generator)
+        torch.testing.assert_close(found.sample_z(noise, 20), expected.sample_z(noise, 20))
+
+
+def test_the_averaged_weights_come_back(official, autoencoder, prior, tmp_path):
+    import_checkpoint(autoencoder, CONFIG, tmp_path / "out", prior)
+    found = DiffAEPipeline.from_pretrained(tmp_path / "out")
+    assert found.config == CONFIG
+    for name, value in official.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value), name
+    assert_same(found, official, sampling=True)
+
+
+def test_the_checkpoint_of_the_prior_suffices(official, prior, tmp_path):
+    import_checkpoint(prior, CONFIG, tmp_path / "out")
+    assert_same(DiffAEPipeline.from_pretrained(tmp_path / "out"), official, sampling=True)
+
+
+def test_with_statistics_alone_there_is_no_prior(official, autoencoder, statistics, tmp_path):
+    import_checkpoint(autoencoder, CONFIG, tmp_path / "out", statistics)
+    found = DiffAEPipeline.from_pretrained(tmp_path / "out")
+    assert found.config == replace(CONFIG, latent_net=None)
+    assert_same(found, official, sampling=False)
+    with pytest.raises(FacsimileError, match="no latent prior"):
+        found.sample_z(torch.randn(1, Z_DIM), 20)
+
+
+def test_statistics_may_be_in_the_checkpoint_of_the_autoencoder(official, tmp_path):
+    state = training_module(official, prior=False)
+    state |= {"conds_mean": official.conds_mean, "conds_std": official.conds_std}
+    checkpoint = write_checkpoint(state, tmp_path / "last.ckpt")
+    found = import_checkpoint(checkpoint, CONFIG, tmp_path / "out")
+    assert found.latent_net is None
+    assert_same(found, official, sampling=False)
+
+
+def assert_refused(message: str, tmp_path: Path, *arguments, **options) -> None:
+    before = set(tmp_path.iterdir())
+    with pytest.raises(FacsimileError, match=message) as error:
+        import_checkpoint(*arguments, **options)
+    assert "\n" not in str(error.value)
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_without_statistics_nothing_is_guessed(autoencoder, tmp_path):
+    assert_refused("no latent statistics", tmp_path, autoencoder, CONFIG, tmp_path / "out")
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.mkdir, ("executed",)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (truncated, "bad.ckpt: not a checkpoint, or a truncated one"),
+        (lambda path: path.write_bytes(b""), "not a checkpoint, or a truncated one"),
+        (lambda path: path.write_text("<html>quota exceeded"), "not a checkpoint, or"),
+        (lambda path: path.unlink(), "bad.ckpt: not readable"),
+        (lambda path: torch.save(torch.zeros(3), path), "it has no state_dict"),
+        (lambda path: torch.save({"state_dict": {}, "x": Hostile()}, path), "mkdir"),
+    ],
+)
+def test_files_that_are_no_checkpoints(official, tmp_path, monkeypatch, spoil, message):
+    path = write_checkpoint(training_module(official, prior=True), tmp_path / "bad.ckpt")
+    spoil(path)
+    monkeypatch.chdir(tmp_path)
+    assert_refused(message, tmp_path, path, CONFIG, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"ema_model.out.2.bias": None}, r"1 missing parameter\(s\): ema_model.out.2.bias"),
+        (
+            {"ema_model.extra": torch.zeros(1)},
+            r"1 unexpected parameter\(s\): ema_model.extra",
+        ),
+        (
+            {"ema_model.out.2.bias": torch.zeros(5)},
+            r"ema_model.out.2.bias has shape \(5,\), the config implies \(3,\)",
+        ),
+        ({"conds_std": torch.ones(1, 4)}, r"conds_std has shape \(4,\), the config implies \(8,\)"),
+        (
+            {"ema_model.latent_net.layers.0.norm.bias": None},
+            "missing .*: ema_model.latent_net.layers.0.norm.bias",
+        ),
+    ],
+)
+def test_parameters_that_do_not_fit_are_named(official, tmp_path, change, message):
+    state = training_module(official, prior=True) | change
+    state = {name: value for name, value in state.items() if value is not None}
+    path = write_checkpoint(state, tmp_path / "last.ckpt")
+    assert_refused(f"last.ckpt: .*{message}", tmp_path, path, CONFIG, tmp_path / "out")
+
+
+def test_a_checkpoint_of_another_preset_is_refused(prior, tmp_path):
+    config = PRESETS["celeba64d2c_autoenc"]
+    with torch.device("meta"):
+        assert_refused(r"missing parameter\(s\)", tmp_path, prior, config, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "size, message",
+    [
+        (LatentNetConfig(16, 5, 8), r"latent.ckpt: .* missing parameter\(s\): .*layers.2"),
+        (LatentNetConfig(24, 3, 8), r"latent.ckpt: .* has shape .*16.* the config implies .*24"),
+    ],
+)
+def test_a_prior_of_another_size_is_refused(autoencoder, prior, tmp_path, size, message):
+    config = replace(CONFIG, latent_net=size)
+    assert_refused(message, tmp_path, autoencoder, config, tmp_path / "out", prior)
+
+
+def test_a_prior_of_another_autoencoder_is_refused(prior, tmp_path):
+    other = write_checkpoint(training_module(random_pipeline(1), prior=False), tmp_path / "other")
+    assert_refused("trained on another", tmp_path, other, CONFIG, tmp_path / "out", prior)
+
+
+def test_an_autoencoder_is_no_prior(autoencoder, tmp_path):
+    message = r"missing parameter\(s\): ema_model.latent_net"
+    assert_refused(message, tmp_path, autoencoder, CONFIG, tmp_path / "out", autoencoder)
+
+
+def test_a_generator_is_replaced_only_if_asked_and_nothing_else_ever(official, prior, tmp_path):
+    out = tmp_path / "out"
+    random_pipeline(1).save_pretrained(out)
+    assert_refused("is there already", tmp_path, prior, CONFIG, out)
+    import_checkpoint(prior, CONFIG, out, overwrite=True)
+    assert_same(DiffAEPipeline.from_pretrained(out), official, sampling=True)
+    (out / "generator.safetensors").unlink()
+    assert_refused("holds no generator", tmp_path, prior, CONFIG, out, overwrite=True)
