@@ -1,4 +1,7 @@
-"""The command ``facsimile``: run the pipeline, see where it stands, find the report."""
+"""The command ``facsimile``: run the pipeline, see where it stands, find the report.
+
+``facsimile generator import`` brings a published generator in.
+"""
 
 import os
 import sys
@@ -33,6 +36,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
 )
+generator = typer.Typer(help="Bring a generator of faces in.", no_args_is_help=True)
+app.add_typer(generator, name="generator")
 # A pipe or file has no width of its own, and rich would wrap at 80.
 console = Console(width=None if sys.stdout.isatty() else 160)
 
@@ -104,6 +109,54 @@ def report(
         path = _print_report(root)
         if open_:
             webbrowser.open(path.as_uri())
+
+
+@generator.command(
+    "import",
+    epilog=_examples(
+        "facsimile generator import ffhq256_autoenc_latent/last.ckpt --config ffhq256_autoenc "
+        "--overwrite",
+        "facsimile generator import horse128_autoenc/last.ckpt --config horse128_autoenc "
+        "--latent horse128_autoenc_latent/last.ckpt --out generators/horse128",
+    ),
+)
+def import_(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(help="last.ckpt of a latent prior or of an autoencoder.", metavar="CKPT"),
+    ],
+    config: Annotated[
+        str,
+        typer.Option(
+            help="Which published model it is: ffhq256_autoenc, ffhq128_autoenc_130M, "
+            "celeba64d2c_autoenc, bedroom128_autoenc or horse128_autoenc."
+        ),
+    ],
+    latent: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where CKPT is that of an autoencoder: last.ckpt of its latent prior, or its "
+            "latent.pkl. With the latter, the generator can edit faces but not synthesize any.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("data/generator"),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the generator that is there.")
+    ] = False,
+) -> None:
+    """Convert an official checkpoint of the Diffusion Autoencoder (github.com/phizaz/diffae).
+
+    Every parameter is checked by name and shape; nothing in the file is run.
+    """
+    with _one_line_errors():
+        from facsimile.generator import import_checkpoint, preset  # torch takes seconds
+
+        pipeline = import_checkpoint(checkpoint, preset(config), out, latent, overwrite)
+        prior = "with" if pipeline.latent_net else "without"
+        print(f"{out}: {config}, {pipeline.image_size} px, {prior} latent prior")
+        print(f'in Python: DiffAEPipeline.from_pretrained("{out}")')
+        print(f"in the pipeline: as data/generator, with ingest.size: {pipeline.image_size}")
 
 
 @contextmanager

@@ -1,20 +1,24 @@
 """The command line: what it says without running a flow."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
+from facsimile.generator import PRESETS, DiffAEPipeline, GeneratorConfig, UNetConfig
 from flows import dvc
 from flows.cli import app
 
 CLI = CliRunner()
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "status", "report"])
+@pytest.mark.parametrize("command", ["demo", "run", "status", "report", "generator import"])
 def test_help_has_examples(command: str) -> None:
-    result = CLI.invoke(app, [command, "--help"])
+    result = CLI.invoke(app, [*command.split(), "--help"])
     assert result.exit_code == 0
     assert f"$ facsimile {command}" in result.output
 
@@ -67,3 +71,40 @@ def test_bad_params_are_told_before_anything_starts(
     result = CLI.invoke(app, ["run", stage])
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_an_imported_generator_tells_how_to_use_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = GeneratorConfig(UNetConfig(16, 32, (1, 1), (1, 1), 1, (), 8))
+    monkeypatch.setitem(PRESETS, "ffhq256_autoenc", replace(config, latent_net=None))
+    network = DiffAEPipeline(PRESETS["ffhq256_autoenc"]).model.state_dict()
+    state = {f"ema_model.{name}": value for name, value in network.items()}
+    state |= {"conds_mean": torch.zeros(1, 8), "conds_std": torch.ones(1, 8)}
+    torch.save({"state_dict": state}, tmp_path / "last.ckpt")
+    monkeypatch.chdir(tmp_path)
+    command = ["generator", "import", "last.ckpt", "--config", "ffhq256_autoenc"]
+    result = CLI.invoke(app, command)
+    assert result.exit_code == 0, result.stderr
+    assert "16 px, without latent prior" in result.output
+    assert "ingest.size: 16" in result.output
+    DiffAEPipeline.from_pretrained("data/generator")
+    # What `evaluate` reads of a generator beside its weights.
+    assert json.loads(Path("data/generator/metrics.json").read_text())["parameters"] > 0
+    again = CLI.invoke(app, command)
+    assert again.exit_code == 2
+    assert "data/generator" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [("ffhq256_autoenc", "last.ckpt: not readable"), ("ffhq", "no published generator 'ffhq'")],
+)
+def test_what_cannot_be_imported_is_told_in_one_line(
+    tmp_path: Path, config: str, message: str
+) -> None:
+    arguments = [str(tmp_path / "last.ckpt"), "--config", config, "--out", str(tmp_path / "out")]
+    result = CLI.invoke(app, ["generator", "import", *arguments])
+    assert result.exit_code == 2
+    assert message in result.stderr and result.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
