@@ -88,7 +88,7 @@ def broken(column: str, row: int, value: Any) -> pd.DataFrame:
             broken("sample_id", 3, "a/0"),
             "mine.parquet: row 3 column sample_id: a/0 duplicate",
         ),
-        (broken("split", 1, "val"), "mine.parquet: subject a is in splits train and val"),
+        (broken("split", 1, "val"), "column subject_id: a is in splits train and val"),
         (broken("split", 1, "dev"), "column split: dev not one of train, val, test"),
         (faces().drop(columns="split"), "mine.parquet: missing column split"),
         (
@@ -127,7 +127,7 @@ def test_duplicates_and_leaks_across_shards_and_datasets(tmp_path: Path) -> None
     same_people = faces().assign(sample_id=["c0", "c1", "c2", "c3"], split="test")
     one = write(faces(), tmp_path / "one.parquet")
     other = write(same_people, tmp_path / "other.parquet")
-    with pytest.raises(FacsimileError, match="subject a is in splits test and train"):
+    with pytest.raises(FacsimileError, match="column subject_id: a is in splits test and train"):
         take(tmp_path, one=one, other=other)
 
 
