@@ -1,6 +1,9 @@
 """The face schema as checks: every violation is one line with file, row, column and value."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import pandera.pandas as pa
@@ -33,6 +36,75 @@ _COLUMNS: dict[str, Callable[[], pa.Column]] = {
 }
 
 
+class Finding(NamedTuple):
+    """One thing that is wrong in a table of faces.
+
+    Attributes:
+        row: position, from 0.
+        column: of the value.
+        value: as text; None if it is missing.
+        reason: what is wrong with it.
+    """
+
+    row: int
+    column: str
+    value: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing that is wrong with a file.
+
+    Attributes:
+        file: path of the file.
+        line: line of a text file, counted from 1, or row of a table, counted from 0; None where the
+            whole file is meant.
+        column: column of the value, where there is one.
+        value: the value as it stands, where there is one.
+        reason: what is wrong with it.
+        sample_id: of the face, where it is known.
+    """
+
+    file: str
+    line: int | None
+    column: str | None
+    value: str | None
+    reason: str
+    sample_id: str | None = None
+
+    def __str__(self) -> str:
+        where = []
+        if self.line is not None:
+            unit = "line" if Path(self.file).suffix.lower() in (".csv", ".txt") else "row"
+            where.append(f"{unit} {self.line}")
+        if self.sample_id is not None and self.column != "sample_id":
+            where.append(f"({self.sample_id})")
+        if self.column is not None:
+            where.append(f"column {self.column}")
+        problem = self.reason if self.value is None else f"{self.value} {self.reason}"
+        return ": ".join(part for part in (self.file, " ".join(where), problem) if part)
+
+
+def locate(
+    found: Sequence[Finding], faces: pd.DataFrame, files: Sequence[str], lines: Sequence[int]
+) -> list[Violation]:
+    """Findings in `faces`, whose rows stand in these files at these lines."""
+    ids = [None] * len(faces)
+    if "sample_id" in faces.columns:
+        ids = [None if pd.isna(name) else name for name in faces["sample_id"]]
+    return [
+        Violation(files[row], lines[row], column, value, reason, ids[row])
+        for row, column, value, reason in found
+    ]
+
+
+def one_line(violations: Sequence[Violation]) -> str:
+    """The first of some violations and how many more there are."""
+    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+    return f"{violations[0]}{more}"
+
+
 def validate_faces(faces: pd.DataFrame, source: str) -> pd.DataFrame:
     """Check whichever face columns are present; return `faces` unchanged.
 
@@ -44,36 +116,44 @@ def validate_faces(faces: pd.DataFrame, source: str) -> pd.DataFrame:
         FacsimileError: the first violation (value outside its range, unknown split, duplicate
             sample_id, subject in two splits) and how many more there are. Rows count from 0.
     """
-    schema = pa.DataFrameSchema({name: make() for name, make in _COLUMNS.items()})
-    numbered = faces.reset_index(drop=True)
-    try:
-        schema.validate(numbered, lazy=True)
-    except SchemaErrors as error:
-        raise FacsimileError(_first_violation(error.failure_cases, numbered, source)) from None
-    if {"subject_id", "split"} <= set(faces.columns):
-        splits = faces.groupby("subject_id")["split"].unique()
-        leaks = splits[splits.str.len() > 1]
-        if len(leaks):
-            where = " and ".join(sorted(leaks.iloc[0]))
-            raise FacsimileError(f"{source}: subject {leaks.index[0]} is in splits {where}")
+    if found := find_violations(faces):
+        count = len(faces)
+        raise FacsimileError(one_line(locate(found, faces, [source] * count, range(count))))
     return faces
 
 
-def _first_violation(cases: pd.DataFrame, faces: pd.DataFrame, source: str) -> str:
-    # One bad value can fail several checks, and coercion also reports its column as a whole.
-    cases = cases.dropna(subset="index").drop_duplicates(["column", "index"])
-    case = cases.iloc[0]
-    row, column, check = int(case["index"]), case["column"], str(case["check"])
+def find_violations(faces: pd.DataFrame) -> list[Finding]:
+    """Everything that is wrong with whichever face columns are present, by row.
+
+    A subject in several splits is wrong wherever it is not in that of its first face.
+
+    Args:
+        faces: any subset of the columns of ``FACE_SCHEMA``.
+    """
+    schema = pa.DataFrameSchema({name: make() for name, make in _COLUMNS.items()})
+    numbered = faces.reset_index(drop=True)
+    found = []
+    try:
+        schema.validate(numbered, lazy=True)
+    except SchemaErrors as error:
+        # One bad value can fail several checks, and coercion also reports its column as a whole.
+        cases = error.failure_cases.dropna(subset="index").drop_duplicates(["column", "index"])
+        found = [_finding(case) for case in cases.itertuples()]
+    if {"subject_id", "split"} <= set(numbered.columns):
+        sound = numbered.drop(index={finding.row for finding in found})
+        splits = sound.groupby("subject_id")["split"]
+        for row in sound.index[sound["split"] != splits.transform("first")]:
+            subject = sound.at[row, "subject_id"]
+            where = " and ".join(sorted(splits.get_group(subject).unique()))
+            found.append(Finding(row, "subject_id", subject, f"is in splits {where}"))
+    return sorted(found, key=lambda finding: finding.row)
+
+
+def _finding(case: tuple) -> Finding:
+    row, column = int(case.index), case.column
+    value, check = str(case.failure_case), str(case.check)
     if check == "not_nullable":
-        problem = "is missing"
-    elif check.startswith(("coerce_dtype", "dtype")):
-        problem = f"{case['failure_case']} not {'text' if 'string' in check else 'a number'}"
-    elif "unique" in check:
-        problem = f"{case['failure_case']} duplicate"
-    else:
-        problem = f"{case['failure_case']} {check}"
-    sample = ""
-    if column != "sample_id" and "sample_id" in faces.columns:
-        sample = f" ({faces['sample_id'].iloc[row]})"
-    more = f" (and {len(cases) - 1} more)" if len(cases) > 1 else ""
-    return f"{source}: row {row}{sample} column {column}: {problem}{more}"
+        return Finding(row, column, None, "is missing")
+    if check.startswith(("coerce_dtype", "dtype")):
+        return Finding(row, column, value, f"not {'text' if 'string' in check else 'a number'}")
+    return Finding(row, column, value, "duplicate" if "unique" in check else check)

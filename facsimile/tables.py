@@ -183,6 +183,12 @@ def _open(file: Path, columns: Sequence[str] | None) -> Iterator[pq.ParquetFile]
         raise FacsimileError(f"{file}: not a readable Parquet file ({error})") from error
 
 
+def column_names(file: Path) -> list[str]:
+    """Columns of one Parquet file. Raises FacsimileError if it is not readable."""
+    with _open(file, None) as parquet:
+        return parquet.schema_arrow.names
+
+
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a table (file or folder of shards) into pandas; list columns become numpy arrays.
 

@@ -2,10 +2,12 @@
 
     python -m tasks.ingest [--workers N]
 
-Reads   params datasets, ingest; Parquet tables of your own under ingest.paths.
-Writes  data/ingest/<dataset>/part-*.parquet (FACE_SCHEMA), metrics.json.
+Reads   params datasets, ingest; datasets of your own under ingest.paths.
+Writes  data/ingest/<dataset>/part-*.parquet (FACE_SCHEMA), metrics.json; with ingest.on_error: skip
+        data/ingest/<dataset>/rejects.parquet (REJECT_SCHEMA).
 """
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,37 +17,45 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facsimile.aus import ACTIVE_THRESHOLD, AUS
-from facsimile.datasets import iter_faces, read_parquet
+from facsimile.datasets import ADAPTERS, Rejects, iter_faces, recognise
 from facsimile.errors import FacsimileError
 from facsimile.schema import validate_faces
-from facsimile.tables import FACE_SCHEMA, read_table, shard_paths, write_shards
+from facsimile.tables import FACE_SCHEMA, read_table, write_shards
 from tasks.params import Datasets, Ingest
-from tasks.stage import Compute, main, progress
+from tasks.stage import DATA, Compute, main, progress
 
 
 def run(out: Path, compute: Compute, datasets: Datasets, ingest: Ingest) -> dict[str, Any]:
     """Write the table of each dataset that `datasets` names."""
-    metrics: dict[str, Any] = {"faces": 0, "subjects": 0}
+    metrics: dict[str, Any] = {"faces": 0, "subjects": 0, "rejects": 0}
     seen: pd.DataFrame | None = None
     for name in datasets.all:
-        write_shards(_read(name, ingest, compute), out / name, FACE_SCHEMA)
+        rejects = Rejects(ingest.on_error)
+        write_shards(_read(name, ingest, compute, rejects), out / name, FACE_SCHEMA)
+        if name in ingest.paths and ingest.on_error == "skip":
+            pq.write_table(rejects.to_table(), out / name / "rejects.parquet")
+            where = DATA / "ingest" / name / "rejects.parquet"
+            print(f"ingest {name}: {len(rejects):,} rejects, see {where}", file=sys.stderr)
         rows = read_table(out / name, [field for field in FACE_SCHEMA.names if field != "image"])
         seen = rows if seen is None else pd.concat([seen, rows], ignore_index=True)
         # All tables together: an id or a person must not turn up in two datasets and two splits.
         validate_faces(seen, f"ingest of {', '.join(datasets.all)}")
-        metrics[name] = _summary(rows)
+        metrics[name] = {**_summary(rows), "rejects": len(rejects)}
         metrics["faces"] += len(rows)
         metrics["subjects"] += rows["subject_id"].nunique()
+        metrics["rejects"] += len(rejects)
     return metrics
 
 
-def _read(name: str, ingest: Ingest, compute: Compute) -> Iterator[pa.Table]:
+def _read(name: str, ingest: Ingest, compute: Compute, rejects: Rejects) -> Iterator[pa.Table]:
     if name in ingest.paths:
-        path = ingest.paths[name]
-        if not path.exists():
-            raise FacsimileError(f"params.yaml: ingest.paths.{name}: {path} does not exist")
-        tables = read_parquet(path, name, ingest.size)
-        total = sum(pq.read_metadata(file).num_rows for file in shard_paths(path))
+        source = ingest.paths[name]
+        if not source.root.exists():
+            raise FacsimileError(f"params.yaml: ingest.paths.{name}: {source.root} does not exist")
+        adapter = ADAPTERS[source.adapter or recognise(source.root)]
+        total, tables = adapter.read(
+            source.root, name, ingest.size, ingest.seed, rejects, compute.workers
+        )
     else:
         total = ingest.faces[name]
         tables = iter_faces(name, total, ingest.size, ingest.seed, compute.workers)

@@ -77,20 +77,39 @@ class Datasets(Section):
         return tuple(dict.fromkeys((self.aus, self.attributes, *self.tests)))
 
 
+class Source(Section):
+    """Files of a dataset of your own. A path alone stands for its `root`.
+
+    Attributes:
+        root: file or folder.
+        adapter: key of `facsimile.datasets.ADAPTERS`; recognised where it is not given.
+    """
+
+    root: Path
+    adapter: Literal["table", "disfa", "parquet"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, value: Any) -> Any:
+        return value if isinstance(value, (dict, Source)) else {"root": value}
+
+
 class Ingest(Section):
     """Where faces come from.
 
     Attributes:
-        seed: of datasets that are drawn.
+        seed: of datasets that are drawn, and of splits that a dataset of your own does not have.
         size: side of the images, pixels.
         faces: built-in dataset → number of faces.
-        paths: dataset of your own → Parquet file or folder in the face schema.
+        paths: dataset of your own → its files.
+        on_error: what a face does that is wrong: end the stage, or go to a table of rejects.
     """
 
     seed: int
     size: PositiveInt
     faces: dict[str, PositiveInt] = {}
-    paths: dict[str, Path] = {}
+    paths: dict[str, Source] = {}
+    on_error: Literal["raise", "skip"] = "raise"
 
     @model_validator(mode="after")
     def _one_source_each(self) -> "Ingest":

@@ -1,20 +1,41 @@
-"""Datasets: each reader yields tables in the face schema."""
+"""Datasets: built-in ones are drawn, others are read from files by an adapter each.
+
+An adapter is a module with an ``ADAPTER`` (see `facsimile.datasets.adapter`), named below.
+"""
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
 
 from facsimile import world
-from facsimile.datasets.parquet import read_parquet
+from facsimile.datasets import disfa, parquet, table
+from facsimile.datasets.adapter import Adapter
+from facsimile.datasets.rejects import REJECT_SCHEMA, Rejects
 from facsimile.errors import FacsimileError
 
-__all__ = ["READERS", "iter_faces", "read_parquet"]
+__all__ = [
+    "ADAPTERS",
+    "READERS",
+    "REJECT_SCHEMA",
+    "Adapter",
+    "Rejects",
+    "iter_faces",
+    "recognise",
+]
 
 READERS: dict[str, Callable[..., Iterator[pa.Table]]] = {
     name: partial(world.iter_faces, name) for name in world.SETS
 }
 """Built-in dataset → (faces, size, seed, workers) → tables in ``FACE_SCHEMA``."""
+
+ADAPTERS: dict[str, Adapter] = {
+    "table": table.ADAPTER,
+    "disfa": disfa.ADAPTER,
+    "parquet": parquet.ADAPTER,
+}
+"""Layout of files → how it is read; a path is what the first says that recognises it."""
 
 
 def iter_faces(
@@ -38,3 +59,15 @@ def iter_faces(
             "give one of your own as a path"
         )
     return READERS[dataset](faces, size, seed, workers)
+
+
+def recognise(path: Path) -> str:
+    """The key of ``ADAPTERS`` for the files at `path`.
+
+    Raises:
+        FacsimileError: no adapter recognises them, or a file is unreadable.
+    """
+    for name, adapter in ADAPTERS.items():
+        if adapter.recognises(path):
+            return name
+    raise FacsimileError(f"{path}: none of the layouts {', '.join(ADAPTERS)}")

@@ -37,7 +37,12 @@ def test_valid_faces_come_back_unchanged(faces):
         (1, "sample_id", None, "row 1 column sample_id: is missing"),
         (3, "split", "dev", "row 3 (d/SN2/1) column split: dev not one of train, val, test"),
         (3, "edited_au", "AU99", "row 3 (d/SN2/1) column edited_au: AU99 not an Action Unit"),
-        (1, "split", "test", "subject d/SN1 is in splits test and train"),
+        (
+            1,
+            "split",
+            "test",
+            "row 1 (d/SN1/1) column subject_id: d/SN1 is in splits test and train",
+        ),
     ],
 )
 def test_one_violation(faces, row, column, value, message):

@@ -38,11 +38,13 @@ def write(table: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def take(tmp_path: Path, size: int = 8, **paths: Path) -> dict[str, Any]:
+def take(
+    tmp_path: Path, size: int = 8, on_error: str = "raise", **paths: Path | dict[str, Any]
+) -> dict[str, Any]:
     """Ingest tables as datasets of these names; the first one is the AU set."""
     aus, *others = paths
     datasets = Datasets(aus=aus, attributes=aus, tests=tuple(others))
-    section = Ingest(seed=0, size=size, paths=paths)
+    section = Ingest(seed=0, size=size, paths=paths, on_error=on_error)
     return ingest.run(tmp_path / "out", COMPUTE, datasets, section)
 
 
@@ -88,18 +90,21 @@ def broken(column: str, row: int, value: Any) -> pd.DataFrame:
             broken("sample_id", 3, "a/0"),
             "mine.parquet: row 3 column sample_id: a/0 duplicate",
         ),
-        (broken("split", 1, "val"), "mine.parquet: subject a is in splits train and val"),
+        (
+            broken("split", 1, "val"),
+            "mine.parquet: row 1 (a/1) column subject_id: a is in splits train and val",
+        ),
         (broken("split", 1, "dev"), "column split: dev not one of train, val, test"),
         (faces().drop(columns="split"), "mine.parquet: missing column split"),
         (
             broken("image", 2, {"bytes": faces()["image"][2]["bytes"][:90], "path": None}),
-            "mine.parquet: row 2 (b/0) column image: unreadable image",
+            "mine.parquet: row 2 (b/0) column image: image is unreadable",
         ),
         (
             broken("image", 1, {"bytes": encode_png(np.zeros((4, 6, 3), np.uint8)), "path": None}),
             "row 1 (a/1) column image: image is 6 × 4, aligned faces are square",
         ),
-        (broken("image", 0, None), "mine.parquet: row 0 (a/0) column image: no image bytes"),
+        (broken("image", 0, None), "mine.parquet: row 0 (a/0) column image: image has no bytes"),
     ],
 )
 def test_what_is_wrong_is_located(tmp_path: Path, table: pd.DataFrame, message: str) -> None:
@@ -121,14 +126,80 @@ def test_rows_are_counted_in_their_own_file(tmp_path: Path) -> None:
 def test_duplicates_and_leaks_across_shards_and_datasets(tmp_path: Path) -> None:
     write(faces(), tmp_path / "twice" / "part-00000.parquet")
     write(faces(), tmp_path / "twice" / "part-00001.parquet")
-    with pytest.raises(FacsimileError, match=r"twice: row 4 column sample_id: a/0 duplicate"):
+    with pytest.raises(
+        FacsimileError, match=r"part-00001\.parquet: row 0 column sample_id: a/0 dup"
+    ):
         take(tmp_path, mine=tmp_path / "twice")
 
     same_people = faces().assign(sample_id=["c0", "c1", "c2", "c3"], split="test")
     one = write(faces(), tmp_path / "one.parquet")
     other = write(same_people, tmp_path / "other.parquet")
-    with pytest.raises(FacsimileError, match="subject a is in splits test and train"):
+    with pytest.raises(FacsimileError, match="column subject_id: a is in splits test and train"):
         take(tmp_path, one=one, other=other)
+
+
+def tree(folder: Path) -> Path:
+    """A CSV of four people, one image each, whose second image is empty."""
+    folder.mkdir()
+    for person in range(4):
+        image = np.full((8, 8, 3), person, np.uint8)
+        (folder / f"{person}.png").write_bytes(b"" if person == 1 else encode_png(image))
+    lines = [f"{person}.png,p{person},{person / 4}" for person in range(4)]
+    path = folder / "faces.csv"
+    path.write_text("\n".join(["image_path,subject_id,AU04", *lines]))
+    return path
+
+
+def test_rejects_are_counted_told_and_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tree(tmp_path / "mine")
+    with pytest.raises(FacsimileError, match=r"faces\.csv: line 3 \(mine/1\) column image_path"):
+        take(tmp_path, mine=path)
+
+    metrics = take(tmp_path, on_error="skip", mine=path)
+    assert "ingest mine: 1 rejects, see data/ingest/mine/rejects.parquet" in capsys.readouterr().err
+    assert metrics["faces"] == 3 and metrics["rejects"] == metrics["mine"]["rejects"] == 1
+    (row,) = pq.read_table(tmp_path / "out" / "mine" / "rejects.parquet").to_pylist()
+    assert row == {
+        "file": str(path),
+        "line": 3,
+        "column": "image_path",
+        "value": "1.png",
+        "reason": "has no bytes",
+    }
+    # The table of rejects is no shard of the faces beside it.
+    assert read_faces(tmp_path / "out" / "mine")["sample_id"].tolist() == [
+        "mine/0",
+        "mine/2",
+        "mine/3",
+    ]
+
+
+def test_rejects_of_a_face_table(tmp_path: Path) -> None:
+    table = broken("image", 1, None)
+    table["AU04"] = [0, 0.5, 7, 0.2]
+    path = write(table, tmp_path / "mine.parquet")
+    metrics = take(tmp_path, on_error="skip", mine=path)
+    assert read_faces(tmp_path / "out" / "mine")["sample_id"].tolist() == ["a/0", "b/1"]
+    rows = pq.read_table(tmp_path / "out" / "mine" / "rejects.parquet").to_pylist()
+    assert [(row["line"], row["column"], row["value"]) for row in rows] == [
+        (2, "AU04", "7.0"),
+        (1, "image", "image"),
+    ]
+    assert metrics["rejects"] == 2
+
+
+def test_adapter_is_recognised_or_declared(tmp_path: Path) -> None:
+    path = tree(tmp_path / "mine")
+    declared = {"adapter": "table", "root": path}
+    assert take(tmp_path, on_error="skip", mine=declared)["faces"] == 3
+    with pytest.raises(FacsimileError, match=r"ActionUnit_Labels: no such folder"):
+        take(tmp_path, mine={"adapter": "disfa", "root": tmp_path})
+    with pytest.raises(FacsimileError, match="none of the layouts table, disfa, parquet"):
+        take(tmp_path, mine=path.parent)
+    with pytest.raises(FacsimileError, match=r"0\.png: not a readable Parquet file"):
+        take(tmp_path, mine=path.parent / "0.png")
 
 
 def test_absent_file_is_named(tmp_path: Path) -> None:

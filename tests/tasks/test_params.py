@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from facsimile.datasets import ADAPTERS
 from facsimile.errors import FacsimileError
-from tasks.params import read_params
+from tasks.params import Source, read_params
 
 
 def test_project_params_are_valid(write_params: Callable[..., Path]) -> None:
@@ -18,6 +19,18 @@ def test_project_params_are_valid(write_params: Callable[..., Path]) -> None:
 
 def test_single_intensity(write_params: Callable[..., Path]) -> None:
     assert read_params(write_params({"edit.intensity": 0.5}))["edit"].intensity == 0.5
+
+
+def test_dataset_of_your_own(write_params: Callable[..., Path]) -> None:
+    paths = {"one": "faces.csv", "two": {"adapter": "disfa", "root": "DISFA"}}
+    section = read_params(write_params({"ingest.paths": paths}))["ingest"]
+    assert section.paths["one"] == Source(root=Path("faces.csv"))
+    assert section.paths["two"] == Source(root=Path("DISFA"), adapter="disfa")
+
+
+def test_adapters_are_those_of_the_library() -> None:
+    choices, _ = get_args(Source.model_fields["adapter"].annotation)
+    assert get_args(choices) == tuple(ADAPTERS)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +48,12 @@ def test_single_intensity(write_params: Callable[..., Path]) -> None:
         ({"edits": {}}, "unknown section 'edits'"),
         ({"datasets.aus": "disfa"}, "datasets: 'disfa' is neither under ingest.faces nor"),
         ({"ingest.paths": {"world-disfa": "x"}}, "world-disfa is both under faces and under paths"),
+        ({"ingest.paths": {"me": {"adapter": "disfa"}}}, "ingest.paths.me.root: missing"),
+        (
+            {"ingest.paths": {"me": {"root": "x", "adapter": "excel"}}},
+            "ingest.paths.me.adapter: input should be 'table', 'disfa' or 'parquet'",
+        ),
+        ({"ingest.on_error": "ignore"}, "ingest.on_error: input should be 'raise' or 'skip'"),
     ],
 )
 def test_what_is_wrong_is_named(

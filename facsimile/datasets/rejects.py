@@ -1,0 +1,57 @@
+"""What is refused at the door: the first violation ends the reading, or all are kept in a table."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import pandas as pd
+import pyarrow as pa
+
+from facsimile.errors import FacsimileError
+from facsimile.schema import Finding, Violation, locate, one_line
+
+REJECT_SCHEMA = pa.schema(
+    [
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("line", pa.int64()),
+        pa.field("column", pa.string()),
+        pa.field("value", pa.string()),
+        pa.field("reason", pa.string(), nullable=False),
+    ]
+)
+"""One `facsimile.schema.Violation`."""
+
+
+class Rejects:
+    """Violations found in one dataset.
+
+    Args:
+        on_error: "raise" to end at the first, "skip" to keep them and go on without these faces.
+    """
+
+    def __init__(self, on_error: Literal["raise", "skip"] = "raise") -> None:
+        self.on_error = on_error
+        self.found: list[Violation] = []
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def add(self, violations: Sequence[Violation]) -> None:
+        """Keep violations, or raise.
+
+        Raises:
+            FacsimileError: the first of them and how many more there are, if `on_error` is "raise".
+        """
+        if violations and self.on_error == "raise":
+            raise FacsimileError(one_line(violations))
+        self.found.extend(violations)
+
+    def drop(self, annotations: pd.DataFrame, found: Sequence[Finding]) -> pd.DataFrame:
+        """Add findings in `annotations` (see `Adapter.annotate`); return the rows without any."""
+        files, lines = annotations["file"].tolist(), annotations["line"].tolist()
+        self.add(locate(found, annotations, files, lines))
+        rows = annotations.reset_index(drop=True)
+        return rows.drop(index={finding.row for finding in found}).reset_index(drop=True)
+
+    def to_table(self) -> pa.Table:
+        """What was kept, in ``REJECT_SCHEMA``."""
+        return pa.Table.from_pylist([vars(found) for found in self.found], REJECT_SCHEMA)

@@ -1,0 +1,78 @@
+"""Small datasets on disk, in the layouts that adapters read, and what becomes of them."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from PIL import Image
+
+from facsimile.aus import AUS
+from facsimile.datasets import ADAPTERS, Rejects, recognise
+from facsimile.tables import FACE_SCHEMA
+
+SIZE = 8
+
+HEADER = "image_path,subject_id,split,AU04,AU12"
+LINES = (
+    "img/0.png,a,train,0,0.2",
+    "img/1.png,a,train,0.5,",
+    "img/2.png,b,val,1,0",
+    "img/3.png,b,val,0,0",
+    "img/4.png,c,test,0,1",
+    "img/5.png,c,test,0.2,0",
+)
+
+
+def pixels(seed: int, height: int = SIZE, width: int = SIZE) -> np.ndarray:
+    """uint8 (height, width, 3)."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def write_image(path: Path, image: np.ndarray | Image.Image) -> Path:
+    """Write a PNG or JPEG, by the suffix of `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    picture.save(path)
+    return path
+
+
+def png(image: np.ndarray) -> bytes:
+    """PNG bytes of one image."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_csv(folder: Path, lines: tuple[str, ...] = LINES, header: str = HEADER) -> Path:
+    """``faces.csv`` and the images ``img/0.png`` … ``img/5.png`` beside it."""
+    for seed in range(len(LINES)):
+        write_image(folder / "img" / f"{seed}.png", pixels(seed))
+    path = folder / "faces.csv"
+    path.write_bytes("\n".join((header, *lines, "")).encode())
+    return path
+
+
+def write_disfa(root: Path, subjects: int = 3, frames: int = 4) -> Path:
+    """DISFA's tree: AU12 has the intensities 0, 1, 2 …, the other AUs are 0."""
+    for person in range(1, subjects + 1):
+        subject = f"SN{person:03d}"
+        labels = root / "ActionUnit_Labels" / subject
+        labels.mkdir(parents=True)
+        for au in AUS:
+            lines = [f"{n},{(n - 1) % 6 if au == 'AU12' else 0}" for n in range(1, frames + 1)]
+            (labels / f"{subject}_au{int(au[2:])}.txt").write_text("\r\n".join(lines) + "\r\n")
+        for n in range(1, frames + 1):
+            write_image(root / "Images" / subject / f"{n}.png", pixels(100 * person + n))
+    return root
+
+
+def read(path: Path, on_error: str = "raise", seed: int = 0) -> tuple[pd.DataFrame, Rejects]:
+    """Faces of the dataset "mine" at `path`, in batches of two, and what was rejected."""
+    rejects = Rejects(on_error)
+    adapter = ADAPTERS[recognise(path)]
+    _, tables = adapter.read(path, "mine", SIZE, seed, rejects, workers=2, batch_size=2)
+    tables = list(tables)
+    assert all(table.schema == FACE_SCHEMA for table in tables)
+    return pa.concat_tables(tables).to_pandas(), rejects
