@@ -15,6 +15,7 @@ from tasks.stage import DATA, Compute
 INGEST = DATA / "ingest"
 ENCODE = DATA / "encode"
 DIRECTIONS = DATA / "directions"
+READER = DIRECTIONS / "reader"
 NEUTRALIZER = DATA / "neutralizer"
 EDIT = DATA / "edit"
 SYNTHESIZE = DATA / "synthesize"

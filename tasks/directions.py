@@ -4,8 +4,9 @@
 
 Reads   data/ingest, data/encode, data/generator, data/config/au_graph.yaml; params datasets,
         sampling, directions.
-Writes  data/directions/directions.parquet (DIRECTION_SCHEMA), rises.parquet (what edits of growing
-        length did to readings), metrics.json.
+Writes  data/directions/directions.parquet (DIRECTION_SCHEMA), reader/ (the AU estimator of the
+        training people, AUOracle.save), rises.parquet (what edits of growing length did to
+        readings), metrics.json.
 """
 
 from pathlib import Path
@@ -15,22 +16,26 @@ import numpy as np
 import pandas as pd
 
 from facsimile.aus import AUS, NUISANCES
-from facsimile.detection import train_oracle
+from facsimile.detection import AUOracle, train_oracle
 from facsimile.editing import (
     CausalGraph,
+    crosstalk,
     edited_rise,
     fit_directions,
     image_scales,
     real_rise,
     stretch,
+    unmix,
 )
 from facsimile.editing import Directions as FittedDirections
 from facsimile.errors import FacsimileError
 from facsimile.generator import DiffAEPipeline
+from facsimile.measurement import pearson_per_au
 from facsimile.tables import decode_images, read_faces
 from tasks.data import (
     AU_GRAPH,
     INGEST,
+    READER,
     load_generator,
     of_split,
     read_encoded,
@@ -62,10 +67,14 @@ def run(
         subjects_nuisance=attributes["subject_id"].to_numpy(),
         **directions.model_dump(exclude={"calibration"}),
     )
-    rises, wanted = measure(fitted, pipeline, compute, datasets, sampling, directions)
-    fitted = stretch(fitted, image_scales(rises, wanted))
-    rises = rises.rename_axis("scale").reset_index()
-    rises.to_parquet(out / "rises.parquet", index=False)
+    reader, rises, wanted, trust = measure(
+        fitted, pipeline, compute, datasets, sampling, directions
+    )
+    reader.save(out / READER.name)
+    rises.reset_index().to_parquet(out / "rises.parquet", index=False)
+    scales = image_scales(rises, np.diag(wanted))
+    shares = crosstalk(rises, scales, wanted, trust, fitted)
+    fitted = unmix(stretch(fitted, scales), shares)
     fitted.save(out / "directions.parquet")
     own = fitted.table[fitted.table["kind"] == "au"]
     cosines = fitted.cosines().loc[list(fitted.aus), list(fitted.aus)].to_numpy()
@@ -73,6 +82,7 @@ def run(
         "pearson": float(own["pearson"].mean()),
         "length": float(own["length"].mean()),
         "image_scale": float(own["image_scale"].mean()),
+        "crosstalk": float(shares.abs().to_numpy().sum() / max(shares.size - len(shares), 1)),
         "kept_by_projection": float((own["norm_after"] / own["norm_before"]).mean()),
         "cosine": float(np.abs(cosines[~np.eye(len(cosines), dtype=bool)]).mean()),
     }
@@ -85,8 +95,9 @@ def measure(
     datasets: Datasets,
     sampling: Sampling,
     directions: Directions,
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """Rises of edited and of real validation faces, read by an estimator of training people."""
+) -> tuple[AUOracle, pd.DataFrame, np.ndarray, np.ndarray]:
+    """An estimator of training people; the rises it sees in edited and in real validation faces,
+    and its correlation with the labels of these."""
     columns = ["sample_id", "subject_id", "split", "image", *AUS]
     faces = read_faces(INGEST / datasets.aus, columns)
     train, val = (of_split(faces, split, INGEST / datasets.aus) for split in ("train", "val"))
@@ -115,7 +126,7 @@ def measure(
     examples = spread(neutral, directions.calibration.faces)
     scales = directions.calibration.scales
     rises = edited_rise(fitted, pipeline, examples, reader.aus, scales, sampling.steps)
-    return rises, wanted
+    return reader, rises, wanted, pearson_per_au(aus, reader.aus(images))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Edit neutral training faces: one new face for each of them and each AU.
+"""Edit neutral training faces: each of them to every AU alone and to some AUs at once.
 
     python -m tasks.edit [--device cuda] [--batch-size N]
 
@@ -22,9 +22,7 @@ def run(
 ) -> dict[str, Any]:
     """Edit every training face that has an x_T (those that `encode` chose)."""
     faces = read_invertible(datasets.aus, "train")
-    plan = plan_edits(
-        faces, per_subject=None, intensity=edit.intensity, seed=edit.seed, aus=edit.aus
-    )
+    plan = plan_edits(faces, **edit.model_dump())
     operator = EditOperator(
         GENERATOR,
         DIRECTIONS / "directions.parquet",

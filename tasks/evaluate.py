@@ -160,10 +160,9 @@ def correlations(out: Path, datasets: Datasets, oracle: AUOracle) -> dict[str, A
 
 
 def edits(out: Path, datasets: Datasets, oracle: AUOracle) -> dict[str, Any]:
-    """What edits did to AUs and to identity, before anything was filtered out."""
-    edited = read_faces(
-        EDIT / "faces", ["sample_id", "source_id", "edited_au", "intensity", "image"]
-    )
+    """What edits of one AU did to AUs and to identity, before anything was filtered out."""
+    columns = ["sample_id", "source_id", "edited_au", "intensity", "image"]
+    edited = read_faces(EDIT / "faces", columns).dropna(subset="edited_au")
     sources = edited["source_id"].drop_duplicates()
     faces = read_real(datasets.aus, "train").set_index("sample_id").loc[sources].reset_index()
     row_of = pd.Series(np.arange(len(sources)), index=sources.to_numpy())

@@ -2,26 +2,24 @@
 
     python -m tasks.filter [--device cuda] [--batch-size N]
 
-Reads   data/edit, data/synthesize, data/ingest, data/encode, data/neutralizer, data/generator;
+Reads   data/edit, data/synthesize, data/ingest, data/encode, data/directions, data/generator;
         params datasets, filter. Only training and validation splits, and models fitted on them.
 Writes  data/filter/faces/part-*.parquet (accepted, GENERATED_SCHEMA), decisions.parquet (one row a
         candidate: scores, accepted, reason), metrics.json.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from facsimile.aus import AUS
-from facsimile.editing import Neutralizer
+from facsimile.detection import AUOracle
 from facsimile.errors import FacsimileError
 from facsimile.filtering import FilterLimits, IdentitySpace, filter_faces
 from facsimile.generator import DiffAEPipeline
-from facsimile.measurement import choose_thresholds, filter_metrics
+from facsimile.measurement import choose_thresholds, filter_metrics, pearson_per_au, presence
 from facsimile.tables import (
     GENERATED_SCHEMA,
     decode_images,
@@ -33,9 +31,10 @@ from facsimile.tables import (
 from tasks.data import (
     EDIT,
     INGEST,
-    NEUTRALIZER,
+    READER,
     SYNTHESIZE,
     load_generator,
+    of_split,
     read_encoded,
     spread,
     stack,
@@ -43,20 +42,22 @@ from tasks.data import (
 from tasks.params import Datasets, Filter
 from tasks.stage import Compute, main, progress
 
+MIN_PEARSON = 0.5
+"""Correlation with the labels of validation people from which the reader is asked about an AU."""
+
 
 def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict[str, Any]:
     """Judge edited and synthetic faces together, so that what is accepted is balanced over all."""
     pipeline = load_generator(compute)
     annotated = read_encoded(datasets.aus, pipeline)
     attributes = read_encoded(datasets.attributes, pipeline, "train")
-    train, val = (annotated[annotated["split"] == split] for split in ("train", "val"))
+    train = of_split(annotated, "train", INGEST / datasets.aus)
     candidates = pd.concat(
         [read_faces(folder / "faces") for folder in (EDIT, SYNTHESIZE)], ignore_index=True
     )
     images = decode_images(candidates, "generated faces")
     references = pd.concat([train, spread(attributes, filter.reference_faces)])
 
-    read_aus = reader_of_aus()
     limits = filter.model_dump(exclude={"reference_faces", "seed"})
     decisions = filter_faces(
         candidates,
@@ -66,8 +67,7 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
         real_images=read_images(datasets, references["sample_id"]),
         real_z=stack(references["z"]),
         real_subjects=references["subject_id"].to_numpy(),
-        read_aus=read_aus,
-        thresholds=choose_thresholds(val[list(AUS)].to_numpy(float), read_aus(stack(val["z"]))),
+        detected=detect(images, datasets, compute),
         identity=IdentitySpace.fit(
             stack(attributes["z"]), attributes["subject_id"].to_numpy(), seed=filter.seed
         ),
@@ -84,15 +84,15 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
     return {"accepted": len(accepted)} | filter_metrics(decisions)
 
 
-def reader_of_aus() -> Callable[[np.ndarray], np.ndarray]:
-    """The neutralization network as a reader of AUs (N, 12) from normalised codes (N, D)."""
-    network = Neutralizer.load(NEUTRALIZER / "neutralizer.safetensors")
-
-    @torch.inference_mode()
-    def read(z: np.ndarray) -> np.ndarray:
-        return network(torch.from_numpy(np.asarray(z, np.float32)))[0].numpy()
-
-    return read
+def detect(images: np.ndarray, datasets: Datasets, compute: Compute) -> np.ndarray:
+    """Presence (N, 12) of AUs; NaN for those that the reader cannot tell on validation people."""
+    reader = AUOracle.load(READER, compute.device)
+    faces = read_faces(INGEST / datasets.aus, ["sample_id", "split", "image", *AUS])
+    val = of_split(faces, "val", INGEST / datasets.aus)
+    labels, readings = val[list(AUS)].to_numpy(float), reader.aus(decode_images(val))
+    detected = presence(reader.aus(images), choose_thresholds(labels, readings))
+    detected[:, ~(pearson_per_au(labels, readings) >= MIN_PEARSON)] = np.nan
+    return detected
 
 
 def encode(pipeline: DiffAEPipeline, images: np.ndarray, compute: Compute, name: str) -> np.ndarray:

@@ -55,7 +55,7 @@ def synthetic_people() -> list[pa.Table]:
     for cell in CELLS:
         own = identities[(identities["gender"] == cell[0]) & (identities["age_group"] == cell[1])]
         identity = own.iloc[0]
-        edits = faces[faces["source_id"] == identity["sample_id"]]
+        edits = faces[faces["source_id"] == identity["sample_id"]].fillna({"edited_au": "mixed"})
         structs = [identity["sampled_image"], identity["image"], *edits["image"]]
         columns = ["sampled", "neutralized", *edits["edited_au"]]
         images = decode_images(pd.DataFrame({"sample_id": columns, "image": structs}))
@@ -88,4 +88,5 @@ def _why(decision: pd.Series) -> str:
         "duplicate": f"near duplicate of {decision['duplicate_of']}",
         "balance": "more of these than the balance needs",
     }
-    return f"{decision['edited_au']}, {decision['origin']}: {scores[decision['reason']]}"
+    what = decision["edited_au"] or "several AUs"
+    return f"{what}, {decision['origin']}: {scores[decision['reason']]}"

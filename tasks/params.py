@@ -167,10 +167,11 @@ class Neutralizer(Section):
 
 
 class Edit(Section):
-    """AUs activated on neutral faces, and how far: one intensity or its range [low, high]."""
+    """What is activated on neutral faces; see `facsimile.editing.plan_edits`."""
 
     aus: ActionUnits
     intensity: Intensity
+    mixed: NonNegativeInt
     seed: int
 
 
@@ -181,6 +182,7 @@ class Synthesize(Section):
     max_draws: PositiveInt
     aus: ActionUnits
     intensity: Intensity
+    mixed: NonNegativeInt
     seed: int
 
 

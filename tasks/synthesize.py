@@ -74,7 +74,12 @@ def run(
     identities = pd.concat(operate(neutralize, sampled, compute, "neutralize"), ignore_index=True)
     write_shards([identities], out / "identities", IDENTITY_SCHEMA)
 
-    plan = plan_synthesis(identities, intensity=synthesize.intensity, aus=synthesize.aus)
+    plan = plan_synthesis(
+        identities,
+        intensity=synthesize.intensity,
+        aus=synthesize.aus,
+        mixed=synthesize.mixed,
+    )
     operator = SynthesisOperator(
         pipeline,
         DIRECTIONS / "directions.parquet",

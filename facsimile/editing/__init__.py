@@ -1,12 +1,20 @@
 """Controlled editing and synthesis in the semantic latent space of a face generator."""
 
-from facsimile.editing.calibration import edited_rise, image_scales, real_rise, stretch
+from facsimile.editing.calibration import (
+    crosstalk,
+    edited_rise,
+    image_scales,
+    real_rise,
+    stretch,
+    unmix,
+)
 from facsimile.editing.causal_graph import CausalGraph, CausalWarning
 from facsimile.editing.demographics import CELLS, DemographicPredictors
 from facsimile.editing.directions import DIRECTION_SCHEMA, Directions, fit_directions
-from facsimile.editing.edit import EditOperator, edit, neutral_faces, plan_edits
+from facsimile.editing.edit import EditOperator, edit
 from facsimile.editing.neutralizer import Neutralizer, neutralize, train_neutralizer
 from facsimile.editing.noise import NoiseModel
+from facsimile.editing.plan import neutral_faces, plan_edits
 from facsimile.editing.synthesis import (
     IDENTITY_SCHEMA,
     IdentityOperator,
@@ -28,6 +36,7 @@ __all__ = [
     "Neutralizer",
     "NoiseModel",
     "SynthesisOperator",
+    "crosstalk",
     "edit",
     "edited_rise",
     "fit_directions",
@@ -40,4 +49,5 @@ __all__ = [
     "sample_identities",
     "stretch",
     "train_neutralizer",
+    "unmix",
 ]

@@ -2,8 +2,12 @@
 
 A direction is as long as the way real faces take along it, but an estimate w of the true axis at an
 angle φ reaches only cos²φ of a level there, and a decoder answers small steps weakly. So a reader
-of AUs, fitted on training people, looks at edited pictures of people it has not seen, and w is
-stretched until its reading rises as much as it does when real faces of unseen people show the AU.
+of AUs, fitted on training people, looks at edited pictures of people it has not seen:
+
+    stretch   w_k ← a_k w_k, so that its reading of AU k rises as much as when real faces of unseen
+              people show the AU
+    unmix     w_k ← w_k − Σ_j c_kj w_j, c_kj the share of AU j that its readings rise by beyond what
+              they do when AU k alone rises in real faces
 """
 
 from collections.abc import Callable, Sequence
@@ -23,12 +27,14 @@ Reader = Callable[[np.ndarray], np.ndarray]
 """AU readings (N, 12) of images uint8 (N, H, W, 3)."""
 
 MIN_SCALE = 0.5
+MIN_TRUST = 0.5
+"""Correlation with labels of unseen people from which a reading is used for unmixing."""
 
 
 def real_rise(
     images: np.ndarray, aus: np.ndarray, subjects: np.ndarray, read: Reader
 ) -> np.ndarray:
-    """How much the reading of each AU rises when it rises by 1 in real faces, (12,).
+    """How much all readings rise when one AU rises by 1 in real faces, (12, 12).
 
     Args:
         images: uint8 (N, H, W, 3), of people the reader has not seen.
@@ -38,14 +44,16 @@ def real_rise(
         read: the reader.
 
     Returns:
-        Slopes, NaN for AUs that are not annotated or never active there.
+        Row = AU that rises while the others stay, column = AU read. NaN for AUs that are not
+        annotated or never active there.
     """
     known = ~np.isnan(aus).all(axis=0)
     rows = ~np.isnan(aus[:, known]).any(axis=1)
-    slopes = np.full(len(AUS), np.nan)
+    slopes = np.full((len(AUS), len(AUS)), np.nan)
     readings = read(images[rows])[:, known]
-    slopes[known] = np.diag(effects(readings, aus[np.ix_(rows, known)], subjects[rows]))
-    return np.where(np.nansum(aus, axis=0) > 0, slopes, np.nan)
+    slopes[np.ix_(known, known)] = effects(readings, aus[np.ix_(rows, known)], subjects[rows])
+    slopes[~(np.nansum(aus, axis=0) > 0)] = np.nan
+    return slopes
 
 
 def edited_rise(
@@ -56,7 +64,7 @@ def edited_rise(
     scales: Sequence[float],
     steps: int,
 ) -> pd.DataFrame:
-    """How much the reading of each AU rises when faces are edited by it.
+    """How much all readings rise when faces are edited by one AU.
 
     Args:
         directions: to be measured.
@@ -68,7 +76,7 @@ def edited_rise(
         steps: DDIM steps.
 
     Returns:
-        One row a scale, one column an AU: the mean rise.
+        One row a scale and edited AU, one column an AU read: the mean rise.
     """
     size = pipeline.image_size
     z_sem = codes(faces["z_sem"]).to(pipeline.device)
@@ -80,13 +88,15 @@ def edited_rise(
         return read(to_uint8(decoded))
 
     before = look(z)
-    rises = pd.DataFrame(index=list(scales), columns=list(directions.aus), dtype=float)
-    for au in directions.aus:
-        column = AUS.index(au)
-        for scale in scales:
-            after = look(edit(z, directions, {au: scale}))
-            rises.loc[scale, au] = (after - before)[:, column].mean()
-    return rises
+    rows = pd.MultiIndex.from_product([list(scales), directions.aus], names=["scale", "edited_au"])
+    rises = [(look(edit(z, directions, {au: scale})) - before).mean(axis=0) for scale, au in rows]
+    return pd.DataFrame(rises, index=rows, columns=list(AUS))
+
+
+def own_rises(rises: pd.DataFrame) -> pd.DataFrame:
+    """Of `edited_rise`, what each edit did to its own AU: one row a scale, one column an AU."""
+    aus = rises.index.unique("edited_au")
+    return pd.DataFrame({au: rises.xs(au, level="edited_au")[au] for au in aus})
 
 
 def image_scales(rises: pd.DataFrame, wanted: np.ndarray) -> pd.Series:
@@ -94,13 +104,14 @@ def image_scales(rises: pd.DataFrame, wanted: np.ndarray) -> pd.Series:
 
     Args:
         rises: of `edited_rise`; between its scales, and from 0, the rise is taken to be linear.
-        wanted: of `real_rise`, (12,). Where it is unknown, or less than a quarter of the median,
-            too little to aim at, the median scale of the other AUs is used.
+        wanted: of `real_rise`, its diagonal (12,). Where it is unknown, or less than a quarter of
+            the median, too little to aim at, the median scale of the other AUs is used.
 
     Returns:
         Scale per AU, between ``MIN_SCALE`` and the largest one measured, which also stands for
         rises that never suffice.
     """
+    rises = own_rises(rises)
     goals = pd.Series(wanted, index=list(AUS))[list(rises.columns)]
     goals[goals < 0.25 * goals.median()] = np.nan
     scales = pd.Series(np.nan, index=rises.columns)
@@ -127,4 +138,60 @@ def stretch(directions: Directions, scales: pd.Series) -> Directions:
     ]
     table["length"] *= factors
     table["image_scale"] = factors
+    return Directions(table)
+
+
+def crosstalk(
+    rises: pd.DataFrame,
+    scales: pd.Series,
+    wanted: np.ndarray,
+    trust: np.ndarray,
+    directions: Directions,
+) -> pd.DataFrame:
+    """What stretched edits do to readings of other AUs, beyond what real faces do.
+
+    Args:
+        rises: of `edited_rise`.
+        scales: of `image_scales`.
+        wanted: of `real_rise`, (12, 12).
+        trust: correlation (12,) of the readings with the labels of unseen people. A reading counts
+            by its square, the share of it that is no noise; below ``MIN_TRUST`` not at all.
+        directions: tells which AUs an edit may move along.
+
+    Returns:
+        c_kj, row = edited AU k, column = AU j: the rise of reading j as a share of what an edit of
+        AU j does to it. 0 on the diagonal and for AUs that k entails.
+    """
+    aus = list(scales.index)
+    grid = np.concatenate([[0.0], rises.index.unique("scale").to_numpy()])
+    at_scale = pd.DataFrame(0.0, index=aus, columns=aus)
+    for au in aus:
+        measured = rises.xs(au, level="edited_au")[aus].to_numpy()
+        curve = np.vstack([np.zeros(len(aus)), measured])
+        at_scale.loc[au] = [np.interp(scales[au], grid, column) for column in curve.T]
+    own = pd.Series(np.diag(at_scale), index=aus)
+    weight = pd.Series(trust, index=list(AUS))[aus]
+    weight = (weight**2).where((weight >= MIN_TRUST) & (own > 0), 0.0)
+    real = pd.DataFrame(wanted, index=list(AUS), columns=list(AUS)).loc[aus, aus]
+
+    shares = pd.DataFrame(0.0, index=aus, columns=aus)
+    for au in aus:
+        if not weight[au] or not real.loc[au, au] > 0:
+            continue
+        beyond = at_scale.loc[au] - real.loc[au] * own[au] / real.loc[au, au]
+        shares.loc[au] = (weight * beyond / own.where(weight > 0, 1.0)).fillna(0.0)
+        shares.loc[au, [au, *directions.entails(au)]] = 0.0
+    return shares
+
+
+def unmix(directions: Directions, shares: pd.DataFrame) -> Directions:
+    """Directions less the `crosstalk` in them, to first order."""
+    table = directions.table.copy()
+    aus = list(shares.index)
+    vectors = np.stack([directions.vector(au) for au in aus])
+    pure = dict(zip(aus, vectors - shares.to_numpy(np.float32) @ vectors, strict=True))
+    table["vector"] = [
+        pure.get(name, w) for name, w in zip(table["name"], table["vector"], strict=True)
+    ]
+    table["length"] = [np.linalg.norm(w) for w in table["vector"]]
     return Directions(table)

@@ -3,7 +3,7 @@
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", III-B: sample z from the
 latent diffusion prior, accept by demographic predictors, neutralize by Eq. (1), activate one AU,
 decode with an x_T drawn as real faces have them (noise.py). All noise belongs to an identity: its
-neutral face and its twelve edits share one x_T.
+neutral face and its edits share one x_T.
 """
 
 from pathlib import Path
@@ -16,9 +16,10 @@ import torch
 from facsimile.aus import AGE_GROUPS, AUS
 from facsimile.editing.demographics import CELLS, DemographicPredictors
 from facsimile.editing.directions import Directions
-from facsimile.editing.edit import EditOperator, Intensity, codes, cross_with_aus, load_pipeline
+from facsimile.editing.edit import EditOperator, codes, load_pipeline
 from facsimile.editing.neutralizer import Neutralizer, neutralize
 from facsimile.editing.noise import NoiseModel
+from facsimile.editing.plan import Intensity, plan_edits
 from facsimile.errors import FacsimileError
 from facsimile.generator.pipeline import DiffAEPipeline
 from facsimile.seeding import sample_noise
@@ -173,17 +174,17 @@ class IdentityOperator:
 
 
 def plan_synthesis(
-    identities: pd.DataFrame, *, intensity: Intensity, aus: tuple[str, ...] = AUS
+    identities: pd.DataFrame, *, intensity: Intensity, aus: tuple[str, ...] = AUS, mixed: int = 0
 ) -> pd.DataFrame:
-    """One row for each neutral identity and AU, for `SynthesisOperator`.
+    """Edits of neutral identities, for `SynthesisOperator`.
 
     Args:
         identities: rows of `IdentityOperator`; their seed also draws the intensities.
-        intensity: s of every edit, or its range (low, high).
-        aus: AUs to activate.
+        intensity, aus, mixed: see `plan_edits`.
     """
     seed = int(identities["seed"].iloc[0])
-    return cross_with_aus(identities, intensity, seed, aus).assign(eyeglasses=np.nan, beard=np.nan)
+    plan = plan_edits(identities, intensity=intensity, seed=seed, aus=aus, mixed=mixed)
+    return plan.assign(eyeglasses=np.nan, beard=np.nan)
 
 
 class SynthesisOperator:
@@ -217,5 +218,5 @@ class SynthesisOperator:
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
         """Edit the neutral ``z_sem`` of rows of `plan_synthesis`, with the identity's own x_T."""
-        x_t = self.noise.sample(batch["sample_id"], batch["seed"])
+        x_t = self.noise.sample(batch["source_id"], batch["seed"])
         return self.editor.decode(batch, x_t, origin="synthetic")

@@ -6,7 +6,7 @@ Every check has a score and a limit; a face is rejected for the first one it fai
     latent_distance  Mahalanobis distance of its re-encoded code from the codes of real faces
     identity         distance to the unedited face in a space that tells people apart
     realism          rank by a discriminator of real and generated faces
-    duplicate        a face like one accepted before, with the same edited AU
+    duplicate        a face like one accepted before, with the same intended AUs
     balance          more accepted than the rest of its AU × gender × age group design allows
 
 Scores come from the re-encoded image, not from the code it was decoded from: the decoder may not
@@ -14,7 +14,6 @@ have followed. All models are fitted on training faces only; the estimator that 
 has no part in choosing them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,8 +82,7 @@ def filter_faces(
     real_images: np.ndarray,
     real_z: np.ndarray,
     real_subjects: np.ndarray,
-    read_aus: Callable[[np.ndarray], np.ndarray],
-    thresholds: np.ndarray,
+    detected: np.ndarray,
     identity: IdentitySpace,
     limits: FilterLimits = FilterLimits(),
     seed: int,
@@ -99,8 +97,8 @@ def filter_faces(
         z_source: normalised codes (N, D) of the neutral face that each was made of.
         real_images, real_z, real_subjects: uint8 (M, H, W, 3), (M, D) and M ids of real training
             faces, of the kind that the generated ones stand beside.
-        read_aus: maps codes (N, D) to AU intensities (N, 12); fitted on the training split.
-        thresholds: (12,) from which `read_aus` counts as active; chosen on the validation split.
+        detected: presence (N, 12) of the AUs on the faces, as an estimator fitted on the training
+            split sees it; NaN for AUs that it cannot tell.
         identity: fitted on training people.
         limits: what is acceptable.
         seed: of the discriminator, and of which faces leave an overfull cell.
@@ -112,10 +110,11 @@ def filter_faces(
     Raises:
         FacsimileError: no candidates, or arguments of different lengths.
     """
-    _check_lengths(candidates, images=images, z=z, z_source=z_source)
+    _check_lengths(candidates, images=images, z=z, z_source=z_source, detected=detected)
     ids = candidates["sample_id"].to_numpy()
     intended = presence(candidates[list(AUS)].to_numpy(np.float64))
-    similarity = jaccard(intended, presence(read_aus(z), thresholds))
+    judged = np.where(np.isnan(detected), np.nan, intended)
+    similarity = jaccard(judged, np.nan_to_num(detected))
     distance, limit = latent_distances(real_z, real_subjects, z, limits.mahalanobis_quantile)
     drift = identity.distance(z, z_source)
     realism = realism_ranks(
@@ -132,7 +131,7 @@ def filter_faces(
         "realism": realism <= limits.realism_quantile,
     }
     kept = ~np.any(list(failed.values()), axis=0)
-    original = near_duplicates(images, candidates["edited_au"], kept, limits.duplicate_rms)
+    original = near_duplicates(images, intended, kept, limits.duplicate_rms)
     failed["duplicate"] = original >= 0
     kept &= ~failed["duplicate"]
     failed["balance"] = overfull(candidates, kept, limits.balance_slack, seed)
@@ -179,21 +178,24 @@ def latent_distances(
 
 
 def near_duplicates(
-    images: np.ndarray, edited_au: pd.Series, kept: np.ndarray, rms: float
+    images: np.ndarray, intended: np.ndarray, kept: np.ndarray, rms: float
 ) -> np.ndarray:
     """For each face the row of an earlier one that it repeats, -1 for none, (N,).
 
-    Faces with different edited AUs are no duplicates, however alike: their labels differ.
+    Faces with different intended AUs are no duplicates, however alike: their labels differ.
 
     Args:
         images: uint8 (N, H, W, 3).
-        edited_au: AU of each face.
+        intended: presence (N, 12) of the AUs, NaN where unknown.
         kept: (N,) bool, faces that are still in play.
         rms: root mean square difference of thumbnails, as a share of the full range.
     """
     original = np.full(len(images), -1)
-    for _, rows in pd.Series(np.flatnonzero(kept)).groupby(edited_au.to_numpy()[kept]):
-        rows = rows.to_numpy()
+    kept_rows = np.flatnonzero(kept)
+    known = np.nan_to_num(intended[kept_rows], nan=-1)
+    _, group = np.unique(known, axis=0, return_inverse=True)
+    for number in range(group.max(initial=-1) + 1):
+        rows = kept_rows[group == number]
         thumbnails = _thumbnails(images[rows])
         radius = rms * np.sqrt(thumbnails.shape[1])
         search = NearestNeighbors(radius=radius).fit(thumbnails)
@@ -216,8 +218,9 @@ def overfull(candidates: pd.DataFrame, kept: np.ndarray, slack: float, seed: int
     """Faces (N,) to reject so that what was planned in balance stays in balance.
 
     Some AUs and people pass the checks more easily than others. Of a cell (AU × gender × age group
-    of one origin) no more is kept than `slack` times the origin's median acceptance rate allows,
-    so unequal rates do not become unequal data. Which faces leave is drawn by sample_id.
+    of one origin; mixed faces count as one more AU) no more is kept than `slack` times the origin's
+    median acceptance rate allows, so unequal rates do not become unequal data. Which faces leave is
+    drawn by sample_id.
 
     Args:
         candidates: rows with sample_id, origin, edited_au, male and age.

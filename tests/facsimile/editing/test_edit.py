@@ -34,7 +34,7 @@ def plan(world, pipeline) -> pd.DataFrame:
     neutral = torch.from_numpy(z - aus @ world.au_axes).float()
     faces["z_sem"] = list(pipeline.denormalize(neutral).numpy())
     faces["x_t"] = list(np.random.default_rng(0).normal(size=(3, 48)).astype(np.float16))
-    return plan_edits(faces, per_subject=None, intensity=(0.4, 1.0), seed=11)
+    return plan_edits(faces, intensity=(0.4, 1.0), seed=11)
 
 
 def test_edit_is_the_sum_of_scaled_directions(directions):
@@ -60,18 +60,52 @@ def test_neutral_faces_are_annotated_inactive_and_evenly_spaced():
 
 
 def test_plan_has_every_au_once_per_face_and_draws_by_id(plan):
-    assert all(tuple(own["edited_au"]) == AUS for _, own in plan.groupby("sample_id"))
+    assert all(tuple(own["edited_au"]) == AUS for _, own in plan.groupby("source_id"))
     assert plan["intensity"].between(0.4, 1.0).all() and plan["intensity"].nunique() == 36
-    one = plan.drop_duplicates("sample_id").iloc[[1]].drop(columns=["edited_au", "intensity"])
-    again = plan_edits(one, per_subject=1, intensity=(0.4, 1.0), seed=11)
+    one = plan.drop_duplicates("source_id").iloc[[1]]
+    one = one.assign(sample_id=one["source_id"])
+    again = plan_edits(one, intensity=(0.4, 1.0), seed=11)
     np.testing.assert_array_equal(again["intensity"], plan["intensity"][12:24])
-    assert (plan_edits(one, per_subject=1, intensity=1.0, seed=11)["intensity"] == 1).all()
+    assert (plan_edits(one, intensity=1.0, seed=11)["intensity"] == 1).all()
+
+
+def test_mixed_faces_draw_every_au_by_itself():
+    faces = face_rows(np.zeros((400, 12)), np.zeros((400, 4)), np.arange(400).astype(str))
+    aus = ("AU04", "AU06", "AU12", "AU25")
+    plan = plan_edits(faces, intensity=(0.3, 0.7), seed=3, aus=aus, mixed=5)
+    assert len(plan) == 400 * 9 and plan["sample_id"].is_unique
+    mixed = plan[plan["edited_au"].isna()]
+    assert mixed["sample_id"].iloc[4] == f"{faces['sample_id'].iloc[0]}/mixed/4"
+    assert mixed["intensity"].isna().all() and len(mixed) == 2000
+    intended = mixed[list(AUS)]
+    assert (intended.drop(columns=list(aus)) == 0).all(axis=None)
+    active = intended[list(aus)].to_numpy()
+    assert ((active == 0) | ((active >= 0.3) & (active <= 0.7))).all()
+    np.testing.assert_allclose((active > 0).mean(axis=0), 0.2, atol=0.04)
+    correlation = np.corrcoef((active > 0).T)[~np.eye(4, dtype=bool)]
+    assert np.abs(correlation).max() < 0.09
+    # A face's own draws do not depend on the others.
+    again = plan_edits(faces.iloc[[7]], intensity=(0.3, 0.7), seed=3, aus=aus, mixed=5)
+    np.testing.assert_array_equal(again[list(AUS)], plan[list(AUS)][7 * 9 : 8 * 9])
+
+
+def test_mixed_faces_move_along_every_direction(plan, pipeline, directions):
+    mixed = plan.iloc[:2].assign(edited_au=None, intensity=np.nan)
+    mixed[["AU04", "AU12"]] = [[0.5, 0.0], [0.4, 0.8]]
+    mixed["AU01"] = np.float32(0)
+    mixed["AU02"] = np.float32(0)
+    rows = EditOperator(pipeline, directions, steps=5)(mixed)
+    assert rows["edited_au"].isna().all() and rows["intensity"].isna().all()
+    z = pipeline.normalize(torch.from_numpy(np.stack(rows["z_sem"]))).numpy()
+    source = pipeline.normalize(torch.from_numpy(np.stack(mixed["z_sem"]))).numpy()
+    moved = np.array([[0.5, 0.0], [0.4, 0.8]]) @ [directions.vector(a) for a in ("AU04", "AU12")]
+    np.testing.assert_allclose(z - source, moved, atol=1e-4)
 
 
 @pytest.mark.parametrize("intensity", [0.0, 1.2, (0.5, 0.4), (0.5, 2.0)])
 def test_impossible_intensities_are_named(plan, intensity):
     with pytest.raises(FacsimileError, match="edit intensity"):
-        plan_edits(plan.iloc[:1], per_subject=None, intensity=intensity, seed=0)
+        plan_edits(plan.iloc[:1], intensity=intensity, seed=0)
 
 
 def test_edited_rows_are_labelled_traceable_and_valid(plan, pipeline, directions, tmp_path):

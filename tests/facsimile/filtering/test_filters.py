@@ -32,16 +32,16 @@ def test_limit_comes_from_people_the_model_has_not_seen():
     assert unseen > 1.5 * seen
 
 
-def test_near_duplicates_have_the_same_edited_au():
+def test_near_duplicates_have_the_same_intended_aus():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
     images[1] = images[0]
     images[3] = np.clip(images[0].astype(int) + 1, 0, 255)  # 1/255 = 0.4 % of the range
     images[4] = images[2]
     images[5] = images[2]
-    aus = pd.Series(["AU01", "AU04", "AU01", "AU01", "AU01", "AU01"])
+    intended = np.array([[1, np.nan], [0, 1], [1, np.nan], [1, np.nan], [1, np.nan], [1, np.nan]])
     kept = np.array([True, True, True, True, False, True])
-    original = near_duplicates(images, aus, kept, rms=0.01)
+    original = near_duplicates(images, intended, kept, rms=0.01)
     np.testing.assert_array_equal(original, [-1, -1, -1, 0, -1, 2])
 
 
@@ -67,10 +67,6 @@ def test_overfull_cells_are_thinned_to_the_usual_rate():
     shuffled = candidates.sample(frac=1, random_state=1)
     again = overfull(shuffled, passed[shuffled.index], slack=1.2, seed=0)
     np.testing.assert_array_equal(again, rejected[shuffled.index])
-
-
-def read_aus(z: np.ndarray) -> np.ndarray:
-    return z[:, : len(AUS)]
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +104,8 @@ def judged() -> tuple[pd.DataFrame, pd.DataFrame]:
     z[4, 4] = 30  # far from any face
     images = rng.integers(0, 256, (len(z), 32, 32, 3), dtype=np.uint8)
     images[17] = images[5]  # the same AU of two people looks the same
+    detected = (z[:, : len(AUS)] >= 0.1).astype(float)
+    detected[:, 6] = np.nan  # an AU that the estimator cannot tell
     decisions = filter_faces(
         candidates,
         images,
@@ -116,8 +114,7 @@ def judged() -> tuple[pd.DataFrame, pd.DataFrame]:
         real_images=rng.integers(0, 256, (len(real_z), 32, 32, 3), dtype=np.uint8),
         real_z=real_z,
         real_subjects=np.array([f"person/{person}" for person in subjects]),
-        read_aus=read_aus,
-        thresholds=np.full(len(AUS), 0.1),
+        detected=detected,
         identity=IdentitySpace.fit(real_z, subjects, components=4, seed=0),
         limits=FilterLimits(realism_quantile=0, mahalanobis_quantile=1),
         seed=0,
@@ -136,7 +133,7 @@ def test_each_failure_has_its_reason(judged):
         "duplicate",
     ]
     assert decisions["jaccard"][:3].tolist() == pytest.approx([0, 1 / 3, 1 / 2])
-    assert decisions["accepted"][2]
+    assert decisions["accepted"][2] and decisions["jaccard"][6] == 1
     assert decisions["duplicate_of"][17] == "5"
     assert decisions["accepted"].mean() > 0.95
 
@@ -150,9 +147,7 @@ def test_accepted_faces_have_no_reason(judged):
 def test_errors_name_the_problem(judged):
     candidates, _ = judged
     z, images = np.zeros((3, D)), np.zeros((2, 32, 32, 3), np.uint8)
-    rest = dict.fromkeys(
-        ("real_images", "real_z", "real_subjects", "read_aus", "thresholds", "identity")
-    )
+    rest = dict.fromkeys(("real_images", "real_z", "real_subjects", "detected", "identity"))
     with pytest.raises(FacsimileError, match="3 candidates, but 2 images"):
         filter_faces(candidates[:3], images, z, z, **rest, seed=0)
     with pytest.raises(FacsimileError, match="no generated faces"):

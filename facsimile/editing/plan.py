@@ -1,0 +1,96 @@
+"""Which neutral faces get which AUs, and how strongly.
+
+Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", IV-A: every neutral
+face gives twelve variants with exactly one active AU. These alone teach a detector that AUs exclude
+each other, so *mixed* variants join them, in which every AU is active or not independently of the
+others: combinations that real faces seldom show, and neutral faces among them.
+"""
+
+import numpy as np
+import pandas as pd
+
+from facsimile.aus import ACTIVE_THRESHOLD, AUS
+from facsimile.errors import FacsimileError
+from facsimile.seeding import sample_rng
+
+Intensity = float | tuple[float, float]
+
+MIXED_RATE = 0.2
+"""Probability of each AU in a mixed face: 2.4 of 12 on average, as many as an expression has."""
+
+
+def neutral_faces(faces: pd.DataFrame, per_subject: int | None) -> pd.DataFrame:
+    """Faces annotated for all twelve AUs with none active.
+
+    Args:
+        faces: face rows.
+        per_subject: at most so many of each subject, spaced evenly over its neutral faces in the
+            order of their ids; None keeps all.
+
+    Raises:
+        FacsimileError: there is no neutral face.
+    """
+    neutral = faces[(faces[list(AUS)] < ACTIVE_THRESHOLD).all(axis=1)]  # NaN compares false
+    if neutral.empty:
+        raise FacsimileError(
+            f"none of {len(faces)} faces is annotated for all AUs with every one below "
+            f"{ACTIVE_THRESHOLD}: there is nothing to edit"
+        )
+    if per_subject is None:
+        return neutral
+    kept = []
+    for _, own in neutral.sort_values("sample_id").groupby("subject_id", sort=True):
+        count = min(per_subject, len(own))
+        # Midpoints of `count` equal stretches, so that first and last frames are not favoured.
+        kept.append(own.iloc[((np.arange(count) + 0.5) * len(own) / count).astype(int)])
+    return pd.concat(kept)
+
+
+def plan_edits(
+    faces: pd.DataFrame,
+    *,
+    intensity: Intensity,
+    seed: int,
+    aus: tuple[str, ...] = AUS,
+    mixed: int = 0,
+) -> pd.DataFrame:
+    """Repeat every neutral face once for each AU and `mixed` times with several.
+
+    Args:
+        faces: neutral face rows; the image column may be left out.
+        intensity: s of every edit, or its range (low, high), drawn by the id of the new face.
+        seed: of the draws.
+        aus: AUs to activate.
+        mixed: variants of each face in which every one of `aus` is active with probability
+            ``MIXED_RATE``.
+
+    Returns:
+        Rows of `faces` with the sample_id of the new face, ``source_id``, the intended intensities
+        as its AU columns, ``edited_au`` and ``intensity`` (null for mixed faces) and ``seed``.
+
+    Raises:
+        FacsimileError: not 0 < low ≤ high ≤ 1.
+    """
+    low, high = (intensity, intensity) if np.isscalar(intensity) else intensity
+    if not 0 < low <= high <= 1:
+        raise FacsimileError(f"edit intensity {intensity} is not within 0 < low ≤ high ≤ 1")
+    suffixes = [*(f"edit/{au}" for au in aus), *(f"mixed/{n}" for n in range(mixed))]
+    edited = np.tile(np.array([*aus, *[None] * mixed], object), len(faces))
+    plan = faces.loc[faces.index.repeat(len(suffixes))].reset_index(drop=True)
+    plan["source_id"] = plan["sample_id"]
+    plan["sample_id"] = plan["source_id"] + "/" + np.tile(suffixes, len(faces))
+
+    intended = np.zeros((len(plan), len(AUS)), np.float32)
+    columns = [AUS.index(au) for au in aus]
+    for row, (name, au) in enumerate(zip(plan["sample_id"], edited, strict=True)):
+        rng = sample_rng(seed, name)
+        if au is not None:
+            intended[row, AUS.index(au)] = rng.uniform(low, high)
+        else:
+            active = rng.random(len(aus)) < MIXED_RATE
+            intended[row, columns] = active * rng.uniform(low, high, len(aus))
+    plan[list(AUS)] = intended
+    plan["edited_au"] = edited
+    plan["intensity"] = np.where(pd.isna(edited), np.nan, intended.max(axis=1))
+    plan["seed"] = seed
+    return plan
