@@ -1,4 +1,4 @@
-"""The command ``facsimile``: run the pipeline, see where it stands, find the report.
+"""The command ``facsimile``: run the pipeline, see where it stands, find the report, trace faces.
 
 ``facsimile generator import`` brings a published generator in.
 """
@@ -109,6 +109,39 @@ def report(
         path = _print_report(root)
         if open_:
             webbrowser.open(path.as_uri())
+
+
+@app.command(
+    epilog=_examples(
+        "facsimile lineage world-disfa/SN001/000012/edit/AU12",
+        "facsimile lineage --rebuild synthetic/000036/mixed/0",
+    )
+)
+def lineage(
+    sample_id: Annotated[
+        str, typer.Argument(help="Of a real, edited or synthetic face.", metavar="SAMPLE_ID")
+    ],
+    rebuild: Annotated[
+        bool,
+        typer.Option(
+            "--rebuild",
+            help="Make the face again and say whether it is the same: exit status 0, or 1 where "
+            "it differs or an input has changed since.",
+        ),
+    ] = False,
+    root: Root = HERE,
+) -> None:
+    """Show what a face was made of: data, files, params, hashes, code, and the filter's verdict."""
+    with _one_line_errors():
+        from flows.lineage import check, describe  # torch takes seconds
+
+        if not rebuild:
+            console.print(describe(root, sample_id))
+            return
+        same, line = check(root, sample_id)
+        print(line)
+        if not same:
+            raise typer.Exit(1)
 
 
 @generator.command(

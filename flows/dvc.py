@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,7 @@ def stale_stages(root: Path) -> dict[str, list[str]]:
         errors = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
         raise FacsimileError(f"dvc status: {' '.join(errors) or result.stderr}")
     status = json.loads(result.stdout)
-    lock = root / "dvc.lock"
-    known = yaml.safe_load(lock.read_text())["stages"] if lock.exists() else {}
+    known = locked_stages(root)
     # A stage file has its path in front of the name; the stages of dvc.yaml have not.
     return {
         name: [r for change in changes for r in _reasons(change)] if name in known else [_NEW]
@@ -187,10 +186,30 @@ def kill_all() -> None:
         kill(process)
 
 
-def locked_stage(root: Path, stage: str) -> dict[str, Any]:
-    """What dvc.lock records of a stage: cmd, deps, params and outs with their hashes."""
-    lock = yaml.safe_load((root / "dvc.lock").read_text())
-    return lock["stages"][stage]
+def locked_stages(root: Path) -> dict[str, dict[str, Any]]:
+    """What dvc.lock records of each stage: cmd, deps, params and outs with their hashes."""
+    lock = root / "dvc.lock"
+    return yaml.safe_load(lock.read_text())["stages"] if lock.exists() else {}
+
+
+def locked_params(locked: Mapping[str, Any]) -> dict[str, Any]:
+    """Params that dvc.lock records of a stage, by dotted name."""
+    groups = locked.get("params", {}).values()
+    return {key: value for group in groups for key, value in _leaves(group)}
+
+
+def locked_hashes(locked: Mapping[str, Any], kind: str) -> dict[str, str]:
+    """Path → MD5 of the ``deps`` or ``outs`` that dvc.lock records of a stage."""
+    return {entry["path"]: entry["md5"] for entry in locked.get(kind, [])}
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Values of nested mappings by dotted name."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:

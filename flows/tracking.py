@@ -6,6 +6,7 @@ MLFLOW_TRACKING_URI names another one.
 
 import logging
 import os
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,8 +17,14 @@ from flows.outputs import figures, read_metrics
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 EXPERIMENT = "facsimile"
+STORE = "mlflow.db"
+
+# Tags that MLflow's own pages show as the source of a run.
+COMMIT = "mlflow.source.git.commit"
+DIRTY = "mlflow.source.git.dirty"
 
 
 class Tracker:
@@ -31,7 +38,7 @@ class Tracker:
         self._parent = ""
 
     def log_stage(self, stage: str, begin: float, end: float) -> None:
-        """Log params, metrics, figures and the dvc.lock hashes of a stage that ran.
+        """Log params, metrics, figures, dvc.lock hashes and code revision of a stage that ran.
 
         Args:
             stage: its name.
@@ -40,19 +47,11 @@ class Tracker:
         from mlflow.entities import Metric, Param, RunTag
         from mlflow.exceptions import MlflowException
 
-        locked = dvc.locked_stage(self.root, stage)
+        locked = dvc.locked_stages(self.root)[stage]
         milliseconds = int(end * 1000)
         metrics = read_metrics(self.root, stage) | {"seconds": end - begin}
-        params = {
-            key: value
-            for group in locked.get("params", {}).values()
-            for key, value in _leaves(group)
-        }
-        tags = {
-            f"dvc.{kind}.{entry['path']}": entry["md5"]
-            for kind in ("deps", "outs")
-            for entry in locked.get(kind, [])
-        }
+        params = dvc.locked_params(locked)
+        tags = _hash_tags(locked) | _revision_tags(self.root)
         try:
             with self._lock:
                 client = self._open()
@@ -84,12 +83,7 @@ class Tracker:
     def _open(self) -> "MlflowClient":
         """The client; the first call creates experiment and parent run."""
         if self._client is None:
-            from mlflow import MlflowClient
-
-            # The first use creates the tables, and says so table by table.
-            logging.getLogger("alembic").setLevel(logging.WARNING)
-            local = f"sqlite:///{self.root / 'mlflow.db'}"
-            client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", local))
+            client = _client(self.root)
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment:
                 self._experiment = experiment.experiment_id
@@ -103,13 +97,63 @@ class Tracker:
         return self._client
 
 
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Values of nested mappings by dotted name."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+def find_run(root: Path, stage: str, locked: Mapping[str, Any]) -> "Run | None":
+    """The newest MLflow run of a stage that read and wrote what dvc.lock records of it.
+
+    None if there is none, or no store that can be read.
+    """
+    if "MLFLOW_TRACKING_URI" not in os.environ and not (root / STORE).exists():
+        return None  # asking would create one
+    from mlflow.exceptions import MlflowException
+
+    tags = _hash_tags(locked)
+    try:
+        client = _client(root)
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            return None
+        runs = client.search_runs(
+            [experiment.experiment_id],
+            f"attributes.run_name = '{stage}'",
+            order_by=["attributes.start_time DESC"],
+        )
+    except MlflowException as error:
+        logging.getLogger(__name__).warning("MLflow cannot be read: %s", error)
+        return None
+    return next((run for run in runs if tags.items() <= run.data.tags.items()), None)
+
+
+def revision(run: "Run") -> str:
+    """Git commit of the code of a run, with a word if it had changes; empty if it is not known."""
+    commit = run.data.tags.get(COMMIT, "")
+    changed = run.data.tags.get(DIRTY) == "True"
+    return f"{commit}, with uncommitted changes" if commit and changed else commit
+
+
+def _client(root: Path) -> "MlflowClient":
+    from mlflow import MlflowClient
+
+    # The first use creates the tables, and says so table by table.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    return MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{root / STORE}"))
+
+
+def _hash_tags(locked: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        f"dvc.{kind}.{path}": md5
+        for kind in ("deps", "outs")
+        for path, md5 in dvc.locked_hashes(locked, kind).items()
+    }
+
+
+def _revision_tags(root: Path) -> dict[str, str]:
+    """Commit checked out in a project folder; none where it is not under git."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True)
+    if commit.returncode:
+        return {}
+    status = ["git", "status", "--porcelain", "--untracked-files=no"]
+    changes = subprocess.run(status, cwd=root, capture_output=True, text=True)
+    return {COMMIT: commit.stdout.strip(), DIRTY: str(bool(changes.stdout))}
 
 
 def _datasets(locked: Mapping[str, Any]) -> Iterator[Any]:

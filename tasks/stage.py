@@ -86,12 +86,17 @@ def sections_of(run: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(inspect.signature(run).parameters)[2:]
 
 
+def default_device() -> str:
+    """Torch device where no option names one: FACSIMILE_DEVICE, or a GPU if there is one."""
+    return os.environ.get("FACSIMILE_DEVICE", "cuda" if torch.cuda.is_available() else "cpu")
+
+
 def _parse(name: str, summary: str) -> Compute:
     environment = os.environ.get
     parser = argparse.ArgumentParser(prog=f"python -m tasks.{name}", description=summary)
     parser.add_argument(
         "--device",
-        default=environment("FACSIMILE_DEVICE", "cuda" if torch.cuda.is_available() else "cpu"),
+        default=default_device(),
         help="torch device (default: %(default)s, or FACSIMILE_DEVICE)",
     )
     parser.add_argument(

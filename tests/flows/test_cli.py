@@ -16,7 +16,9 @@ from flows.cli import app
 CLI = CliRunner()
 
 
-@pytest.mark.parametrize("command", ["demo", "run", "status", "report", "generator import"])
+@pytest.mark.parametrize(
+    "command", ["demo", "run", "status", "report", "lineage", "generator import"]
+)
 def test_help_has_examples(command: str) -> None:
     result = CLI.invoke(app, [*command.split(), "--help"])
     assert result.exit_code == 0

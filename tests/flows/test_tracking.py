@@ -1,13 +1,14 @@
 """MLflow: what is logged of a stage that ran."""
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from flows import dvc
-from flows.tracking import EXPERIMENT, Tracker
+from flows.tracking import EXPERIMENT, Tracker, find_run, revision
 
 STAGE = {
     "cmd": "mkdir data/fit && cp metrics.json data/fit && echo picture > data/fit/roc.png",
@@ -27,6 +28,7 @@ def test_stage_is_logged_under_the_run_of_its_flow(
     (root / "metrics.json").write_text(json.dumps({"f1": {"real": 0.5}, "name": "x", "n": 3}))
     (root / "data").mkdir()
     (root / "data" / "faces").write_text("faces")
+    commit = under_git(root)
     dvc.reproduce("fit", root, {}, print)
 
     tracker = Tracker(root, "brave-lion")
@@ -40,7 +42,7 @@ def test_stage_is_logged_under_the_run_of_its_flow(
     assert stage.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert stage.data.params == {"fit.alpha": "10", "fit.sizes": "[1, 2]", "fit.svm.c": "0.5"}
     assert stage.data.metrics == {"f1.real": 0.5, "n": 3, "seconds": 2.5}
-    locked = dvc.locked_stage(root, "fit")
+    locked = dvc.locked_stages(root)["fit"]
     assert stage.data.tags["dvc.deps.data/faces"] == locked["deps"][0]["md5"]
     assert stage.data.tags["dvc.outs.data/fit"] == locked["outs"][0]["md5"]
     (faces,) = stage.inputs.dataset_inputs
@@ -48,9 +50,30 @@ def test_stage_is_logged_under_the_run_of_its_flow(
     assert [item.path for item in client.list_artifacts(stage.info.run_id)] == ["roc.png"]
     assert {run.info.status for run in (parent, stage)} == {"FINISHED"}
 
+    found = find_run(root, "fit", locked)
+    assert found.info.run_id == stage.info.run_id
+    assert revision(found) == f"{commit}, with uncommitted changes"
+    locked["outs"][0]["md5"] = "another"
+    assert find_run(root, "fit", locked) is None
 
-def test_nothing_is_opened_for_a_flow_that_ran_nothing(tmp_path: Path) -> None:
+
+def under_git(root: Path) -> str:
+    """Commit params.yaml, then change it. Returns the commit."""
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@x"]
+    for command in (["init", "-q"], ["add", "params.yaml"], ["commit", "-q", "-m", "x"]):
+        subprocess.run([*git, *command], cwd=root, check=True)
+    with (root / "params.yaml").open("a") as file:
+        file.write("# changed")
+    head = subprocess.run([*git, "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True)
+    return head.stdout.strip()
+
+
+def test_nothing_is_opened_for_a_flow_that_ran_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     Tracker(tmp_path, "idle").close()
+    assert find_run(tmp_path, "fit", {}) is None
     assert list(tmp_path.iterdir()) == []
 
 

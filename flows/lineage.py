@@ -1,0 +1,188 @@
+"""`facsimile lineage`: where one face came from, and whether it comes out the same again."""
+
+from collections.abc import Iterator
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.text import Text
+from rich.tree import Tree
+
+from facsimile.aus import AUS, NUISANCES
+from facsimile.errors import FacsimileError
+from flows import dvc
+from flows.graph import needed_by, read_graph
+from flows.tracking import find_run, revision
+from tasks.data import ENCODE, md5
+from tasks.lineage import (
+    IDENTITY,
+    NEUTRALIZER_FILE,
+    REAL,
+    RECORDED,
+    STAGES,
+    Lineage,
+    planned,
+    rebuild,
+    trace,
+)
+from tasks.stage import default_device
+
+
+def describe(root: Path, sample_id: str) -> Tree:
+    """The whole chain of a face, down to real data, with the stages that made it.
+
+    Raises:
+        FacsimileError: no project in `root`, or no face of this id.
+    """
+    graph = read_graph(root)
+    with chdir(root):
+        lineage = trace(sample_id)
+        tree = _face(lineage)
+    stages = needed_by(graph, [STAGES[lineage.kind]])
+    if lineage.decision is not None:
+        stages.append("filter")
+    made = tree.add(Text("stages, as dvc.lock records them", "bold"))
+    locked = dvc.locked_stages(root)
+    for stage in stages:
+        if stage in locked:
+            made.add(_stage(root, stage, locked[stage]))
+        else:
+            made.add(_entry(stage, "not in dvc.lock: it did not run by DVC"))
+    return tree
+
+
+def check(root: Path, sample_id: str) -> tuple[bool, str]:
+    """Make a face again. Returns whether it is the same, and a line that says so or why not.
+
+    Raises:
+        FacsimileError: see `describe`; or the face is real, or an artefact absent.
+    """
+    graph = read_graph(root)
+    with chdir(root):
+        lineage = trace(sample_id)
+        rebuilt = rebuild(lineage, default_device())
+    if rebuilt.changed:
+        return False, f"different: changed since it was made: {'; '.join(rebuilt.changed)}"
+    line = f"largest pixel difference {rebuilt.difference} of 255"
+    if rebuilt.same:
+        return True, f"same: {line}"
+    # What has no MD5 in the row, DVC knows: neutralizer, latents, DDIM steps, code.
+    try:
+        stale = dvc.stale_stages(root)
+    except FacsimileError:  # not under DVC
+        return False, f"different: {line}"
+    needed = needed_by(graph, [STAGES[lineage.kind]])
+    reasons = [f"{stage}: {why}" for stage in needed for why in stale.get(stage, [])]
+    return False, f"different: {line}; {', '.join(reasons) or 'DVC finds no input changed'}"
+
+
+def _face(lineage: Lineage) -> Tree:
+    face = lineage.face
+    tree = Tree(Text.assemble((lineage.sample_id, "bold"), f"  {lineage.kind}"))
+    tree.add(_entry("dataset", face["dataset"]))
+    tree.add(_entry("subject", face["subject_id"]))
+    tree.add(_entry("split", face["split"]))
+    if lineage.kind in (REAL, IDENTITY):
+        tree.add(_entry("AUs", _values(face, AUS)))
+        tree.add(_entry("attributes", _values(face, NUISANCES)))
+    else:
+        tree.add(_entry("AUs set", _intensities(lineage)))
+        tree.add(_entry("filter", _verdict(lineage.decision)))
+    if lineage.kind == REAL:
+        tree.add(_entry("x_T", _x_t(lineage)))
+        return tree
+
+    tree.add(_entry("seed", face["seed"]))
+    for column, path in RECORDED.items():
+        if pd.notna(face[column]):
+            tree.add(_entry(column.removesuffix("_md5"), _file(path, face[column])))
+    if lineage.kind == IDENTITY:
+        for name, value in _identity(face):
+            tree.add(_entry(name, value))
+    else:
+        tree.add(Text("made of", "dim")).add(_face(lineage.source))
+    return tree
+
+
+def _identity(face: pd.Series) -> Iterator[tuple[str, str]]:
+    yield "cell", f"{face['gender']} × {face['age_group']}"
+    yield "sampled z", _vector(face["z_sampled"])
+    converged = "converged" if face["neutral_converged"] else "not converged"
+    yield (
+        "neutralization",
+        f"distance {face['neutral_distance']:.3f} in normalised z, {face['neutral_steps']} steps, "
+        f"{converged}; largest AU left {face['residual_au']:.3f}",
+    )
+    found = f"md5 {md5(NEUTRALIZER_FILE)} now" if NEUTRALIZER_FILE.exists() else "absent now"
+    yield "neutralizer", f"{NEUTRALIZER_FILE}  {found}"
+    yield "x_T", "drawn by seed and id from the normal distribution that inverted faces have"
+
+
+def _intensities(lineage: Lineage) -> str:
+    plan, labels = planned(lineage), lineage.face[list(AUS)]
+    # Without its plan, what was set of the AUs that another one moves along is not known.
+    intended = labels if plan is None else plan.iloc[0][list(AUS)]
+    parts = [f"{au} {intended[au]:.3f}" for au in AUS if intended[au] > 0]
+    unlabelled = [au for au in AUS if pd.isna(labels[au])]
+    if unlabelled:
+        parts.append(f"not labelled, because another one moves it: {', '.join(unlabelled)}")
+    return "; ".join(parts) or "none"
+
+
+def _verdict(decision: pd.Series | None) -> str:
+    if decision is None:
+        return "not judged yet"
+    scores = ", ".join(
+        f"{name} {decision[name]:.3g}"
+        for name in ("jaccard", "mahalanobis", "identity_distance", "realism")
+    )
+    if decision["accepted"]:
+        return f"accepted; {scores}"
+    twin = decision["duplicate_of"]
+    of = f" of {twin}" if decision["reason"] == "duplicate" else ""
+    return f"rejected: {decision['reason']}{of}; {scores}"
+
+
+def _x_t(lineage: Lineage) -> str:
+    latents = lineage.latents
+    if latents is None or latents["x_t"] is None:
+        return "not inverted"
+    return f"{ENCODE / lineage.face['dataset']}  {_vector(latents['x_t'])}"
+
+
+def _vector(values: np.ndarray) -> str:
+    values = np.asarray(values, np.float32)
+    return f"{len(values)} values, mean {values.mean():.3f}, std {values.std():.3f}"
+
+
+def _values(face: pd.Series, names: tuple[str, ...]) -> str:
+    return ", ".join(
+        f"{name} {'?' if pd.isna(face[name]) else f'{face[name]:.2g}'}" for name in names
+    )
+
+
+def _file(path: Path, recorded: str) -> str:
+    unchanged = path.exists() and md5(path) == recorded
+    return f"{path}  md5 {recorded}{'' if unchanged else ', changed since'}"
+
+
+def _stage(root: Path, stage: str, locked: dict[str, Any]) -> Tree:
+    tree = Tree(Text(stage, "bold"))
+    tree.add(_entry("command", locked["cmd"]))
+    params = (f"{name} {value}" for name, value in dvc.locked_params(locked).items())
+    tree.add(_entry("params", ", ".join(params) or "none"))
+    for name, kind in (("reads", "deps"), ("writes", "outs")):
+        hashes = tree.add(Text(name, "dim"))
+        for path, digest in dvc.locked_hashes(locked, kind).items():
+            hashes.add(_entry(digest, path))
+    run = find_run(root, stage, locked)
+    tree.add(_entry("MLflow run", run.info.run_id if run else "none found"))
+    tree.add(_entry("code revision", (revision(run) if run else "") or "not known"))
+    return tree
+
+
+def _entry(name: str, value: object) -> Text:
+    # Not a string: rich would read brackets in ids and lists as markup.
+    return Text.assemble((f"{name}  ", "dim"), str(value))

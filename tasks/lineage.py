@@ -1,0 +1,248 @@
+"""The lineage of one face: what it was made of, and making it again from that.
+
+Not a stage: it reads what the stages wrote. Paths are relative, so the project is the current
+folder.
+"""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from facsimile.aus import AUS
+from facsimile.editing import (
+    EditOperator,
+    IdentityOperator,
+    NoiseModel,
+    SynthesisOperator,
+    plan_edits,
+    plan_synthesis,
+)
+from facsimile.editing.edit import codes
+from facsimile.errors import FacsimileError
+from facsimile.generator import DiffAEPipeline
+from facsimile.generator.pipeline import WEIGHTS_FILE
+from facsimile.tables import decode_images, read_table, shard_paths
+from tasks.data import (
+    DIRECTIONS,
+    EDIT,
+    ENCODE,
+    FILTER,
+    GENERATOR,
+    INGEST,
+    NEUTRALIZER,
+    SYNTHESIZE,
+    md5,
+    read_invertible,
+)
+from tasks.params import PARAMS, Datasets, Edit, Sampling, Synthesize, read_section
+
+REAL, EDITED, IDENTITY, SYNTHETIC = "real face", "edited face", "identity", "synthetic face"
+
+STAGES = {REAL: "ingest", EDITED: "edit", IDENTITY: "synthesize", SYNTHETIC: "synthesize"}
+"""Kind of face → the stage that wrote it."""
+
+GENERATOR_FILE = GENERATOR / WEIGHTS_FILE
+DIRECTIONS_FILE = DIRECTIONS / "directions.parquet"
+NEUTRALIZER_FILE = NEUTRALIZER / "neutralizer.safetensors"
+RECORDED = {"generator_md5": GENERATOR_FILE, "directions_md5": DIRECTIONS_FILE}
+"""Column of a generated row → the file whose MD5 it holds."""
+
+TOLERANCE = 1
+"""Pixel difference, of 255, up to which images are the same: floats depend on machine and batch."""
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """One face and what it was made of.
+
+    Attributes:
+        kind: key of ``STAGES``. An identity is the neutral face of a person who does not exist.
+        face: its row, as ``FACE_SCHEMA``, ``GENERATED_SCHEMA`` or ``IDENTITY_SCHEMA`` has it.
+        source: the neutral face that it was made of; None for real faces and identities.
+        latents: of a real face that was encoded, its row of ``LATENT_SCHEMA``; else None.
+        decision: what the filter decided, a row of its decisions; None where it did not judge.
+    """
+
+    kind: str
+    face: pd.Series
+    source: "Lineage | None"
+    latents: pd.Series | None
+    decision: pd.Series | None
+
+    @property
+    def sample_id(self) -> str:
+        return self.face["sample_id"]
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A face made again, compared with the one that is stored.
+
+    Attributes:
+        difference: largest absolute pixel difference, of 255; None where it was not made again
+            because an input has changed.
+        changed: inputs that are not those that the row was made of.
+    """
+
+    difference: int | None
+    changed: tuple[str, ...] = ()
+
+    @property
+    def same(self) -> bool:
+        """Whether the images differ by no more than ``TOLERANCE``."""
+        return self.difference is not None and self.difference <= TOLERANCE
+
+
+def trace(sample_id: str) -> Lineage:
+    """Look up a face and everything that it was made of.
+
+    Raises:
+        FacsimileError: no face has this id; the nearest ids are named.
+    """
+    found = ((path, kind, _row(path, sample_id)) for path, kind in _tables())
+    path, kind, face = next((entry for entry in found if entry[2] is not None), (None, None, None))
+    if face is None:
+        raise FacsimileError(_unknown(sample_id))
+    made = kind in (EDITED, SYNTHETIC)
+    return Lineage(
+        kind,
+        face,
+        source=trace(face["source_id"]) if made else None,
+        latents=_row(ENCODE / path.name, sample_id) if kind == REAL else None,
+        decision=_row(FILTER / "decisions.parquet", sample_id) if made else None,
+    )
+
+
+def planned(lineage: Lineage) -> pd.DataFrame | None:
+    """The one row that an edited or synthetic face was planned as.
+
+    Unlike the labels of the face, it has the intensity of every AU that was set, those included
+    that another one moves along.
+
+    Returns:
+        A row as `plan_edits` gives it; None if params.yaml plans this face no longer or otherwise.
+
+    Raises:
+        FacsimileError: the section of params.yaml is not valid.
+    """
+    source = pd.DataFrame([lineage.source.face])
+    if lineage.kind == EDITED:
+        section = read_section(PARAMS, "edit", Edit)
+        plan = plan_edits(source, **section.model_dump())
+    else:
+        plan = _plan_synthesis(source)
+    row = plan[plan["sample_id"] == lineage.sample_id].reset_index(drop=True)
+    labels = lineage.face[list(AUS)].to_numpy(np.float32)
+    known = ~np.isnan(labels)
+    intended = row[list(AUS)].to_numpy(np.float32)[:, known]
+    agrees = (intended == labels[known]).all() and (row["seed"] == lineage.face["seed"]).all()
+    return row if len(row) and agrees else None
+
+
+def changed_files(lineage: Lineage) -> Iterator[str]:
+    """Files whose MD5 is not the one in the row, nor in that of its source, each with both."""
+    for row in [lineage.face, *([lineage.source.face] if lineage.source else [])]:
+        for column, path in RECORDED.items():
+            if pd.isna(row[column]):
+                continue
+            now = md5(path) if path.exists() else "absent"
+            if now != row[column]:
+                yield f"{path} (md5 {row[column]} then, {now} now)"
+
+
+def rebuild(lineage: Lineage, device: str) -> Rebuilt:
+    """Make a generated face again with the artefacts and params at hand.
+
+    An edited face is made of the latents of its source. A synthetic one begins with the sampled
+    code of its identity, which is neutralized again.
+
+    Args:
+        lineage: of any generated face.
+        device: torch device.
+
+    Raises:
+        FacsimileError: the face is real, or an artefact is absent or does not fit the others.
+    """
+    if lineage.kind == REAL:
+        raise FacsimileError(f"{lineage.sample_id}: a real face is read, not made of others")
+    changed = list(dict.fromkeys(changed_files(lineage)))
+    if lineage.kind != IDENTITY and planned(lineage) is None:
+        changed.append(f"{PARAMS}, section {STAGES[lineage.kind]}")
+    if changed:
+        return Rebuilt(None, tuple(changed))
+
+    steps = read_section(PARAMS, "sampling", Sampling).steps
+    pipeline = DiffAEPipeline.from_pretrained(GENERATOR, device=device)
+    if lineage.kind == EDITED:
+        made = _edit(lineage, pipeline, steps)
+    else:
+        made = _synthesize(lineage, pipeline, steps)
+    stored, again = decode_images(
+        pd.concat([pd.DataFrame([lineage.face]), made]), lineage.sample_id
+    ).astype(int)
+    return Rebuilt(int(np.abs(stored - again).max()))
+
+
+def _edit(lineage: Lineage, pipeline: DiffAEPipeline, steps: int) -> pd.DataFrame:
+    latents = lineage.source.latents
+    if latents is None:
+        raise FacsimileError(f"{lineage.source.sample_id}: has no latents in {ENCODE}")
+    plan = planned(lineage).assign(z_sem=[latents["z_sem"]], x_t=[latents["x_t"]])
+    return EditOperator(pipeline, DIRECTIONS_FILE, steps=steps)(plan)
+
+
+def _synthesize(lineage: Lineage, pipeline: DiffAEPipeline, steps: int) -> pd.DataFrame:
+    """Rows of an identity or of a face made of one."""
+    size = pipeline.image_size
+    dataset = read_section(PARAMS, "datasets", Datasets).aus
+    noise = NoiseModel.fit(
+        codes(read_invertible(dataset, "train")["x_t"]).reshape(-1, 3, size, size)
+    )
+    sampled = pd.DataFrame([(lineage.source or lineage).face]).reset_index(drop=True)
+    identity = IdentityOperator(pipeline, NEUTRALIZER_FILE, noise, steps=steps)(sampled)
+    if lineage.kind == IDENTITY:
+        return identity
+    plan = _plan_synthesis(identity)
+    plan = plan[plan["sample_id"] == lineage.sample_id].reset_index(drop=True)
+    return SynthesisOperator(pipeline, DIRECTIONS_FILE, noise, steps=steps)(plan)
+
+
+def _plan_synthesis(identity: pd.DataFrame) -> pd.DataFrame:
+    section = read_section(PARAMS, "synthesize", Synthesize)
+    return plan_synthesis(
+        identity, intensity=section.intensity, aus=section.aus, mixed=section.mixed
+    )
+
+
+def _tables() -> list[tuple[Path, str]]:
+    """Tables of faces that are there, and the kind of face in them."""
+    tables = [
+        *((folder, REAL) for folder in sorted(INGEST.glob("*/"))),
+        (EDIT / "faces", EDITED),
+        (SYNTHESIZE / "identities", IDENTITY),
+        (SYNTHESIZE / "faces", SYNTHETIC),
+    ]
+    return [(path, kind) for path, kind in tables if path.exists()]
+
+
+def _row(path: Path, sample_id: str) -> pd.Series | None:
+    """The row of a face in a table; None if it or the table is not there."""
+    # Images and x_T are read of one shard only: tables may be larger than memory.
+    for file in shard_paths(path) if path.exists() else []:
+        match = read_table(file, ["sample_id"])["sample_id"] == sample_id
+        if match.any():
+            return read_table(file)[match].iloc[0]
+    return None
+
+
+def _unknown(sample_id: str) -> str:
+    ids = [name for path, _ in _tables() for name in read_table(path, ["sample_id"])["sample_id"]]
+    if not ids:
+        return f"{INGEST}: no faces yet; `facsimile demo` makes them"
+    near = difflib.get_close_matches(sample_id, ids)
+    hint = f"nearest: {', '.join(near)}" if near else f"ids look like {ids[0]}"
+    return f"no face {sample_id!r}; {hint}"

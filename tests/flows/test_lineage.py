@@ -1,0 +1,248 @@
+"""`facsimile lineage` on artefacts of the real stages and an untrained 16 px generator."""
+
+import re
+import shutil
+from contextlib import chdir
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from click.testing import Result
+from typer.testing import CliRunner
+
+from facsimile.aus import AUS, NUISANCES
+from facsimile.editing import Directions, Neutralizer
+from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig, UNetConfig
+from facsimile.tables import FACE_SCHEMA, image_structs, read_table, write_shards
+from flows import dvc
+from flows.cli import app
+from tasks import edit, encode, synthesize
+from tasks.data import DIRECTIONS, EDIT, ENCODE, FILTER, GENERATOR, INGEST, NEUTRALIZER, SYNTHESIZE
+from tasks.params import read_params
+from tasks.stage import Compute, sections_of
+
+ROOT = Path(__file__).parents[2]
+SIZE, Z_DIM = 16, 8
+PARAMS = {
+    "datasets": {"aus": "aus", "attributes": "attributes", "tests": []},
+    "ingest": {"size": SIZE, "faces": {"aus": 12, "attributes": 60}},
+    "sampling": {"steps": 2, "prior_steps": 2},
+    "edit": {"aus": ["AU12", "AU25", "AU26"], "mixed": 12},
+    "synthesize": {"per_cell": 1, "aus": ["AU12"], "mixed": 1},
+}
+REAL = "aus/S0/000000"
+EDITED = f"{REAL}/edit/AU12"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project up to `synthesize`, and decisions as the filter writes them."""
+    root = tmp_path_factory.mktemp("project")
+    shutil.copy(ROOT / "dvc.yaml", root)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for section, values in PARAMS.items():
+        params[section] |= values
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    with chdir(root):
+        torch.manual_seed(0)
+        rng = np.random.default_rng(0)
+        unet = UNetConfig(SIZE, 32, (1, 1), (1, 1), 1, (), Z_DIM)
+        prior = LatentNetConfig(hidden=16, num_layers=2, time_channels=8)
+        DiffAEPipeline(GeneratorConfig(unet, prior)).save_pretrained(GENERATOR)
+        Neutralizer(Z_DIM, width=8).save(NEUTRALIZER / "neutralizer.safetensors")
+        directions(rng).save(DIRECTIONS / "directions.parquet")
+        for name, count in PARAMS["ingest"]["faces"].items():
+            write_shards([faces(name, count, rng)], INGEST / name, FACE_SCHEMA)
+        sections = read_params()
+        for stage, out in ((encode, ENCODE), (edit, EDIT), (synthesize, SYNTHESIZE)):
+            used = {name: sections[name] for name in sections_of(stage.run)}
+            stage.run(out, Compute("cpu", 16, 1), **used)
+        FILTER.mkdir()
+        decisions().to_parquet(FILTER / "decisions.parquet")
+    return root
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path) -> Path:
+    """A copy to be changed."""
+    return shutil.copytree(made, tmp_path / "project")
+
+
+def directions(rng: np.random.Generator) -> Directions:
+    names = PARAMS["edit"]["aus"]
+    vectors = list(rng.normal(size=(len(names), Z_DIM)).astype(np.float32))
+    empty = [[] for _ in names]
+    table = pd.DataFrame({"name": names, "kind": "au", "method": "ridge", "vector": vectors})
+    table = table.assign(conditioned_on=empty, projected_off=empty, entails=[[], [], ["AU25"]])
+    scalars = ("norm_before", "norm_after", "length", "image_scale", "pearson")
+    return Directions(table.assign(**dict.fromkeys(scalars, 1.0)))
+
+
+def faces(dataset: str, count: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Neutral faces of three people, all noise; in `aus`, each person is a split."""
+    ids = [f"{dataset}/S{n % 3}/{n:06d}" for n in range(count)]
+    splits = ("train", "val", "test") if dataset == "aus" else ("train",)
+    return pd.DataFrame(
+        {
+            "sample_id": ids,
+            "dataset": dataset,
+            "subject_id": [f"{dataset}/S{n % 3}" for n in range(count)],
+            "split": [splits[n % len(splits)] for n in range(count)],
+            "image": image_structs(rng.integers(0, 256, (count, SIZE, SIZE, 3), np.uint8), ids),
+            **dict.fromkeys(AUS, 0.0),
+            "au_presence_only": False,
+            **{name: rng.random(count) for name in NUISANCES},
+            "origin": "real",
+        }
+    )
+
+
+def decisions() -> pd.DataFrame:
+    ids = read_table(EDIT / "faces")["sample_id"]
+    scores = dict.fromkeys(("jaccard", "mahalanobis", "identity_distance", "realism"), 0.25)
+    accepted = ids == EDITED
+    reasons = np.where(accepted, None, "duplicate")
+    return pd.DataFrame(
+        {"sample_id": ids, **scores, "duplicate_of": EDITED, "accepted": accepted}
+    ).assign(reason=reasons)
+
+
+def lineage(root: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["lineage", *arguments, "--root", str(root)])
+
+
+def first_id(root: Path, path: Path, part: str) -> str:
+    ids = read_table(root / path, ["sample_id"])["sample_id"]
+    return ids[ids.str.contains(part)].iloc[0]
+
+
+def test_a_real_face_has_labels_and_latents(made: Path) -> None:
+    result = lineage(made, REAL)
+    assert result.exit_code == 0, result.stderr
+    assert f"{REAL}  real face" in result.output
+    assert "subject  aus/S0" in result.output and "split  train" in result.output
+    assert "AU12 0" in result.output
+    assert f"data/encode/aus  {3 * SIZE * SIZE} values" in result.output
+    assert "made of" not in result.output
+
+
+def test_an_edited_face_has_its_source_and_the_verdict(made: Path) -> None:
+    result = lineage(made, EDITED)
+    assert result.exit_code == 0, result.stderr
+    face = read_table(made / EDIT / "faces").set_index("sample_id").loc[EDITED]
+    assert f"AUs set  AU12 {face['AU12']:.3f}" in result.output
+    assert f"directions.parquet  md5 {face['directions_md5']}\n" in result.output
+    assert f"generator.safetensors  md5 {face['generator_md5']}\n" in result.output
+    assert "filter  accepted; jaccard 0.25" in result.output
+    assert f"{REAL}  real face" in result.output
+    assert "not in dvc.lock" in result.output
+
+
+def test_of_mixed_faces_every_au_that_was_set_is_told(made: Path) -> None:
+    table = read_table(made / EDIT / "faces")
+    # AU25 has no label where AU26 moves it along; some of these faces were given AU25 as well.
+    both = table[table["AU25"].isna() & table["edited_au"].isna()]
+    outputs = [lineage(made, sample_id).output for sample_id in both["sample_id"]]
+    assert all("not labelled, because another one moves it: AU25" in text for text in outputs)
+    assert any("AU25 0." in text.split("made of")[0] for text in outputs)
+    assert f"rejected: duplicate of {EDITED}" in outputs[0]
+
+
+def test_a_synthetic_face_has_its_identity(made: Path) -> None:
+    sample_id = first_id(made, SYNTHESIZE / "faces", "/mixed/")
+    result = lineage(made, sample_id)
+    assert result.exit_code == 0, result.stderr
+    identities = read_table(made / SYNTHESIZE / "identities").set_index("sample_id")
+    identity = identities.loc[sample_id.rsplit("/", 2)[0]]
+    assert f"{identity['gender']} × {identity['age_group']}" in result.output
+    assert f"distance {identity['neutral_distance']:.3f}" in result.output
+    assert f"sampled z  {Z_DIM} values" in result.output
+    assert "neutralizer.safetensors  md5 " in result.output
+    assert "filter  not judged yet" in result.output
+
+
+def test_stages_are_those_that_dvc_recorded(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    locked = {
+        "cmd": "python -m tasks.edit",
+        "deps": [{"path": "data/encode", "md5": "0a.dir"}],
+        "params": {"params.yaml": {"edit": {"aus": ["AU12"], "seed": 1}}},
+        "outs": [{"path": "data/edit", "md5": "0b.dir"}],
+    }
+    (project / "dvc.lock").write_text(yaml.safe_dump({"stages": {"edit": locked}}))
+    output = lineage(project, EDITED).output
+    assert "edit.aus ['AU12'], edit.seed 1" in output
+    assert "0a.dir  data/encode" in output and "0b.dir  data/edit" in output
+    assert "MLflow run  none found" in output
+    assert not (project / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("folder", [EDIT / "faces", SYNTHESIZE / "faces"])
+@pytest.mark.parametrize("part", ["/edit/", "/mixed/"])
+def test_the_same_face_comes_out_again(made: Path, folder: Path, part: str) -> None:
+    result = lineage(made, "--rebuild", first_id(made, folder, part))
+    assert result.exit_code == 0, result.output + result.stderr
+    assert result.output.startswith("same: largest pixel difference")
+
+
+def test_an_identity_comes_out_again(made: Path) -> None:
+    result = lineage(made, "--rebuild", first_id(made, SYNTHESIZE / "identities", ""))
+    assert result.exit_code == 0, result.output + result.stderr
+
+
+def test_changed_directions_are_named(project: Path) -> None:
+    path = project / DIRECTIONS / "directions.parquet"
+    directions(np.random.default_rng(1)).save(path)
+    result = lineage(project, "--rebuild", EDITED)
+    assert result.exit_code == 1
+    assert "different: changed since it was made: data/directions/directions" in result.output
+    assert result.output.count("\n") == 1
+    assert "changed since" in lineage(project, EDITED).output
+
+
+def test_changed_params_are_named(project: Path) -> None:
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["edit"]["seed"] += 1
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    result = lineage(project, "--rebuild", EDITED)
+    assert result.exit_code == 1
+    assert result.output == "different: changed since it was made: params.yaml, section edit\n"
+
+
+def test_what_the_row_does_not_record_is_asked_of_dvc(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = read_table(project / ENCODE / "aus")
+    table["x_t"] = [x_t if x_t is None else -x_t for x_t in table["x_t"]]
+    table.to_parquet(project / ENCODE / "aus" / "part-00000.parquet")
+    result = lineage(project, "--rebuild", EDITED)
+    assert result.exit_code == 1
+    assert re.fullmatch(r"different: largest pixel difference \d+ of 255\n", result.output)
+    stale = {"encode": ["sampling.steps modified"], "train": ["train.lr modified"]}
+    monkeypatch.setattr(dvc, "stale_stages", lambda root: stale)
+    output = lineage(project, "--rebuild", EDITED).output
+    assert output.endswith(" of 255; encode: sampling.steps modified\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["aus/S0/000000/edt/AU12"], f"nearest: {EDITED}"),
+        (["?"], "no face '?'; ids look like attributes/S0/000000"),
+        (["--rebuild", REAL], "a real face is read"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(made: Path, arguments: list[str], message: str) -> None:
+    result = lineage(made, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_a_folder_without_faces_says_what_makes_them(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    result = lineage(tmp_path, REAL)
+    assert result.exit_code == 2
+    assert "no faces yet" in result.stderr
