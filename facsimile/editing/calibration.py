@@ -112,8 +112,7 @@ def image_scales(rises: pd.DataFrame, wanted: np.ndarray) -> pd.Series:
         rises that never suffice.
     """
     rises = own_rises(rises)
-    goals = pd.Series(wanted, index=list(AUS))[list(rises.columns)]
-    goals[goals < 0.25 * goals.median()] = np.nan
+    goals = _goals(rises, wanted)
     scales = pd.Series(np.nan, index=rises.columns)
     steps = np.concatenate([[0.0], rises.index.to_numpy()])
     for au, goal in goals.dropna().items():
@@ -129,8 +128,26 @@ def image_scales(rises: pd.DataFrame, wanted: np.ndarray) -> pd.Series:
     return scales.fillna(scales.median() if scales.notna().any() else 1.0)
 
 
-def stretch(directions: Directions, scales: pd.Series) -> Directions:
-    """Directions whose AU vectors are `scales` times as long; the scale is kept in the table."""
+def measurable(rises: pd.DataFrame, wanted: np.ndarray) -> pd.Series:
+    """Per AU, whether `image_scales` found the level of real faces; arguments as there."""
+    rises = own_rises(rises)
+    return rises.max() >= _goals(rises, wanted)
+
+
+def _goals(rises: pd.DataFrame, wanted: np.ndarray) -> pd.Series:
+    """Rise of real faces per AU, NaN where it is unknown or too little to aim at."""
+    goals = pd.Series(wanted, index=list(AUS))[list(rises.columns)]
+    return goals.where(goals >= 0.25 * goals.median())
+
+
+def stretch(directions: Directions, scales: pd.Series, calibrated: pd.Series) -> Directions:
+    """Directions whose AU vectors are `scales` times as long.
+
+    Args:
+        directions: with AU directions for all of `scales`.
+        scales: of `image_scales`; kept in the table.
+        calibrated: of `measurable`; kept in the table.
+    """
     table = directions.table.copy()
     factors = table["name"].map(scales).fillna(1.0)
     table["vector"] = [
@@ -138,6 +155,7 @@ def stretch(directions: Directions, scales: pd.Series) -> Directions:
     ]
     table["length"] *= factors
     table["image_scale"] = factors
+    table["calibrated"] = table["name"].map(calibrated).fillna(True).astype(bool)
     return Directions(table)
 
 

@@ -1,9 +1,9 @@
 """Editing neutral faces: ``z ← z + s·w_k``, decoded with the face's own x_T.
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", III-A. Several AUs at
-once are the sum of their edits. The label of an edited AU is s and that of the others 0, except
-that AUs which an edited one entails by the declared causal graph (a dropping jaw parts the lips)
-are null: they move too, by an amount nobody labelled.
+once are the sum of their edits. The label of an edited AU is s and that of the others 0, but null
+where nobody knows: of AUs which an edited one entails by the declared causal graph (a dropping jaw
+parts the lips), and of edited AUs whose direction could not be calibrated.
 """
 
 from collections.abc import Mapping
@@ -101,8 +101,11 @@ class EditOperator:
         z = self.pipeline.normalize(codes(batch["z_sem"]))
         z_sem = self.pipeline.denormalize(edit(z, self.directions, edits))
         for name, s in edits.items():
-            for moved_along in self.directions.entails(name):
-                labels[moved_along] = np.where(s > 0, np.float32(np.nan), labels[moved_along])
+            unknown = [*self.directions.entails(name)]
+            if not self.directions.calibrated(name):
+                unknown.append(name)
+            for au in unknown:
+                labels[au] = np.where(s > 0, np.float32(np.nan), labels[au])
         images = to_uint8(self.pipeline.decode(z_sem, x_t.to(z_sem), self.steps))
 
         ids = batch["sample_id"].to_list()

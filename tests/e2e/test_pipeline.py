@@ -34,8 +34,8 @@ SMALL = {
     "encode": {"neutral_per_subject": {"train": 1, "val": 1, "test": 1}},
     "directions": {"calibration": {"faces": 2, "scales": [1.0], "epochs": 1}},
     "neutralizer": {"width": 8, "max_epochs": 1},
-    "edit": {"aus": ["AU04", "AU12"]},
-    "synthesize": {"per_cell": 1, "aus": ["AU04", "AU12"]},
+    "edit": {"aus": ["AU04", "AU12"], "mixed": 1},
+    "synthesize": {"per_cell": 1, "aus": ["AU04", "AU12"], "mixed": 1},
     "filter": {"min_jaccard": 0.0, "reference_faces": 50},
     "train": {"seeds": [0], "epoch_faces": 64, "max_epochs": 1},
     "evaluate": {"people": 1, "intensities": [1.0]},
@@ -114,7 +114,7 @@ def test_pipeline(project: Path) -> None:
     assert not list(data.glob(".*.tmp")), "a half-written folder is left"
     edited = read_faces(data / "edit" / "faces")
     neutral = json.loads((data / "edit" / "metrics.json").read_text())["neutral_faces"]
-    assert len(edited) == 2 * neutral and set(edited["split"]) == {"train"}
+    assert len(edited) == 3 * neutral and set(edited["split"]) == {"train"}
     lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
     weights = next(
         dep for dep in lock["edit"]["deps"] if dep["path"].endswith("generator.safetensors")
@@ -126,6 +126,11 @@ def test_pipeline(project: Path) -> None:
     effects = pd.read_parquet(data / "evaluate" / "edit_effects.parquet").set_index("edited_au")
     assert effects.loc[["AU04", "AU12"], list(AUS)].notna().all(axis=None)
     assert (project / "mlflow.db").exists()
+
+    synthetic = read_faces(data / "synthesize" / "faces")
+    mixed = synthetic.loc[synthetic["edited_au"].isna(), "sample_id"].iloc[0]
+    rebuilt = facsimile(project, "lineage", "--rebuild", mixed)
+    assert rebuilt.returncode == 0, rebuilt.stdout + rebuilt.stderr
 
     again = facsimile(project, "demo")
     assert again.returncode == 0, again.stdout + again.stderr

@@ -78,7 +78,7 @@ def directions(rng: np.random.Generator) -> Directions:
     table = pd.DataFrame({"name": names, "kind": "au", "method": "ridge", "vector": vectors})
     table = table.assign(conditioned_on=empty, projected_off=empty, entails=[[], [], ["AU25"]])
     scalars = ("norm_before", "norm_after", "length", "image_scale", "pearson")
-    return Directions(table.assign(**dict.fromkeys(scalars, 1.0)))
+    return Directions(table.assign(calibrated=True, **dict.fromkeys(scalars, 1.0)))
 
 
 def faces(dataset: str, count: int, rng: np.random.Generator) -> pd.DataFrame:

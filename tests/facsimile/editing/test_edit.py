@@ -157,6 +157,13 @@ def test_directions_of_another_generator_are_refused(pipeline, directions):
         EditOperator(pipeline, Directions(table), steps=5)
 
 
+def test_aus_of_unknown_level_are_left_unlabelled(plan, pipeline, directions):
+    table = directions.table.assign(calibrated=directions.table["name"] != "AU15")
+    rows = EditOperator(pipeline, Directions(table), steps=5)(plan).set_index("edited_au")
+    assert rows.loc["AU15", "AU15"].isna().all() and (rows.loc["AU15", "AU12"] == 0).all()
+    assert rows.drop(index="AU15")[list(AUS)].notna().all(axis=None)
+
+
 def test_aus_that_an_edit_entails_are_left_unlabelled(world, pipeline, plan):
     z, aus, _, subjects = world.draw(subjects=60, frames=10, seed=0)
     graph = CausalGraph.from_config({"direct": {"AU26": ["AU25"]}})
