@@ -5,6 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
+from facsimile.aus import AUS
 from facsimile.editing import CELLS, Directions, edit
 from facsimile.editing.edit import codes
 from facsimile.generator import DiffAEPipeline
@@ -46,16 +47,21 @@ def edited_people(
 
 
 def synthetic_people() -> list[pa.Table]:
-    """Sheet "synthetic": one identity of each gender × age group, sampled, neutralized, edited."""
+    """Sheet "synthetic": one identity of each gender × age group, sampled, neutralized, edited by
+    each AU and, last, by the most at once."""
     identities = read_table(
         SYNTHESIZE / "identities", ["sample_id", "gender", "age_group", "image", "sampled_image"]
     )
-    faces = read_faces(SYNTHESIZE / "faces", ["sample_id", "source_id", "edited_au", "image"])
+    columns = ["sample_id", "source_id", "edited_au", "image", *AUS]
+    faces = read_faces(SYNTHESIZE / "faces", columns)
+    faces["active"] = (faces[list(AUS)] != 0).sum(axis=1)
     tables = []
     for cell in CELLS:
         own = identities[(identities["gender"] == cell[0]) & (identities["age_group"] == cell[1])]
         identity = own.iloc[0]
-        edits = faces[faces["source_id"] == identity["sample_id"]].fillna({"edited_au": "mixed"})
+        made = faces[faces["source_id"] == identity["sample_id"]].fillna({"edited_au": "mixed"})
+        made = made.sort_values("active", ascending=False)
+        edits = made.drop_duplicates("edited_au").sort_index()
         structs = [identity["sampled_image"], identity["image"], *edits["image"]]
         columns = ["sampled", "neutralized", *edits["edited_au"]]
         images = decode_images(pd.DataFrame({"sample_id": columns, "image": structs}))
@@ -88,5 +94,5 @@ def _why(decision: pd.Series) -> str:
         "duplicate": f"near duplicate of {decision['duplicate_of']}",
         "balance": "more of these than the balance needs",
     }
-    what = decision["edited_au"] or "several AUs"
+    what = "mixed AUs" if pd.isna(decision["edited_au"]) else decision["edited_au"]
     return f"{what}, {decision['origin']}: {scores[decision['reason']]}"
