@@ -1,15 +1,18 @@
 """Small datasets on disk, in the layouts that adapters read, and what becomes of them."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pytest
 from PIL import Image
 
 from facsimile.aus import AUS
 from facsimile.datasets import ADAPTERS, Rejects, recognise
+from facsimile.errors import FacsimileError
 from facsimile.tables import FACE_SCHEMA
 
 SIZE = 8
@@ -68,6 +71,22 @@ def write_disfa(root: Path, subjects: int = 3, frames: int = 4) -> Path:
     return root
 
 
+def write_disfa_plus(root: Path, subjects: int = 3, frames: int = 4) -> Path:
+    """DISFA+'s tree: two sessions each; AU12 has the intensities 0, 1, 2 …, the other AUs are 0."""
+    for person in range(1, subjects + 1):
+        for number, session in enumerate(("A1_AU1_TrailNo_1", "Y_Happy_TrailNo_2")):
+            folder = Path(f"SN{person:03d}") / session
+            (root / "Labels" / folder).mkdir(parents=True)
+            for au in AUS:
+                lines = [f"{n:03d}.jpg     {n if au == 'AU12' else 0}" for n in range(frames)]
+                file = root / "Labels" / folder / f"AU{int(au[2:])}.txt"
+                file.write_text("\r\n".join([f"{session} {au}", "", *lines, ""]))
+            for n in range(frames):
+                face = np.full((SIZE, SIZE, 3), 100 * number + 20 * person + n, np.uint8)
+                write_image(root / "Images" / folder / f"{n:03d}.jpg", face)
+    return root
+
+
 def read(path: Path, on_error: str = "raise", seed: int = 0) -> tuple[pd.DataFrame, Rejects]:
     """Faces of the dataset "mine" at `path`, in batches of two, and what was rejected."""
     rejects = Rejects(on_error)
@@ -76,3 +95,51 @@ def read(path: Path, on_error: str = "raise", seed: int = 0) -> tuple[pd.DataFra
     tables = list(tables)
     assert all(table.schema == FACE_SCHEMA for table in tables)
     return pa.concat_tables(tables).to_pandas(), rejects
+
+
+Harm = Callable[[Path], object]
+
+
+def line(file: str | Path, number: int, content: str) -> Harm:
+    """Replace a line, counted from 1, of a text file in a tree."""
+
+    def harm(root: Path) -> None:
+        lines = (root / file).read_text().splitlines()
+        lines[number - 1] = content
+        (root / file).write_text("\n".join(lines))
+
+    return harm
+
+
+def refused(
+    root: Path,
+    harm: Harm,
+    file: str,
+    number: int | None,
+    column: str | None,
+    value: str | None,
+    reason: str,
+) -> list[str]:
+    """Harm a tree; its first fault is told in a message or in the table of rejects.
+
+    `file` is relative to `root`, and ``{root}`` stands for it in `value` and `reason`, of which the
+    beginning will do.
+
+    Returns:
+        sample_id of the faces that stay.
+    """
+    harm(root)
+    file, reason = str(root / file), reason.format(root=root)
+    value = value and value.format(root=root)
+    with pytest.raises(FacsimileError) as caught:
+        read(root)
+    message = str(caught.value)
+    assert message.startswith(file if number is None else f"{file}: line {number}")
+    assert column is None or f" column {column}: " in message
+    assert (reason if value is None else f"{value} {reason}") in message
+
+    faces, rejects = read(root, "skip")
+    first = rejects.to_table().to_pylist()[0]
+    assert first.pop("reason").startswith(reason)
+    assert first == {"file": file, "line": number, "column": column, "value": value}
+    return faces["sample_id"].tolist()
