@@ -6,9 +6,9 @@ Expressions, CVPR Workshops, 2016.
     Labels/SN001/<session>/AU1.txt       two lines of header, then ``000.jpg     0`` a frame
     Images/SN001/<session>/000.jpg       cropped to the aligned face, .jpg or .png
 
-A session is one trial of one expression. The layout is that which two public loaders read:
-``feat.data.imageLoader_DISFAPlus`` of py-feat (github.com/cosanlab/py-feat), and that of the models
-of FERGI. Both skip the first two lines of a label file and know a frame by the name of its image.
+A session is one trial of one expression. The layout is that which ``imageLoader_DISFAPlus`` of
+py-feat reads (github.com/cosanlab/py-feat, feat/data.py): it skips the first two lines of a label
+file and knows a frame by the name of its image.
 Subjects have the names that they have in DISFA, so a person in both is one ``subject_id``.
 """
 

@@ -87,6 +87,33 @@ def write_disfa_plus(root: Path, subjects: int = 3, frames: int = 4) -> Path:
     return root
 
 
+def write_bp4d(root: Path, subjects: tuple[str, ...] = ("F001", "F002", "M001")) -> Path:
+    """BP4D's tree: frames 3 to 6 of two tasks are coded; AU12 is 0, 1, 0, 1, AU15 unknown."""
+    codes = {"12": "0101", "15": "9999"}
+    for subject in subjects:
+        for task in ("T1", "T2"):
+            lines = [",".join(map(str, range(100)))]
+            for n in range(4):
+                values = [codes.get(str(au), "0000")[n] for au in range(1, 100)]
+                lines.append(",".join([str(n + 3), *values]))
+            file = root / "AUCoding" / "AU_OCC" / f"{subject}_{task}.csv"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("\r\n".join([*lines, ""]))
+            for n in range(1, 7):
+                write_image(root / subject / task / f"{n:04d}.jpg", pixels(n))
+    return root
+
+
+def write_bp4d_intensities(root: Path) -> Path:
+    """``AU_INT`` of `write_bp4d`: AU12 is 0, 3, unknown, 5; AU10 is there, too."""
+    for file in list((root / "AUCoding" / "AU_OCC").iterdir()):
+        for au in ("AU10", "AU12"):
+            track = root / "AUCoding" / "AU_INT" / au / f"{file.stem}_{au}.csv"
+            track.parent.mkdir(parents=True, exist_ok=True)
+            track.write_text("3,0\n4,3\n5,9\n6,5\n")
+    return root
+
+
 def read(path: Path, on_error: str = "raise", seed: int = 0) -> tuple[pd.DataFrame, Rejects]:
     """Faces of the dataset "mine" at `path`, in batches of two, and what was rejected."""
     rejects = Rejects(on_error)
