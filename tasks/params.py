@@ -86,7 +86,7 @@ class Source(Section):
     """
 
     root: Path
-    adapter: Literal["table", "disfa", "disfa-plus", "bp4d", "parquet"] | None = None
+    adapter: Literal["table", "disfa", "disfa-plus", "bp4d", "parquet", "feafa"] | None = None
 
     @model_validator(mode="before")
     @classmethod

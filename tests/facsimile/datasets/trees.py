@@ -114,6 +114,17 @@ def write_bp4d_intensities(root: Path) -> Path:
     return root
 
 
+def write_feafa(root: Path, sequences: int = 3, frames: int = 3) -> Path:
+    """FEAFA's tree: movement m of frame n is (m + n) / 100, counted from 1."""
+    for sequence in range(1, sequences + 1):
+        folder = root / "FEAFA-A" / f"PV{sequence:03d}.output"
+        for n in range(1, frames + 1):
+            write_image(folder / f"{n:08d}.jpg", pixels(n))
+            values = " ".join(f"{(m + n) / 100:.6f}" for m in range(1, 25))
+            (folder / f"{n:08d}.auw").write_text(values + " \r\n")
+    return root
+
+
 def read(path: Path, on_error: str = "raise", seed: int = 0) -> tuple[pd.DataFrame, Rejects]:
     """Faces of the dataset "mine" at `path`, in batches of two, and what was rejected."""
     rejects = Rejects(on_error)
