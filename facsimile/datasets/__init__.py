@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from facsimile import world
-from facsimile.datasets import bp4d, disfa, disfa_plus, feafa, parquet, table
+from facsimile.datasets import bp4d, celeba, disfa, disfa_plus, feafa, parquet, table
 from facsimile.datasets.adapter import Adapter
 from facsimile.datasets.rejects import REJECT_SCHEMA, Rejects
 from facsimile.errors import FacsimileError
@@ -35,6 +35,7 @@ ADAPTERS: dict[str, Adapter] = {
     "disfa": disfa.ADAPTER,
     "disfa-plus": disfa_plus.ADAPTER,
     "bp4d": bp4d.ADAPTER,
+    "celeba": celeba.ADAPTER,
     "parquet": parquet.ADAPTER,
     "feafa": feafa.ADAPTER,  # looks into all folders, hence last
 }

@@ -125,6 +125,34 @@ def write_feafa(root: Path, sequences: int = 3, frames: int = 3) -> Path:
     return root
 
 
+CELEBA = (  # 5_o_Clock_Shadow, Eyeglasses, Goatee, Male, Mustache, No_Beard, Young; identity; split
+    ("-1 -1 -1  1 -1  1  1", 2880, 0),
+    (" 1  1 -1  1 -1 -1 -1", 2880, 0),
+    ("-1 -1  1  1 -1  1  1", 17, 1),
+    ("-1 -1 -1  1  1  1  1", 17, 1),
+    ("-1 -1 -1 -1 -1  1  1", 9000, 2),
+    ("-1  1 -1 -1 -1  1 -1", 9000, 2),
+)
+
+
+def write_celeba(root: Path) -> Path:
+    """CelebA's tree of six images with seven of the forty attributes."""
+    names = "5_o_Clock_Shadow Eyeglasses Goatee Male Mustache No_Beard Young "
+    images = [f"{n:06d}.jpg" for n in range(1, len(CELEBA) + 1)]
+    lists = {
+        "list_attr_celeba.txt": [str(len(images)), names],
+        "identity_CelebA.txt": [],
+        "list_eval_partition.txt": [],
+    }
+    for image, (values, identity, split) in zip(images, CELEBA, strict=True):
+        write_image(root / "img_align_celeba" / image, pixels(int(image[:6])))
+        for lines, value in zip(lists.values(), (values, identity, split), strict=True):
+            lines.append(f"{image} {value}")
+    for name, lines in lists.items():
+        (root / name).write_text("\n".join([*lines, ""]))
+    return root
+
+
 def read(path: Path, on_error: str = "raise", seed: int = 0) -> tuple[pd.DataFrame, Rejects]:
     """Faces of the dataset "mine" at `path`, in batches of two, and what was rejected."""
     rejects = Rejects(on_error)
