@@ -87,7 +87,7 @@ class Source(Section):
 
     root: Path
     adapter: (
-        Literal["table", "disfa", "disfa-plus", "bp4d", "celeba", "parquet", "feafa"] | None
+        Literal["table", "disfa", "disfa-plus", "bp4d", "celeba", "ffhq", "parquet", "feafa"] | None
     ) = None
 
     @model_validator(mode="before")

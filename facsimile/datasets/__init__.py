@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from facsimile import world
-from facsimile.datasets import bp4d, celeba, disfa, disfa_plus, feafa, parquet, table
+from facsimile.datasets import bp4d, celeba, disfa, disfa_plus, feafa, ffhq, parquet, table
 from facsimile.datasets.adapter import Adapter
 from facsimile.datasets.rejects import REJECT_SCHEMA, Rejects
 from facsimile.errors import FacsimileError
@@ -36,6 +36,7 @@ ADAPTERS: dict[str, Adapter] = {
     "disfa-plus": disfa_plus.ADAPTER,
     "bp4d": bp4d.ADAPTER,
     "celeba": celeba.ADAPTER,
+    "ffhq": ffhq.ADAPTER,
     "parquet": parquet.ADAPTER,
     "feafa": feafa.ADAPTER,  # looks into all folders, hence last
 }

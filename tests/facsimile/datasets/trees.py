@@ -1,6 +1,7 @@
 """Small datasets on disk, in the layouts that adapters read, and what becomes of them."""
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,6 +151,22 @@ def write_celeba(root: Path) -> Path:
             lines.append(f"{image} {value}")
     for name, lines in lists.items():
         (root / name).write_text("\n".join([*lines, ""]))
+    return root
+
+
+def write_ffhq(root: Path) -> Path:
+    """FFHQ's tree of six thumbnails; in the fifth no face was found."""
+    for n in range(6):
+        write_image(root / "thumbnails128x128" / "00000" / f"{n:05d}.png", pixels(n))
+        attributes = {
+            "gender": "male" if n % 2 else "female",
+            "age": 10.0 + 20 * n,
+            "facialHair": {"moustache": 0.1 * n, "beard": 0.2, "sideburns": 0.9},
+            "glasses": "ReadingGlasses" if n == 1 else "NoGlasses",
+        }
+        faces = [] if n == 4 else [{"faceAttributes": attributes}]
+        (root / "json").mkdir(exist_ok=True)
+        (root / "json" / f"{n:05d}.json").write_text(json.dumps(faces))
     return root
 
 
