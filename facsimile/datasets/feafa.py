@@ -11,7 +11,8 @@ Dataset for Facial Expression Analysis and 3D Facial Animation, arXiv 2111.02751
 Folders may lie in others of any name. The layout is that which the public loaders
 github.com/jamesjg/resnet-for-au and github.com/youknowitskyle/farapy-data-tools read.
 
-``MOVEMENTS`` are named in the order of FEAFA+, as github.com/laura990501/AUHead_ICLR lists them.
+``MOVEMENTS`` are in the order that the code of AUHead states for the 24 AUs of FEAFA+ (Realistic
+Emotional Talking Head Generation via Action Units Control, ICLR 2026).
 ``COUNTERPARTS`` are the seven AUs on which FEAFA is used as a test of detectors trained on DISFA
 (Kirchner, Gudi, Bittner, Raman: Controlled Face Manipulation and Synthesis for Data Augmentation);
 movements get there by name. Of left and right the stronger counts, so that an AU shown on one side
