@@ -76,7 +76,11 @@ class Violation:
     def __str__(self) -> str:
         where = []
         if self.line is not None:
-            unit = "line" if Path(self.file).suffix.lower() in (".csv", ".txt") else "row"
+            unit = (
+                "line"
+                if Path(self.file).suffix.lower() in (".csv", ".txt", ".auw", ".json")
+                else "row"
+            )
             where.append(f"{unit} {self.line}")
         if self.sample_id is not None and self.column != "sample_id":
             where.append(f"({self.sample_id})")

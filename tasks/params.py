@@ -86,7 +86,9 @@ class Source(Section):
     """
 
     root: Path
-    adapter: Literal["table", "disfa", "parquet"] | None = None
+    adapter: (
+        Literal["table", "disfa", "disfa-plus", "bp4d", "celeba", "ffhq", "parquet", "feafa"] | None
+    ) = None
 
     @model_validator(mode="before")
     @classmethod

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from facsimile import world
-from facsimile.datasets import disfa, parquet, table
+from facsimile.datasets import bp4d, celeba, disfa, disfa_plus, feafa, ffhq, parquet, table
 from facsimile.datasets.adapter import Adapter
 from facsimile.datasets.rejects import REJECT_SCHEMA, Rejects
 from facsimile.errors import FacsimileError
@@ -33,7 +33,12 @@ READERS: dict[str, Callable[..., Iterator[pa.Table]]] = {
 ADAPTERS: dict[str, Adapter] = {
     "table": table.ADAPTER,
     "disfa": disfa.ADAPTER,
+    "disfa-plus": disfa_plus.ADAPTER,
+    "bp4d": bp4d.ADAPTER,
+    "celeba": celeba.ADAPTER,
+    "ffhq": ffhq.ADAPTER,
     "parquet": parquet.ADAPTER,
+    "feafa": feafa.ADAPTER,  # looks into all folders, hence last
 }
 """Layout of files → how it is read; a path is what the first says that recognises it."""
 

@@ -17,31 +17,20 @@ is a frame 0, frame n shows label n + 1.
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
 from facsimile.aus import AUS
 from facsimile.datasets.adapter import Adapter, image_files
+from facsimile.datasets.frames import labelled_frames, numbered_images
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
 from facsimile.schema import Violation
 
 LABELS = "ActionUnit_Labels"
 IMAGES = "Images"
-INTENSITIES = {"0": 0.0, "1": 0.2, "2": 0.4, "3": 0.6, "4": 0.8, "5": 1.0}
-"""Neutral and the FACS letters A–E, as fractions of E."""
 
 _SUBJECT = re.compile(r"SN\d{3}")
-_NUMBER = re.compile(r"(\d+)$")
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-
-
-class Label(NamedTuple):
-    """Intensity in [0, 1] and where it stands; None if it was rejected."""
-
-    line: int
-    intensity: float | None
 
 
 def recognises(path: Path) -> bool:
@@ -69,7 +58,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
         raise FacsimileError(f"{labels}: no such folder")
     violations: list[Violation] = []
     folders = _image_folders(path / IMAGES)
-    frames = {subject: _read_frames(folder, violations) for subject, folder in folders.items()}
+    frames = {subject: numbered_images(folder, violations) for subject, folder in folders.items()}
     if any(0 in numbers for numbers in frames.values()):
         frames = {
             subject: {number + 1: image for number, image in numbers.items()}
@@ -114,87 +103,8 @@ def _read_subject(
         violations.append(Violation(str(labels), None, None, None, reason))
         return
     files = {au: labels / f"{subject}_au{int(au[2:])}.txt" for au in AUS}
-    tracks = {au: _read_labels(file, len(frames), violations) for au, file in files.items()}
-    if not frames:
-        violations.append(Violation(str(folder), None, None, None, f"no frames of {subject}"))
-    if not frames or not all(tracks.values()):
-        return
-
-    first, *others = AUS
-    for au in others:
-        for frame in sorted(tracks[au].keys() ^ tracks[first].keys()):
-            here = tracks[au].get(frame)
-            line, reason = (
-                (here.line, f"has no line in {files[first].name}")
-                if here
-                else (None, f"has no line, but one in {files[first].name}")
-            )
-            violations.append(Violation(str(files[au]), line, "frame", str(frame), reason))
-    for frame in sorted(frames.keys() - set().union(*tracks.values())):
-        reason = f"shows frame {frame}, which has no label"
-        violations.append(Violation(str(frames[frame]), None, None, None, reason))
-    for frame, label in tracks[first].items():
-        intensities = {au: tracks[au][frame].intensity for au in AUS if frame in tracks[au]}
-        if frame not in frames:
-            reason = f"has no image in {folder}"
-            violations.append(Violation(str(files[first]), label.line, "frame", str(frame), reason))
-        elif len(intensities) == len(AUS) and None not in intensities.values():
-            yield {
-                "frame": frame,
-                "subject_id": subject,
-                **intensities,
-                "image_path": str(frames[frame].absolute()),
-                "file": str(files[first]),
-                "line": label.line,
-            }
-
-
-def _read_frames(folder: Path, violations: list[Violation]) -> dict[int, Path]:
-    """Number → image."""
-    frames: dict[int, Path] = {}
-    for image in sorted(folder.iterdir()):
-        if image.suffix.lower() not in _IMAGE_SUFFIXES:
-            continue
-        match = _NUMBER.search(image.stem)
-        if not match:
-            violations.append(Violation(str(image), None, None, None, "has no frame number"))
-        elif (number := int(match.group())) in frames:
-            reason = f"shows frame {number}, as {frames[number].name} does"
-            violations.append(Violation(str(image), None, None, None, reason))
-        else:
-            frames[number] = image
-    return frames
-
-
-def _read_labels(file: Path, frames: int, violations: list[Violation]) -> dict[int, Label]:
-    """Frame → label of one AU; nothing if there is no such file."""
-    labels: dict[int, Label] = {}
-    last = -1
-    # What is not UTF-8 is no number either, and is told as such.
-    text = file.read_text("utf-8-sig", "replace") if file.is_file() else ""
-    for line, content in enumerate(text.splitlines(), start=1):
-        number, _, intensity = (part.strip() for part in content.partition(","))
-        if not content.strip():
-            continue
-        if not number.isdecimal():
-            violations.append(Violation(str(file), line, "frame", number, "is not a frame number"))
-            continue
-        frame = int(number)
-        if frame <= last:
-            reason = f"out of order, after {last}"
-            violations.append(Violation(str(file), line, "frame", number, reason))
-            labels[frame] = Label(line, None)
-        elif intensity not in INTENSITIES:
-            reason = f"not one of {', '.join(INTENSITIES)}"
-            violations.append(Violation(str(file), line, "intensity", intensity or None, reason))
-            labels[frame] = Label(line, None)
-        else:
-            labels[frame] = Label(line, INTENSITIES[intensity])
-        last = max(last, frame)
-    if not labels:
-        state = "empty label file" if file.is_file() else "no such label file"
-        violations.append(Violation(str(file), None, None, None, f"{state}, for {frames} frames"))
-    return labels
+    for row in labelled_frames(files, folder, frames, violations):
+        yield {"subject_id": subject, **row}
 
 
 ADAPTER = Adapter(recognises, annotate, image_files, image_column="image")

@@ -196,7 +196,7 @@ def test_adapter_is_recognised_or_declared(tmp_path: Path) -> None:
     assert take(tmp_path, on_error="skip", mine=declared)["faces"] == 3
     with pytest.raises(FacsimileError, match=r"ActionUnit_Labels: no such folder"):
         take(tmp_path, mine={"adapter": "disfa", "root": tmp_path})
-    with pytest.raises(FacsimileError, match="none of the layouts table, disfa, parquet"):
+    with pytest.raises(FacsimileError, match="none of the layouts table, disfa, disfa-plus"):
         take(tmp_path, mine=path.parent)
     with pytest.raises(FacsimileError, match=r"0\.png: not a readable Parquet file"):
         take(tmp_path, mine=path.parent / "0.png")

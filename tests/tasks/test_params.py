@@ -51,7 +51,7 @@ def test_adapters_are_those_of_the_library() -> None:
         ({"ingest.paths": {"me": {"adapter": "disfa"}}}, "ingest.paths.me.root: missing"),
         (
             {"ingest.paths": {"me": {"root": "x", "adapter": "excel"}}},
-            "ingest.paths.me.adapter: input should be 'table', 'disfa' or 'parquet'",
+            "ingest.paths.me.adapter: input should be 'table', 'disfa', 'disfa-plus'",
         ),
         ({"ingest.on_error": "ignore"}, "ingest.on_error: input should be 'raise' or 'skip'"),
     ],

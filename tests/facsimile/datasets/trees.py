@@ -1,15 +1,19 @@
 """Small datasets on disk, in the layouts that adapters read, and what becomes of them."""
 
 import io
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pytest
 from PIL import Image
 
 from facsimile.aus import AUS
 from facsimile.datasets import ADAPTERS, Rejects, recognise
+from facsimile.errors import FacsimileError
 from facsimile.tables import FACE_SCHEMA
 
 SIZE = 8
@@ -68,6 +72,104 @@ def write_disfa(root: Path, subjects: int = 3, frames: int = 4) -> Path:
     return root
 
 
+def write_disfa_plus(root: Path, subjects: int = 3, frames: int = 4) -> Path:
+    """DISFA+'s tree: two sessions each; AU12 has the intensities 0, 1, 2 …, the other AUs are 0."""
+    for person in range(1, subjects + 1):
+        for number, session in enumerate(("A1_AU1_TrailNo_1", "Y_Happy_TrailNo_2")):
+            folder = Path(f"SN{person:03d}") / session
+            (root / "Labels" / folder).mkdir(parents=True)
+            for au in AUS:
+                lines = [f"{n:03d}.jpg     {n if au == 'AU12' else 0}" for n in range(frames)]
+                file = root / "Labels" / folder / f"AU{int(au[2:])}.txt"
+                file.write_text("\r\n".join([f"{session} {au}", "", *lines, ""]))
+            for n in range(frames):
+                face = np.full((SIZE, SIZE, 3), 100 * number + 20 * person + n, np.uint8)
+                write_image(root / "Images" / folder / f"{n:03d}.jpg", face)
+    return root
+
+
+def write_bp4d(root: Path, subjects: tuple[str, ...] = ("F001", "F002", "M001")) -> Path:
+    """BP4D's tree: frames 3 to 6 of two tasks are coded; AU12 is 0, 1, 0, 1, AU15 unknown."""
+    codes = {"12": "0101", "15": "9999"}
+    for subject in subjects:
+        for task in ("T1", "T2"):
+            lines = [",".join(map(str, range(100)))]
+            for n in range(4):
+                values = [codes.get(str(au), "0000")[n] for au in range(1, 100)]
+                lines.append(",".join([str(n + 3), *values]))
+            file = root / "AUCoding" / "AU_OCC" / f"{subject}_{task}.csv"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("\r\n".join([*lines, ""]))
+            for n in range(1, 7):
+                write_image(root / subject / task / f"{n:04d}.jpg", pixels(n))
+    return root
+
+
+def write_bp4d_intensities(root: Path) -> Path:
+    """``AU_INT`` of `write_bp4d`: AU12 is 0, 3, unknown, 5; AU10 is there, too."""
+    for file in list((root / "AUCoding" / "AU_OCC").iterdir()):
+        for au in ("AU10", "AU12"):
+            track = root / "AUCoding" / "AU_INT" / au / f"{file.stem}_{au}.csv"
+            track.parent.mkdir(parents=True, exist_ok=True)
+            track.write_text("3,0\n4,3\n5,9\n6,5\n")
+    return root
+
+
+def write_feafa(root: Path, sequences: int = 3, frames: int = 3) -> Path:
+    """FEAFA's tree: movement m of frame n is (m + n) / 100, counted from 1."""
+    for sequence in range(1, sequences + 1):
+        folder = root / "FEAFA-A" / f"PV{sequence:03d}.output"
+        for n in range(1, frames + 1):
+            write_image(folder / f"{n:08d}.jpg", pixels(n))
+            values = " ".join(f"{(m + n) / 100:.6f}" for m in range(1, 25))
+            (folder / f"{n:08d}.auw").write_text(values + " \r\n")
+    return root
+
+
+CELEBA = (  # 5_o_Clock_Shadow, Eyeglasses, Goatee, Male, Mustache, No_Beard, Young; identity; split
+    ("-1 -1 -1  1 -1  1  1", 2880, 0),
+    (" 1  1 -1  1 -1 -1 -1", 2880, 0),
+    ("-1 -1  1  1 -1  1  1", 17, 1),
+    ("-1 -1 -1  1  1  1  1", 17, 1),
+    ("-1 -1 -1 -1 -1  1  1", 9000, 2),
+    ("-1  1 -1 -1 -1  1 -1", 9000, 2),
+)
+
+
+def write_celeba(root: Path) -> Path:
+    """CelebA's tree of six images with seven of the forty attributes."""
+    names = "5_o_Clock_Shadow Eyeglasses Goatee Male Mustache No_Beard Young "
+    images = [f"{n:06d}.jpg" for n in range(1, len(CELEBA) + 1)]
+    lists = {
+        "list_attr_celeba.txt": [str(len(images)), names],
+        "identity_CelebA.txt": [],
+        "list_eval_partition.txt": [],
+    }
+    for image, (values, identity, split) in zip(images, CELEBA, strict=True):
+        write_image(root / "img_align_celeba" / image, pixels(int(image[:6])))
+        for lines, value in zip(lists.values(), (values, identity, split), strict=True):
+            lines.append(f"{image} {value}")
+    for name, lines in lists.items():
+        (root / name).write_text("\n".join([*lines, ""]))
+    return root
+
+
+def write_ffhq(root: Path) -> Path:
+    """FFHQ's tree of six thumbnails; in the fifth no face was found."""
+    for n in range(6):
+        write_image(root / "thumbnails128x128" / "00000" / f"{n:05d}.png", pixels(n))
+        attributes = {
+            "gender": "male" if n % 2 else "female",
+            "age": 10.0 + 20 * n,
+            "facialHair": {"moustache": 0.1 * n, "beard": 0.2, "sideburns": 0.9},
+            "glasses": "ReadingGlasses" if n == 1 else "NoGlasses",
+        }
+        faces = [] if n == 4 else [{"faceAttributes": attributes}]
+        (root / "json").mkdir(exist_ok=True)
+        (root / "json" / f"{n:05d}.json").write_text(json.dumps(faces))
+    return root
+
+
 def read(path: Path, on_error: str = "raise", seed: int = 0) -> tuple[pd.DataFrame, Rejects]:
     """Faces of the dataset "mine" at `path`, in batches of two, and what was rejected."""
     rejects = Rejects(on_error)
@@ -76,3 +178,51 @@ def read(path: Path, on_error: str = "raise", seed: int = 0) -> tuple[pd.DataFra
     tables = list(tables)
     assert all(table.schema == FACE_SCHEMA for table in tables)
     return pa.concat_tables(tables).to_pandas(), rejects
+
+
+Harm = Callable[[Path], object]
+
+
+def line(file: str | Path, number: int, content: str) -> Harm:
+    """Replace a line, counted from 1, of a text file in a tree."""
+
+    def harm(root: Path) -> None:
+        lines = (root / file).read_text().splitlines()
+        lines[number - 1] = content
+        (root / file).write_text("\n".join(lines))
+
+    return harm
+
+
+def refused(
+    root: Path,
+    harm: Harm,
+    file: str,
+    number: int | None,
+    column: str | None,
+    value: str | None,
+    reason: str,
+) -> list[str]:
+    """Harm a tree; its first fault is told in a message or in the table of rejects.
+
+    `file` is relative to `root`, and ``{root}`` stands for it in `value` and `reason`, of which the
+    beginning will do.
+
+    Returns:
+        sample_id of the faces that stay.
+    """
+    harm(root)
+    file, reason = str(root / file), reason.format(root=root)
+    value = value and value.format(root=root)
+    with pytest.raises(FacsimileError) as caught:
+        read(root)
+    message = str(caught.value)
+    assert message.startswith(file if number is None else f"{file}: line {number}")
+    assert column is None or f" column {column}: " in message
+    assert (reason if value is None else f"{value} {reason}") in message
+
+    faces, rejects = read(root, "skip")
+    first = rejects.to_table().to_pylist()[0]
+    assert first.pop("reason").startswith(reason)
+    assert first == {"file": file, "line": number, "column": column, "value": value}
+    return faces["sample_id"].tolist()

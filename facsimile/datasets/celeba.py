@@ -1,0 +1,176 @@
+"""CelebA: 202,599 portraits of 10,177 people with binary attributes; no AUs.
+
+Liu, Luo, Wang, Tang: Deep Learning Face Attributes in the Wild, ICCV 2015.
+
+    list_attr_celeba.txt       number of images; names of attributes; ``000001.jpg -1  1 …`` each
+    identity_CelebA.txt        where it is: ``000001.jpg 2880`` each
+    list_eval_partition.txt    where it is: ``000001.jpg 0`` each; 0 train, 1 val, 2 test
+    img_align_celeba/000001.jpg
+
+All of them beside each other, as torchvision.datasets.CelebA has them, or each in a folder of any
+name, as they are published (``Anno``, ``Eval``, ``Img``). Published images are 178 × 218; they are
+to be cropped to squares.
+
+Without identities each image counts as a person. The published partition is exclusive in
+identities.
+"""
+
+import warnings
+from collections.abc import Collection
+from pathlib import Path
+
+import pandas as pd
+
+from facsimile.aus import NUISANCES
+from facsimile.datasets.adapter import Adapter, image_files
+from facsimile.datasets.rejects import Rejects
+from facsimile.errors import FacsimileError
+from facsimile.schema import Violation
+
+ATTRIBUTES = "list_attr_celeba.txt"
+IDENTITIES = "identity_CelebA.txt"
+PARTITION = "list_eval_partition.txt"
+IMAGES = "img_align_celeba"
+
+SPLITS = {"0": "train", "1": "val", "2": "test"}
+READ = ("Eyeglasses", "No_Beard", "Goatee", "Mustache", "Male", "Young")
+"""Attributes that `nuisances` needs."""
+
+
+def recognises(path: Path) -> bool:
+    """Whether `path` is a folder with ``list_attr_celeba.txt``, in itself or in a folder."""
+    return _find(path, ATTRIBUTES) is not None
+
+
+def nuisances(present: dict[str, bool]) -> dict[str, float]:
+    """Attributes of CelebA → ``NUISANCES`` as 0 or 1.
+
+    A goatee or a mustache is a beard, too. Age is 0 for young and 1 for others: the ends of the
+    range on which ages in years are placed.
+    """
+    return {
+        "eyeglasses": float(present["Eyeglasses"]),
+        "beard": float(not present["No_Beard"] or present["Goatee"] or present["Mustache"]),
+        "male": float(present["Male"]),
+        "age": float(not present["Young"]),
+    }
+
+
+def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
+    """One row for each line of ``list_attr_celeba.txt``, with ``sample_id`` ``<dataset>/000001``.
+
+    ``subject_id`` is ``celeba-2880``, a number alone being no name across datasets. Images that are
+    not listed are not read, with a warning, as there is one if there are no identities.
+
+    Args:
+        path: folder of CelebA.
+        dataset: begins the ids.
+        rejects: receives lines with too many or too few values, an attribute other than −1 and 1,
+            an identity that is no number, a partition other than 0, 1 and 2, an image listed twice
+            or not in all lists, and a number of images that is not that of the lines.
+
+    Raises:
+        FacsimileError: no attributes or no images, or a header without the attributes ``READ``.
+    """
+    attributes, images = _find(path, ATTRIBUTES), _find(path, IMAGES)
+    if not attributes or not images or not images.is_dir():
+        raise FacsimileError(
+            f"{path}: no {IMAGES if attributes else ATTRIBUTES} in it or its folders"
+        )
+    violations: list[Violation] = []
+    present = _read_attributes(attributes, violations)
+    identities, partition = _find(path, IDENTITIES), _find(path, PARTITION)
+    lists = {}
+    if identities:
+        lists["subject_id"] = identities, _read_list(identities, "identity", (), violations)
+    else:
+        warnings.warn(f"{path}: no {IDENTITIES}, each image counts as a person", stacklevel=2)
+    if partition:
+        lists["split"] = partition, _read_list(partition, "partition", SPLITS, violations)
+    rows: list[dict[str, object]] = []
+    for image, (line, labels) in present.items():
+        row: dict[str, object] = {"subject_id": Path(image).stem}
+        for column, (file, values) in lists.items():
+            row[column] = values.get(image)
+            if image not in values:
+                reason = f"has no line in {file.name}"
+                violations.append(Violation(str(attributes), line, "image", image, reason))
+        if labels and None not in row.values():
+            row["subject_id"] = f"celeba-{row['subject_id']}"
+            if "split" in row:
+                row["split"] = SPLITS[row["split"]]
+            row |= {"sample_id": f"{dataset}/{Path(image).stem}", **nuisances(labels)}
+            row |= {"image_path": str((images / image).absolute())}
+            rows.append(row | {"file": str(attributes), "line": line})
+    rejects.add(violations)
+    if unlisted := len({image.name for image in images.iterdir()} - present.keys()):
+        reason = f"{unlisted:,} files that {ATTRIBUTES} does not list are not read"
+        warnings.warn(f"{images}: {reason}", stacklevel=2)
+    split = ["split"] if partition else []
+    columns = ["sample_id", "subject_id", *split, *NUISANCES, "image_path", "file", "line"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _find(path: Path, name: str) -> Path | None:
+    """A file or folder in `path` or in one of its folders."""
+    places = (path / name, *sorted(path.glob(f"*/{name}")))
+    return next((place for place in places if place.exists()), None)
+
+
+def _read_attributes(
+    file: Path, violations: list[Violation]
+) -> dict[str, tuple[int, dict[str, bool] | None]]:
+    """Image → line, and whether it shows each of ``READ``, None if rejected."""
+    lines = file.read_text("utf-8-sig", "replace").splitlines()
+    header = lines[1].split() if len(lines) > 1 else []
+    for name in READ:
+        if name not in header:
+            raise FacsimileError(f"{file}: line 2: missing attribute {name}")
+    present: dict[str, tuple[int, dict[str, bool] | None]] = {}
+    for line, text in enumerate(lines[2:], start=3):
+        image, *values = text.split() or [""]
+        named = dict(zip(header, values, strict=False))
+        if not image:
+            continue
+        if image in present:
+            reason = f"is there again, first in line {present[image][0]}"
+            violations.append(Violation(str(file), line, "image", image, reason))
+        elif len(values) != len(header):
+            reason = f"has {len(values)} attributes, the header {len(header)}"
+            violations.append(Violation(str(file), line, None, None, reason))
+            present[image] = line, None
+        else:
+            wrong = [name for name in READ if named[name] not in ("-1", "1")]
+            violations += [
+                Violation(str(file), line, name, named[name], "not −1 or 1") for name in wrong
+            ]
+            present[image] = line, None if wrong else {name: named[name] == "1" for name in READ}
+    count = lines[0].strip()
+    if count != str(len(present)):
+        reason = f"is not the number of images, {len(present)}"
+        violations.append(Violation(str(file), 1, "images", count or None, reason))
+    return present
+
+
+def _read_list(
+    file: Path, column: str, allowed: Collection[str], violations: list[Violation]
+) -> dict[str, str | None]:
+    """Image → value, None if rejected; one of `allowed`, or any whole number if that is empty."""
+    listed: dict[str, str | None] = {}
+    for line, text in enumerate(file.read_text("utf-8-sig", "replace").splitlines(), start=1):
+        image, value = [*text.split(maxsplit=1), "", ""][:2]
+        value = value.strip()
+        if not image:
+            continue
+        if image in listed:
+            violations.append(Violation(str(file), line, "image", image, "is there again"))
+        elif not (value in allowed if allowed else value.isdecimal()):
+            reason = f"not one of {', '.join(allowed)}" if allowed else "not a whole number"
+            violations.append(Violation(str(file), line, column, value or None, reason))
+            listed[image] = None
+        else:
+            listed[image] = value
+    return listed
+
+
+ADAPTER = Adapter(recognises, annotate, image_files, image_column="image")

@@ -1,0 +1,169 @@
+"""FEAFA and FEAFA+: frames of posed and spontaneous faces, 24 movements with intensities in [0, 1].
+
+Yan, Lu, Xue, Gao, Lyu: FEAFA: A Well-Annotated Dataset for Facial Expression Analysis and 3D Facial
+Animation, ICME Workshops, 2019. Gan, Xue, Lu, Yan, Gao, Lyu: FEAFA+: An Extended Well-Annotated
+Dataset for Facial Expression Analysis and 3D Facial Animation, arXiv 2111.02751.
+
+    PV001.output/00000001.auw      24 numbers, separated by blanks
+    PV001.output/00000001.jpg      cropped to the aligned face, .jpg or .png, there or in the folder
+                                   above
+
+Folders may lie in others of any name. The layout is that which the public loaders
+github.com/jamesjg/resnet-for-au and github.com/youknowitskyle/farapy-data-tools read.
+
+``MOVEMENTS`` are in the order that the code of AUHead states for the 24 AUs of FEAFA+ (Realistic
+Emotional Talking Head Generation via Action Units Control, ICLR 2026).
+``COUNTERPARTS`` are the seven AUs on which FEAFA is used as a test of detectors trained on DISFA
+(Kirchner, Gudi, Bittner, Raman: Controlled Face Manipulation and Synthesis for Data Augmentation);
+movements get there by name. Of left and right the stronger counts, so that an AU shown on one side
+is active. All other AUs are null, as are the movements without a place in ``COUNTERPARTS``.
+
+A sequence, PV001 … PV127 (SN001 … for those of DISFA), counts as a person. FEAFA has 122 people in
+127 sequences and does not say in these names who is in two.
+"""
+
+import math
+import re
+import warnings
+from pathlib import Path
+
+import pandas as pd
+
+from facsimile.aus import AUS
+from facsimile.datasets.adapter import Adapter, image_files
+from facsimile.datasets.frames import IMAGE_SUFFIXES
+from facsimile.datasets.rejects import Rejects
+from facsimile.errors import FacsimileError
+from facsimile.schema import Violation
+
+MOVEMENTS = (
+    "left eye close",
+    "right eye close",
+    "left lid raise",
+    "right lid raise",
+    "left brow lower",
+    "right brow lower",
+    "left brow raise",
+    "right brow raise",
+    "jaw drop",
+    "jaw slide left",
+    "jaw slide right",
+    "left lip corner pull",
+    "right lip corner pull",
+    "left lip corner stretch",
+    "right lip corner stretch",
+    "upper lip suck",
+    "lower lip suck",
+    "jaw thrust",
+    "upper lip raise",
+    "lower lip depress",
+    "chin raise",
+    "lip pucker",
+    "cheek puff",
+    "nose wrinkle",
+)
+"""What the numbers of a file stand for, in their order."""
+
+COUNTERPARTS: dict[str, tuple[str, ...]] = {
+    "AU02": ("left brow raise", "right brow raise"),
+    "AU04": ("left brow lower", "right brow lower"),
+    "AU09": ("nose wrinkle",),
+    "AU12": ("left lip corner pull", "right lip corner pull"),
+    "AU17": ("chin raise",),
+    "AU20": ("left lip corner stretch", "right lip corner stretch"),
+    "AU26": ("jaw drop",),
+}
+"""AU → movements, the stronger of which it is."""
+
+LABELS = "*.auw"
+
+_SEQUENCE = re.compile(r"(?<![A-Za-z])(?:PV|SN)\d{3}(?!\d)")
+
+
+def recognises(path: Path) -> bool:
+    """Whether `path` is a folder with ``.auw`` files, however deep."""
+    return path.is_dir() and any(path.rglob(LABELS))
+
+
+def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
+    """One row for each label file, with ``sample_id`` ``<dataset>/PV001.output/00000001``.
+
+    Images without a label file are not read, with a warning.
+
+    Args:
+        path: folder with ``.auw`` files, however deep.
+        dataset: begins the ids.
+        rejects: receives a file that is in no folder named after a sequence, has no image, is no 24
+            numbers, or has one of ``COUNTERPARTS`` outside [0, 1].
+
+    Raises:
+        FacsimileError: no ``.auw`` files.
+    """
+    files = sorted(path.rglob(LABELS))
+    if not files:
+        raise FacsimileError(f"{path}: no {LABELS} files")
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+    images = {image.with_suffix(""): image for image in found}
+    unlabelled = set(found)
+    rows: list[dict[str, object]] = []
+    for file in files:
+        violations: list[Violation] = []
+        place = file.relative_to(path).with_suffix("")
+        sequences = _SEQUENCE.findall(place.parent.as_posix())
+        if not sequences:
+            reason = "is in no folder named after a sequence, such as PV001.output"
+            violations.append(Violation(str(file), None, None, None, reason))
+        above = file.parent.parent / file.name
+        image = images.get(file.with_suffix("")) or images.get(above.with_suffix(""))
+        if not image:
+            reason = f"has no image beside it or in {above.parent}"
+            violations.append(Violation(str(file), None, None, None, reason))
+        unlabelled.discard(image)
+        aus = _read_aus(file, violations)
+        if not violations:
+            rows.append(
+                {
+                    "sample_id": f"{dataset}/{place.as_posix()}",
+                    "subject_id": sequences[-1],
+                    **aus,
+                    "image_path": str(image.absolute()),
+                    "file": str(file),
+                    "line": 1,
+                }
+            )
+        rejects.add(violations)
+    if unlabelled:
+        warnings.warn(
+            f"{path}: {len(unlabelled):,} images without label are not read", stacklevel=2
+        )
+    columns = ["sample_id", "subject_id", *AUS, "image_path", "file", "line"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _read_aus(file: Path, violations: list[Violation]) -> dict[str, float]:
+    """AU → intensity, of those in ``COUNTERPARTS``."""
+    lines = file.read_text("utf-8-sig", "replace").splitlines()
+    values = [(line, value) for line, text in enumerate(lines, 1) for value in text.split()]
+    if len(values) != len(MOVEMENTS):
+        reason = f"has {len(values)} values, not {len(MOVEMENTS)}"
+        violations.append(Violation(str(file), None, None, None, reason))
+        return {}
+    numbers: dict[str, float] = {}
+    for movement, (line, value) in zip(MOVEMENTS, values, strict=True):
+        numbers[movement] = _number(value)
+        read = any(movement in movements for movements in COUNTERPARTS.values())
+        if math.isnan(numbers[movement]):
+            violations.append(Violation(str(file), line, movement, value, "not a number"))
+        elif read and not 0 <= numbers[movement] <= 1:
+            violations.append(Violation(str(file), line, movement, value, "outside [0, 1]"))
+    return {au: max(numbers[name] for name in names) for au, names in COUNTERPARTS.items()}
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+ADAPTER = Adapter(recognises, annotate, image_files, image_column="image")

@@ -1,0 +1,129 @@
+"""FFHQ: 70,000 aligned portraits; without AUs, people or a split that has a test set.
+
+Karras, Laine, Aila: A Style-Based Generator Architecture for Generative Adversarial Networks, CVPR
+2019, github.com/NVlabs/ffhq-dataset.
+
+    images1024x1024/00000/00000.png   or thumbnails128x128/00000/00000.png, as they are published
+    json/00000.json                   where it is, here or in a folder of any name: what a face
+                                      service saw, github.com/DCGM/ffhq-features-dataset
+
+A file of labels is a list of faces, the largest first; it is empty where no face was found.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from facsimile.aus import AGE_YEARS, NUISANCES
+from facsimile.datasets.adapter import Adapter, image_files
+from facsimile.datasets.rejects import Rejects
+from facsimile.errors import FacsimileError
+from facsimile.schema import Violation
+
+IMAGES = ("images1024x1024", "thumbnails128x128")
+LABELS = "json"
+
+
+def recognises(path: Path) -> bool:
+    """Whether `path` is a folder with one of ``IMAGES``."""
+    return any((path / name).is_dir() for name in IMAGES)
+
+
+def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
+    """One row for each image, with ``sample_id`` ``<dataset>/00000``; each counts as a person.
+
+    Nuisances are null without labels. ``beard`` is the confidence in [0, 1] of a beard or a
+    mustache, whichever is higher; ages beyond ``AGE_YEARS`` count as its ends. Where there are both
+    of ``IMAGES``, the larger ones are read.
+
+    Args:
+        path: folder with one of ``IMAGES``.
+        dataset: begins the ids.
+        rejects: receives two images of the same name, and images whose labels are not readable,
+            missing or out of range.
+
+    Raises:
+        FacsimileError: no folder of images.
+    """
+    folder = next((path / name for name in IMAGES if (path / name).is_dir()), None)
+    if folder is None:
+        raise FacsimileError(f"{path}: no folder {' or '.join(IMAGES)}")
+    places = (path / LABELS, *sorted(path.glob(f"*/{LABELS}")))
+    labels = next((place for place in places if place.is_dir()), None)
+    seen: dict[str, Path] = {}
+    rows: list[dict[str, object]] = []
+    for image in sorted(folder.rglob("*.png")):
+        violations: list[Violation] = []
+        if image.stem in seen:
+            reason = f"has the name of {seen[image.stem]}"
+            violations.append(Violation(str(image), None, None, None, reason))
+        seen.setdefault(image.stem, image)
+        file = labels / f"{image.stem}.json" if labels else None
+        nuisances = _read_labels(file, violations) if file and file.is_file() else {}
+        if file and not file.is_file():
+            violations.append(Violation(str(file), None, None, None, f"no such file, for {image}"))
+        if not violations:
+            row = {"sample_id": f"{dataset}/{image.stem}", "subject_id": f"ffhq-{image.stem}"}
+            rows.append(
+                {**row, **nuisances, "image_path": str(image.absolute()), "file": str(image)}
+            )
+        rejects.add(violations)
+    columns = ["sample_id", "subject_id", *NUISANCES, "image_path", "file"]
+    return pd.DataFrame(rows, columns=columns).assign(line=None)
+
+
+def _read_labels(file: Path, violations: list[Violation]) -> dict[str, float]:
+    """``NUISANCES`` of the largest face; nothing if there is no face."""
+    try:
+        faces = json.loads(file.read_text("utf-8-sig", "replace"))
+    except json.JSONDecodeError as error:
+        reason = f"not readable as JSON ({error.msg})"
+        violations.append(Violation(str(file), error.lineno, None, None, reason))
+        return {}
+    if faces == []:
+        return {}
+    try:
+        attributes = faces[0]["faceAttributes"]
+        hair = attributes["facialHair"]
+        found = {
+            "glasses": attributes["glasses"],
+            "beard": hair["beard"],
+            "moustache": hair["moustache"],
+            "gender": attributes["gender"],
+            "age": attributes["age"],
+        }
+    except (KeyError, IndexError, TypeError) as error:
+        reason = f"has no labels as they are published ({error!r})"
+        violations.append(Violation(str(file), None, None, None, reason))
+        return {}
+    for name, value in found.items():
+        if reason := _fault(name, value):
+            violations.append(Violation(str(file), None, name, str(value), reason))
+    if violations:
+        return {}
+    glasses, beard, moustache, gender, age = found.values()
+    youngest, oldest = AGE_YEARS
+    return {
+        "eyeglasses": float(glasses != "NoGlasses"),
+        "beard": float(max(beard, moustache)),
+        "male": float(gender == "male"),
+        "age": min(max((age - youngest) / (oldest - youngest), 0.0), 1.0),
+    }
+
+
+def _fault(name: str, value: object) -> str | None:
+    """Why a label is refused."""
+    if name == "glasses":
+        return None if isinstance(value, str) else "not text"
+    if name == "gender":
+        return None if value in ("female", "male") else "not one of female, male"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "not a number"
+    if name == "age":
+        return None if 0 <= value < math.inf else "not an age"
+    return None if 0 <= value <= 1 else "outside [0, 1]"
+
+
+ADAPTER = Adapter(recognises, annotate, image_files, image_column="image")

@@ -1,0 +1,156 @@
+"""What datasets of videos share: numbered frames, and label files of one line a frame."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from facsimile.schema import Violation
+
+FACS_LEVELS = {"0": 0.0, "1": 0.2, "2": 0.4, "3": 0.6, "4": 0.8, "5": 1.0}
+"""Neutral and the FACS letters A–E, as fractions of E."""
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+_NUMBER = re.compile(r"(\d+)$")
+
+
+class Label(NamedTuple):
+    """Intensity in [0, 1] and where it stands; None if it was rejected."""
+
+    line: int
+    intensity: float | None
+
+
+def numbered_images(folder: Path, violations: list[Violation]) -> dict[int, Path]:
+    """Number that ends the name of each image in a folder → image.
+
+    Args:
+        folder: of one video.
+        violations: receives images without a number, or with that of another.
+    """
+    frames: dict[int, Path] = {}
+    for image in sorted(folder.iterdir()):
+        if image.suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        match = _NUMBER.search(image.stem)
+        if not match:
+            violations.append(Violation(str(image), None, None, None, "has no frame number"))
+        elif (number := int(match.group())) in frames:
+            reason = f"shows frame {number}, as {frames[number].name} does"
+            violations.append(Violation(str(image), None, None, None, reason))
+        else:
+            frames[number] = image
+    return frames
+
+
+def read_labels(
+    file: Path,
+    levels: Mapping[str, float],
+    frames: int,
+    violations: list[Violation],
+    *,
+    separator: str | None = ",",
+    suffix: str = "",
+    header: int = 0,
+) -> dict[int, Label]:
+    """Frame → label of one AU; nothing if there is no such file.
+
+    Args:
+        file: a line a frame: its number, `separator`, intensity.
+        levels: intensities as they are written → in [0, 1].
+        frames: how many are to be labelled, for the error.
+        violations: receives a file that is not there or empty, and lines that are no label, out of
+            order or not one of `levels`.
+        separator: None for blanks.
+        suffix: follows the number.
+        header: lines that may precede the first label.
+    """
+    labels: dict[int, Label] = {}
+    last = -1
+    # What is not UTF-8 is no number either, and is told as such.
+    text = file.read_text("utf-8-sig", "replace") if file.is_file() else ""
+    for line, content in enumerate(text.splitlines(), start=1):
+        if not content.strip():
+            continue
+        name, intensity = ([part.strip() for part in content.split(separator, 1)] + [""])[:2]
+        number = name.removesuffix(suffix)
+        if not number.isdecimal() or not name.endswith(suffix):
+            if line > header or labels:
+                reason = "is not a frame number"
+                violations.append(Violation(str(file), line, "frame", name, reason))
+            continue
+        frame = int(number)
+        if frame <= last:
+            reason = f"out of order, after {last}"
+            violations.append(Violation(str(file), line, "frame", name, reason))
+            labels[frame] = Label(line, None)
+        elif intensity not in levels:
+            reason = f"not one of {', '.join(levels)}"
+            violations.append(Violation(str(file), line, "intensity", intensity or None, reason))
+            labels[frame] = Label(line, None)
+        else:
+            labels[frame] = Label(line, levels[intensity])
+        last = max(last, frame)
+    if not labels:
+        state = "empty label file" if file.is_file() else "no such label file"
+        violations.append(Violation(str(file), None, None, None, f"{state}, for {frames} frames"))
+    return labels
+
+
+def labelled_frames(
+    files: Mapping[str, Path],
+    folder: Path,
+    frames: Mapping[int, Path],
+    violations: list[Violation],
+    **layout: str | int | None,
+) -> Iterator[dict[str, object]]:
+    """Frames of one video that have an image and an intensity 0–5 of every AU.
+
+    Args:
+        files: AU → label file.
+        folder: of the images, for errors.
+        frames: number → image.
+        violations: receives all that hinders a frame.
+        layout: of the label files, see `read_labels`.
+
+    Yields:
+        ``frame``, its number; AUs in [0, 1]; ``image_path``; ``file`` and ``line`` of its label of
+        the first AU.
+    """
+    tracks = {
+        au: read_labels(file, FACS_LEVELS, len(frames), violations, **layout)
+        for au, file in files.items()
+    }
+    if not frames:
+        reason = f"no frames of {next(iter(files.values())).parent.name}"
+        violations.append(Violation(str(folder), None, None, None, reason))
+    if not frames or not all(tracks.values()):
+        return
+
+    first, *others = files
+    for au in others:
+        for frame in sorted(tracks[au].keys() ^ tracks[first].keys()):
+            here = tracks[au].get(frame)
+            line, reason = (
+                (here.line, f"has no line in {files[first].name}")
+                if here
+                else (None, f"has no line, but one in {files[first].name}")
+            )
+            violations.append(Violation(str(files[au]), line, "frame", str(frame), reason))
+    for frame in sorted(frames.keys() - set().union(*tracks.values())):
+        reason = f"shows frame {frame}, which has no label"
+        violations.append(Violation(str(frames[frame]), None, None, None, reason))
+    for frame, label in tracks[first].items():
+        intensities = {au: tracks[au][frame].intensity for au in files if frame in tracks[au]}
+        if frame not in frames:
+            reason = f"has no image in {folder}"
+            violations.append(Violation(str(files[first]), label.line, "frame", str(frame), reason))
+        elif len(intensities) == len(files) and None not in intensities.values():
+            yield {
+                "frame": frame,
+                **intensities,
+                "image_path": str(frames[frame].absolute()),
+                "file": str(files[first]),
+                "line": label.line,
+            }
