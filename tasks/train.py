@@ -32,13 +32,13 @@ ORIGINS = {
 }
 """Arm → origins of the generated faces that join the real ones."""
 
-Faces = tuple[np.ndarray, np.ndarray]
-"""Images uint8 (N, H, W, 3) and AU intensities (N, 12)."""
+Faces = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Images uint8 (N, H, W, 3), AU intensities (N, 12), and (N,) whether these are presence only."""
 
 
 def run(out: Path, compute: Compute, datasets: Datasets, train: Train) -> dict[str, Any]:
     """Train on real training faces plus the accepted generated ones of the arm."""
-    columns = ["sample_id", "subject_id", "split", "origin", "image", *AUS]
+    columns = ["sample_id", "subject_id", "split", "origin", "image", "au_presence_only", *AUS]
     real = read_faces(INGEST / datasets.aus, columns)
     generated = read_faces(FILTER / "faces", columns)
     val = faces_of(of_split(real, "val", INGEST / datasets.aus))
@@ -64,7 +64,8 @@ def run(out: Path, compute: Compute, datasets: Datasets, train: Train) -> dict[s
 
 def faces_of(rows: pd.DataFrame) -> Faces:
     """Images and labels of face rows."""
-    return decode_images(rows), rows[list(AUS)].to_numpy(np.float32)
+    labels = rows[list(AUS)].to_numpy(np.float32)
+    return decode_images(rows), labels, rows["au_presence_only"].to_numpy(bool)
 
 
 def run_all(jobs: list[partial], compute: Compute) -> Iterator[tuple[Path, float]]:
@@ -88,7 +89,16 @@ def fit(
     folder: Path, faces: Faces, val: Faces, seed: int, options: dict[str, Any], device: str
 ) -> tuple[Path, float]:
     """Train and save one detector. Returns its folder and lowest validation loss."""
-    detector, history = train_detector(*faces, *val, seed=seed, device=device, **options)
+    images, aus, presence_only = faces
+    detector, history = train_detector(
+        images,
+        aus,
+        *val[:2],
+        seed=seed,
+        presence_only_train=presence_only,
+        device=device,
+        **options,
+    )
     detector.to("cpu").save(folder)
     history.to_parquet(folder / "history.parquet", index=False)
     return folder, float(history["val_loss"].min())
