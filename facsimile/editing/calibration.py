@@ -129,9 +129,9 @@ def image_scales(rises: pd.DataFrame, wanted: np.ndarray) -> pd.Series:
 
 
 def measurable(rises: pd.DataFrame, wanted: np.ndarray) -> pd.Series:
-    """Per AU, whether `image_scales` found the level of real faces; arguments as there."""
-    rises = own_rises(rises)
-    return rises.max() >= _goals(rises, wanted)
+    """Per AU, whether there was a level of real faces to aim at in `image_scales`; arguments as
+    there."""
+    return _goals(own_rises(rises), wanted).notna()
 
 
 def _goals(rises: pd.DataFrame, wanted: np.ndarray) -> pd.Series:
