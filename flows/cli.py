@@ -1,6 +1,7 @@
 """The command ``facsimile``: run the pipeline, see where it stands, find the report, trace faces.
 
-``facsimile generator import`` brings a published generator in.
+``facsimile release`` makes a dataset to publish, ``facsimile generator import`` brings a published
+generator in.
 """
 
 import os
@@ -142,6 +143,83 @@ def lineage(
         print(line)
         if not same:
             raise typer.Exit(1)
+
+
+@app.command(
+    epilog=_examples(
+        "facsimile release build/faces",
+        "facsimile release faces --license cc-by-nc-4.0 --permitted disfa",
+        "facsimile release faces --synthetic-only --certificate chain.pem --private-key key.pem",
+    )
+)
+def release(
+    out: Annotated[Path, typer.Argument(help="Folder to write.", metavar="OUT")],
+    name: Annotated[
+        str | None,
+        typer.Option(help="Of the dataset; that of the folder if not given.", show_default=False),
+    ] = None,
+    license_: Annotated[
+        str | None,
+        typer.Option(
+            "--license",
+            help="Licence of the dataset: cc0-1.0, cc-by-4.0, cc-by-sa-4.0, cc-by-nc-4.0, "
+            "cc-by-nc-sa-4.0 or an https address. Needed unless all sources come under the same.",
+            show_default=False,
+        ),
+    ] = None,
+    permitted: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="You state that the terms of this dataset allow you to publish faces edited from "
+            "it; the card repeats it. Without that, such faces are refused where datasets come "
+            "under agreements or unknown terms: an edited face shows the person it was made of.",
+            metavar="DATASET",
+            show_default=False,
+        ),
+    ] = None,
+    synthetic_only: Annotated[
+        bool,
+        typer.Option(
+            "--synthetic-only", help="Leave edited faces out: only people who do not exist."
+        ),
+    ] = False,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(
+            help="PEM chain, your own certificate first: sign every image by C2PA (ES256).",
+            show_default=False,
+        ),
+    ] = None,
+    private_key: Annotated[
+        Path | None,
+        typer.Option(help="PEM of its P-256 key, PKCS #8, not encrypted.", show_default=False),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the release that is there.")
+    ] = False,
+    root: Root = HERE,
+) -> None:
+    """Make a dataset to publish of the faces that the filter accepted; never of real ones.
+
+    Parquet shards that `datasets.load_dataset` opens, a card, a Croissant file. Every image says in
+    its own metadata that it is synthetic, which face it is and what it was made of.
+    """
+    with _one_line_errors():
+        from flows.release import release as write  # torch takes seconds
+
+        print(
+            write(
+                root,
+                out,
+                name=name,
+                licence=license_,
+                permitted=permitted or [],
+                synthetic_only=synthetic_only,
+                certificate=certificate,
+                private_key=private_key,
+                overwrite=overwrite,
+            )
+        )
 
 
 @generator.command(

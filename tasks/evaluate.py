@@ -23,7 +23,7 @@ import torch
 import yaml
 from PIL import Image
 
-from facsimile.aus import ACTIVE_THRESHOLD, AUS
+from facsimile.aus import AUS
 from facsimile.detection import AUDetector, AUOracle
 from facsimile.editing import Directions, Neutralizer
 from facsimile.generator import DiffAEPipeline
@@ -31,6 +31,7 @@ from facsimile.measurement import (
     DetectionScores,
     DetectorRun,
     correlation_metrics,
+    count_aus,
     edit_effects,
     edit_metrics,
     filter_metrics,
@@ -208,11 +209,7 @@ def au_counts(out: Path, datasets: Datasets) -> None:
     columns = ["sample_id", "origin", *AUS]
     real = read_real(datasets.aus, "train")[columns]
     faces = pd.concat([real, read_faces(FILTER / "faces", columns)])
-    long = faces.melt("origin", list(AUS), "au", "intensity").dropna(subset="intensity")
-    long["active"] = long["intensity"] >= ACTIVE_THRESHOLD
-    counts = long.groupby(["origin", "au"], sort=False)["active"].agg(["sum", "count"])
-    counts = counts.rename(columns={"sum": "active", "count": "annotated"}).reset_index()
-    counts.to_parquet(out / "au_counts.parquet", index=False)
+    count_aus(faces).to_parquet(out / "au_counts.parquet", index=False)
 
 
 def read_real(dataset: str, split: str) -> pd.DataFrame:

@@ -130,17 +130,34 @@ def planned(lineage: Lineage) -> pd.DataFrame | None:
         FacsimileError: the section of params.yaml is not valid.
     """
     source = pd.DataFrame([lineage.source.face])
-    if lineage.kind == EDITED:
-        section = read_section(PARAMS, "edit", Edit)
-        plan = plan_edits(source, **section.model_dump())
-    else:
-        plan = _plan_synthesis(source)
+    plan = _plan_edits(source) if lineage.kind == EDITED else _plan_synthesis(source)
     row = plan[plan["sample_id"] == lineage.sample_id].reset_index(drop=True)
-    labels = lineage.face[list(AUS)].to_numpy(np.float32)
-    known = ~np.isnan(labels)
-    intended = row[list(AUS)].to_numpy(np.float32)[:, known]
-    agrees = (intended == labels[known]).all() and (row["seed"] == lineage.face["seed"]).all()
-    return row if len(row) and agrees else None
+    return row if len(row) and _agree(row, pd.DataFrame([lineage.face])).all() else None
+
+
+def intended(faces: pd.DataFrame) -> pd.DataFrame:
+    """Intensity of every AU that was set on generated faces (see `planned`).
+
+    Args:
+        faces: rows with sample_id, source_id, origin, seed and the AUs.
+
+    Returns:
+        The AUs by sample_id, in the order of `faces`; null where params.yaml plans a face no longer
+        or otherwise.
+
+    Raises:
+        FacsimileError: a section of params.yaml is not valid.
+    """
+    sources = faces.drop_duplicates("source_id")
+    sources = sources.assign(sample_id=sources["source_id"])
+    plans = [
+        plan(sources[sources["origin"] == origin])
+        for origin, plan in (("edited", _plan_edits), ("synthetic", _plan_synthesis))
+        if (sources["origin"] == origin).any()
+    ]
+    plan = pd.concat(plans).set_index("sample_id").reindex(faces["sample_id"])
+    plan.loc[~_agree(plan, faces), list(AUS)] = np.nan
+    return plan[list(AUS)].astype(np.float32)
 
 
 def changed_files(lineage: Lineage) -> Iterator[str]:
@@ -209,6 +226,17 @@ def _synthesize(lineage: Lineage, pipeline: DiffAEPipeline, steps: int) -> pd.Da
     plan = _plan_synthesis(identity)
     plan = plan[plan["sample_id"] == lineage.sample_id].reset_index(drop=True)
     return SynthesisOperator(pipeline, DIRECTIONS_FILE, noise, steps=steps)(plan)
+
+
+def _agree(plan: pd.DataFrame, faces: pd.DataFrame) -> np.ndarray:
+    """Whether faces (N,) have the seed and, where they have labels, the intensities planned."""
+    labels = faces[list(AUS)].to_numpy(np.float32)
+    same = (plan[list(AUS)].to_numpy(np.float32) == labels) | np.isnan(labels)
+    return same.all(axis=1) & (plan["seed"].to_numpy() == faces["seed"].to_numpy())
+
+
+def _plan_edits(sources: pd.DataFrame) -> pd.DataFrame:
+    return plan_edits(sources, **read_section(PARAMS, "edit", Edit).model_dump())
 
 
 def _plan_synthesis(identity: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from facsimile.aus import AUS
+from facsimile.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.measurement.metrics import (
     au_pair_fpr,
     au_recall,
@@ -224,6 +224,21 @@ def identity_metrics(
     if threshold is not None:
         result |= {"threshold": float(threshold), "lost": float((distances > threshold).mean())}
     return result
+
+
+def count_aus(faces: pd.DataFrame) -> pd.DataFrame:
+    """Faces of each origin on which each AU is annotated and active.
+
+    Args:
+        faces: rows with origin and the 12 AUs.
+
+    Returns:
+        origin, au, active, annotated.
+    """
+    long = faces[["origin", *AUS]].melt("origin", list(AUS), "au", "label").dropna(subset="label")
+    long["active"] = long["label"] >= ACTIVE_THRESHOLD
+    counts = long.groupby(["origin", "au"], sort=False)["active"].agg(["sum", "count"])
+    return counts.rename(columns={"sum": "active", "count": "annotated"}).reset_index()
 
 
 def filter_metrics(decisions: pd.DataFrame) -> dict[str, object]:

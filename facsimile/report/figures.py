@@ -84,6 +84,31 @@ def au_counts(counts: pd.DataFrame) -> Figure:
     return figure
 
 
+@_styled
+def demographics(counts: pd.DataFrame) -> Figure:
+    """Faces of each gender and age group, stacked by origin.
+
+    Args:
+        counts: origin, cell (in the order of its categories), faces.
+    """
+    figure = Figure(figsize=(9, 2.8))
+    axes = figure.subplots()
+    cells = list(counts["cell"].cat.categories)
+    wide = counts.pivot(index="cell", columns="origin", values="faces").reindex(cells).fillna(0)
+    base = np.zeros(len(cells))
+    for origin, colour in ORIGIN_COLOURS.items():
+        if origin in wide:
+            heights = wide[origin].to_numpy(float)
+            axes.bar(cells, heights, bottom=base, color=colour, width=0.72, label=origin)
+            base += heights
+    axes.set(ylabel="faces")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.grid(True)
+    axes.spines["left"].set_visible(False)
+    figure.legend(loc="outside upper left", ncols=3)
+    return figure
+
+
 def _short(name: str) -> str:
     """ "lip corner puller" → "lip corner\npuller"."""
     words = name.split()

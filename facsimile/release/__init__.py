@@ -1,0 +1,25 @@
+"""Generated faces as a dataset to publish: Parquet shards, card, Croissant file, marked images.
+
+Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", V-B: "future data
+releases should include safeguards such as restricted access and intended-use statements".
+"""
+
+from facsimile.release.facts import LICENCES, Licence, Release, Source, StageFacts, find_licence
+from facsimile.release.folder import write_release
+from facsimile.release.signing import Signer
+from facsimile.release.xmp import DIGITAL_SOURCE_TYPE, embed, packet, read_packet
+
+__all__ = [
+    "DIGITAL_SOURCE_TYPE",
+    "LICENCES",
+    "Licence",
+    "Release",
+    "Signer",
+    "Source",
+    "StageFacts",
+    "embed",
+    "find_licence",
+    "packet",
+    "read_packet",
+    "write_release",
+]

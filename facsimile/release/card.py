@@ -1,0 +1,172 @@
+"""The dataset card: README.md, as the Hugging Face hub reads and shows it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from facsimile import __version__
+from facsimile.aus import ACTIVE_THRESHOLD, AU_NAMES, AUS
+from facsimile.release.columns import CLASSES, COLUMNS, RELEASE_SCHEMA
+from facsimile.release.facts import Release
+from facsimile.release.shards import Shard
+from facsimile.release.xmp import DIGITAL_SOURCE_TYPE
+from facsimile.report import Picture
+
+TEMPLATE = "card.md"
+
+INTENDED = (
+    "training and testing of detectors of facial Action Units, together with real annotated faces",
+    "research on imbalance, co-activation and fairness of such detectors",
+    "research on synthetic training data, and on telling it from photographs",
+)
+PROHIBITED = (
+    "identifying, verifying or tracking people, or training models that do",
+    "making anyone believe that a person did, said or felt what a face here shows; passing a face "
+    "off as a photograph, or taking its marks away to that end",
+    "inferring emotions, character, health, gender or origin of people, at work, in education, by "
+    "authorities or insurers or wherever else something is decided about them",
+    "harassing or exposing anyone, the people in the sources included",
+)
+
+_SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"))
+
+
+def render_card(
+    release: Release,
+    faces: pd.DataFrame,
+    shards: Sequence[Shard],
+    demographics: pd.DataFrame,
+    pictures: Mapping[str, Picture],
+    image_size: tuple[int, int],
+    signed: bool,
+) -> str:
+    """The card as Markdown with YAML in front.
+
+    Args:
+        release: what is said of it.
+        faces: released rows without their images.
+        shards: files of the release.
+        demographics: see `demographic_counts`.
+        pictures: name in ``figures/`` without its ending → its words.
+        image_size: height and width of the images, pixels.
+        signed: whether the images have C2PA manifests.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {"cell": _cell, "number": _number}
+    return environment.get_template(TEMPLATE).render(
+        front_matter=_front_matter(release, faces, shards),
+        release=release,
+        evidence=release.evidence,
+        splits=faces["split"].value_counts().to_dict(),
+        origins=faces["origin"].value_counts().sort_index().to_dict(),
+        people=faces.groupby("origin")["subject_id"].nunique().to_dict(),
+        real_people=any(
+            source.terms.people is not False
+            for source in release.sources
+            if source.name in set(faces["dataset"])
+        ),
+        edited_sources=sorted(set(faces.loc[faces["origin"] == "edited", "dataset"])),
+        aus=_per_au(faces, release),
+        columns={
+            name: (RELEASE_SCHEMA.field(name).type, COLUMNS[name]) for name in RELEASE_SCHEMA.names
+        },
+        au_columns=AUS,
+        demographics=demographics,
+        pictures=pictures,
+        image_size=image_size,
+        signed=signed,
+        intended=INTENDED,
+        prohibited=PROHIBITED,
+        digital_source_type=DIGITAL_SOURCE_TYPE,
+        threshold=ACTIVE_THRESHOLD,
+        version=__version__,
+    )
+
+
+def gate(name: str) -> str:
+    """What is to be agreed to before access, where whoever publishes restricts it."""
+    return (
+        f"The faces of {name} are synthetic. They may be used for research on detectors of facial "
+        "Action Units, and not to identify, deceive, judge or harass anyone: see Intended use and "
+        "Prohibited use in the card."
+    )
+
+
+def _front_matter(release: Release, faces: pd.DataFrame, shards: Sequence[Shard]) -> str:
+    licence = release.licence
+    splits = dict.fromkeys(shard.split for shard in shards)
+    size = next((text for limit, text in _SIZES if len(faces) < limit), "n>1M")
+    values: dict[str, Any] = {
+        "pretty_name": release.name,
+        "license": licence.identifier,
+        "task_categories": ["image-classification"],
+        "annotations_creators": ["machine-generated"],
+        "source_datasets": ["extended"],
+        "size_categories": [size],
+        "tags": ["synthetic", "faces", "facs", "action-units", "facial-expression", "croissant"],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [
+                    {"split": split, "path": f"data/{split}-*.parquet"} for split in splits
+                ],
+            }
+        ],
+        "dataset_info": {"features": [_feature(name) for name in RELEASE_SCHEMA.names]},
+        "extra_gated_heading": "These faces are synthetic, and come with conditions",
+        "extra_gated_prompt": gate(release.name),
+        "extra_gated_fields": {
+            "Name and affiliation": "text",
+            "What I want to use the faces for": "text",
+            "I use them as the card intends, and for nothing that it prohibits": "checkbox",
+        },
+    }
+    if licence.identifier == "other":
+        values |= {"license_name": "see-license-link", "license_link": licence.url}
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100).strip()
+
+
+def _feature(name: str) -> dict[str, Any]:
+    if name == "image":
+        return {"name": name, "dtype": "image"}
+    if name in CLASSES:
+        names = {str(index): label for index, label in enumerate(CLASSES[name])}
+        return {"name": name, "dtype": {"class_label": {"names": names}}}
+    kind = str(RELEASE_SCHEMA.field(name).type)
+    return {"name": name, "dtype": {"float": "float32"}.get(kind, kind)}
+
+
+def _per_au(faces: pd.DataFrame, release: Release) -> list[dict[str, Any]]:
+    """What there is to say of each AU: counts and, where they were measured, edits and F1."""
+    counts = release.evidence.tables["au_counts"]
+    active = counts.pivot(index="au", columns="origin", values="active").fillna(0).astype(int)
+    rows = []
+    for au in AUS:
+        row: dict[str, Any] = {"au": au, "name": AU_NAMES[au], **active.loc[au].to_dict()}
+        row["unknown"] = int(faces[au].isna().sum())
+        row["on_target"] = release.evidence.number("edit", "on_target_per_au", au)
+        for arm in release.evidence.metrics.get("f1", {}):
+            row[arm] = release.evidence.number("f1", arm, "per_au", au)
+        rows.append(row)
+    return rows
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    if value is None or np.isnan(value):
+        return "–"
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def _cell(value: object) -> str:
+    """Text that cannot break out of its cell of a Markdown table."""
+    return str(value).replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,35 @@
+"""The columns of a released table, and what each means."""
+
+from facsimile.aus import AU_NAMES, AUS
+from facsimile.tables import FACE_SCHEMA
+
+RELEASE_SCHEMA = FACE_SCHEMA.remove_metadata()
+"""A released face: that of a face table, so that Facsimile reads it as well.
+
+Latent codes stay behind: they describe the people who were edited more closely than anyone needs
+who trains on the pictures. Features are declared in the card, where they can be classes."""
+
+CLASSES: dict[str, tuple[str, ...]] = {"origin": ("edited", "synthetic"), "edited_au": AUS}
+"""Text columns that `datasets` opens as ClassLabel."""
+
+COLUMNS: dict[str, str] = {
+    "sample_id": "unique name of the face; also in its XMP",
+    "dataset": "dataset of the face it was made of, or `synthetic`",
+    "subject_id": "person; edited faces keep the person of their source",
+    "split": "always that of its source: a face of a test person is never made",
+    "image": "PNG with XMP",
+    **{au: f"intensity of {AU_NAMES[au]}, 0 to 1; null: not known" for au in AUS},
+    "au_presence_only": "true where AUs are 0 or 1 only",
+    "eyeglasses": "0 or 1, of the source; null: not annotated",
+    "beard": "0 to 1, of the source; null: not annotated",
+    "male": "0 is female, 1 is male; null: not annotated",
+    "age": "0 is 18 years or younger, 1 is 80 or older; null: not annotated",
+    "origin": "`edited`: made of a face of a source; `synthetic`: of a person who does not exist",
+    "source_id": "neutral face that it was made of",
+    "edited_au": "the AU that was set; null where several or none were",
+    "intensity": "intensity of `edited_au`",
+    "directions_md5": "MD5 of the latent directions it was edited along",
+    "generator_md5": "MD5 of the weights it was decoded by",
+    "seed": "of its random numbers, with its sample_id",
+}
+"""Column of ``RELEASE_SCHEMA`` → what it holds."""

@@ -1,0 +1,217 @@
+"""The folder of a release, written whole or not at all.
+
+data/<split>-00000-of-00001.parquet   marked images and labels
+figures/*.png                         pictures of the card
+README.md                             the card
+croissant.json                        the Croissant file
+"""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from facsimile.aus import AUS
+from facsimile.errors import FacsimileError
+from facsimile.measurement import count_aus
+from facsimile.release.card import render_card
+from facsimile.release.columns import RELEASE_SCHEMA
+from facsimile.release.croissant import croissant
+from facsimile.release.facts import MAKES, Release
+from facsimile.release.pictures import choose_faces, demographic_counts, draw_faces
+from facsimile.release.shards import SHARD_BYTES, write_split_shards
+from facsimile.release.signing import Signer
+from facsimile.release.xmp import Lineage, embed, packet
+from facsimile.report import Picture, demographics, pictures, to_png
+from facsimile.tables import atomic_directory, decode_images, iter_table, read_faces
+
+CROISSANT = "croissant.json"
+BATCH = 256  # faces held at once, and rows of a row group
+
+_CARD_PICTURES = ("au_counts", "f1_per_au", "edit_effects")
+
+
+def write_release(
+    out: Path,
+    faces: Path,
+    release: Release,
+    *,
+    origins: tuple[str, ...] = tuple(MAKES),
+    edits: pd.DataFrame,
+    signer: Signer | None = None,
+    overwrite: bool = False,
+    advance: Callable[[int], None] = lambda count: None,
+    shard_bytes: int = SHARD_BYTES,
+) -> int:
+    """Write a release. The same input gives the same bytes, C2PA manifests apart.
+
+    Args:
+        out: folder to write.
+        faces: table of generated faces.
+        release: what is said of it; ``au_counts`` of its evidence holds real faces only, or is
+            absent.
+        origins: which faces are released.
+        edits: sample_id as index → intensity of every AU that was set, null where not known.
+        signer: signs every image; None for no signatures.
+        overwrite: replace the release in `out`, the whole folder.
+        advance: told how many faces more are written.
+        shard_bytes: bytes of images from which on a new shard begins.
+
+    Returns:
+        Number of faces.
+
+    Raises:
+        FacsimileError: `out` is taken; no such face; a face is real, or its image is no PNG,
+            unreadable or of another size than the others; images cannot be signed.
+    """
+    out = Path(out)
+    if out.exists() and not overwrite:
+        raise FacsimileError(f"{out} is there already; overwrite it or choose another folder")
+    if out.exists() and not (out / CROISSANT).exists():
+        raise FacsimileError(f"{out} holds no release, and nothing else is overwritten")
+    rows = read_faces(faces, [name for name in RELEASE_SCHEMA.names if name != "image"])
+    _refuse_real(rows, faces)
+    rows = rows[rows["origin"].isin(origins)].reset_index(drop=True)
+    if rows.empty:
+        raise FacsimileError(f"{faces}: no {' or '.join(origins)} face to release")
+    chosen = choose_faces(rows)
+    batches = _Batches(faces, origins, set(chosen["sample_id"]), advance)
+
+    def mark(row: pd.Series) -> bytes:
+        text = packet(row["sample_id"], release.licence.url, _lineage(row, release, edits))
+        try:
+            png = embed(row["image"]["bytes"], text)
+        except FacsimileError as error:
+            raise FacsimileError(f"{faces}: {row['sample_id']}: image is {error}") from error
+        return signer(png, row["sample_id"]) if signer else png
+
+    with atomic_directory(out) as folder:
+        shards = write_split_shards(batches, folder / "data", mark, shard_bytes)
+        release = _with_counts(release, rows)
+        cells = demographic_counts(rows)
+        words = _write_pictures(folder / "figures", release, cells)
+        sheet = draw_faces(chosen, batches.kept)
+        words["faces"] = _write_sheet(folder / "figures" / "faces.png", sheet, release, signer)
+        card = render_card(
+            release, rows, shards, cells, words, batches.image_size, signed=signer is not None
+        )
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        content = json.dumps(croissant(release, shards), indent=2, ensure_ascii=False)
+        (folder / CROISSANT).write_text(content + "\n", encoding="utf-8")
+    return len(rows)
+
+
+class _Batches:
+    """Faces of some origins, batch by batch; keeps the images of a few for later.
+
+    Attributes:
+        kept: sample_id → image of those that were to be kept.
+        image_size: height and width of all images, pixels.
+    """
+
+    def __init__(
+        self,
+        faces: Path,
+        origins: tuple[str, ...],
+        keep: set[str],
+        advance: Callable[[int], None],
+    ) -> None:
+        self.faces, self.origins, self.keep, self.advance = faces, origins, keep, advance
+        self.kept: dict[str, dict] = {}
+        self.image_size: tuple[int, int] | None = None
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        for batch in iter_table(self.faces, BATCH, RELEASE_SCHEMA.names):
+            batch = batch[batch["origin"].isin(self.origins)]
+            if batch.empty:
+                continue
+            size = decode_images(batch, str(self.faces)).shape[1:3]
+            self.image_size = self.image_size or size
+            if size != self.image_size:
+                first = batch["sample_id"].iloc[0]
+                raise FacsimileError(
+                    f"{self.faces}: {first}: image is {size}, others are {self.image_size}"
+                )
+            wanted = batch[batch["sample_id"].isin(self.keep)]
+            self.kept |= dict(zip(wanted["sample_id"], wanted["image"], strict=True))
+            yield batch
+            self.advance(len(batch))
+
+
+def _refuse_real(rows: pd.DataFrame, faces: Path) -> None:
+    real = rows.index[rows["origin"] == "real"]
+    if len(real):
+        name = rows.at[real[0], "sample_id"]
+        raise FacsimileError(
+            f"{faces}: row {real[0]} ({name}): column origin: real faces are not released"
+        )
+
+
+def _lineage(row: pd.Series, release: Release, edits: pd.DataFrame) -> Lineage:
+    """What the XMP of a face says of where it comes from, as far as it is known."""
+    values: dict[str, str | list[str]] = {
+        "SampleID": row["sample_id"],
+        "Release": release.name,
+        "Dataset": row["dataset"],
+        "Subject": row["subject_id"],
+        "Origin": row["origin"],
+    }
+    for name, column in (
+        ("SourceID", "source_id"),
+        ("EditedAU", "edited_au"),
+        ("Seed", "seed"),
+        ("GeneratorMD5", "generator_md5"),
+        ("DirectionsMD5", "directions_md5"),
+    ):
+        if pd.notna(row[column]):
+            values[name] = f"{row[column]:.0f}" if name == "Seed" else row[column]
+    intended = edits.loc[row["sample_id"]]
+    if intended.notna().all():
+        values["Edit"] = [f"{au} {np.float32(s)}" for au, s in intended.items() if s > 0]
+    values["NotLabelled"] = [au for au in AUS if pd.isna(row[au])]
+    made = release.stage(MAKES[row["origin"]])
+    if made:
+        values["MadeOf"] = [f"{path} {md5}" for path, md5 in made.reads.items()]
+        values |= {"CodeRevision": made.revision or "", "MLflowRun": made.run or ""}
+    return {name: value for name, value in values.items() if value}
+
+
+def _with_counts(release: Release, rows: pd.DataFrame) -> Release:
+    """The release with the counts of its own faces beside those of real ones."""
+    tables = release.evidence.tables
+    counts = [tables["au_counts"]] if "au_counts" in tables else []
+    counts = pd.concat([*counts, count_aus(rows)], ignore_index=True)
+    return replace(
+        release, evidence=replace(release.evidence, tables=tables | {"au_counts": counts})
+    )
+
+
+def _write_pictures(folder: Path, release: Release, cells: pd.DataFrame) -> dict[str, Picture]:
+    folder.mkdir()
+    found = pictures(release.evidence)
+    drawn = {name: found[name] for name in _CARD_PICTURES if name in found}
+    drawn["demographics"] = Picture(
+        partial(demographics, cells),
+        "Stacked bars: released faces of each gender and age group, by origin.",
+        "",
+    )
+    for name, picture in drawn.items():
+        to_png(picture.draw(), folder / f"{name}.png")
+    return drawn
+
+
+def _write_sheet(path: Path, sheet: np.ndarray, release: Release, signer: Signer | None) -> Picture:
+    """The contact sheet, marked like the faces on it."""
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "PNG")
+    name = f"{release.name}/figures/{path.name}"
+    png = embed(buffer.getvalue(), packet(name, release.licence.url, {"Release": release.name}))
+    path.write_bytes(signer(png, name) if signer else png)
+    caption = "Of each AU the faces edited most strongly, of different people where there are any."
+    return Picture(lambda: None, "Released faces by AU.", caption)

@@ -1,0 +1,67 @@
+"""The pictures of a card: distributions, and a contact sheet of released faces."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from facsimile.aus import AGE_GROUPS, AUS
+from facsimile.editing.demographics import AGE_CUTS, GENDERS
+from facsimile.report import contact_sheet, gallery_rows
+from facsimile.tables import decode_images
+
+FACES_PER_AU = 5  # of each origin on the contact sheet
+FACE_WIDTH = 96  # pixels on the contact sheet, about
+UNKNOWN = "not annotated"
+MIXED = "several"
+
+
+def demographic_counts(faces: pd.DataFrame) -> pd.DataFrame:
+    """Faces and people of each gender × age group and origin: origin, cell, faces, people.
+
+    Args:
+        faces: rows with origin, subject_id, male and age.
+    """
+    known = faces["male"].notna() & faces["age"].notna()
+    gender = np.where(faces["male"] >= 0.5, *reversed(GENDERS))
+    group = np.array(AGE_GROUPS)[np.searchsorted(AGE_CUTS, faces["age"], "right").clip(max=2)]
+    cells = pd.Series(gender, faces.index) + " " + pd.Series(group, faces.index)
+    cells = pd.Categorical(
+        cells.where(known, UNKNOWN), [*(f"{g} {a}" for g in GENDERS for a in AGE_GROUPS), UNKNOWN]
+    )
+    grouped = faces.assign(cell=cells).groupby(["origin", "cell"], observed=True)["subject_id"]
+    return grouped.agg(faces="size", people="nunique").reset_index()
+
+
+def choose_faces(faces: pd.DataFrame) -> pd.DataFrame:
+    """The faces of the contact sheet: sample_id, row and column of each.
+
+    Of each AU and origin those edited most strongly, each of another person while there are any.
+
+    Args:
+        faces: rows with sample_id, subject_id, origin, edited_au and intensity.
+    """
+    faces = faces.assign(row=faces["edited_au"].fillna(MIXED))
+    faces = faces.sort_values(["intensity", "sample_id"], ascending=[False, True])
+    turn = faces.groupby(["row", "origin", "subject_id"]).cumcount()
+    faces = faces.assign(turn=turn).sort_values("turn", kind="stable")
+    chosen = faces.groupby(["row", "origin"]).head(FACES_PER_AU)
+    number = chosen.groupby(["row", "origin"]).cumcount() + 1
+    chosen = chosen.assign(column=chosen["origin"] + " " + number.astype(str))
+    order = {au: place for place, au in enumerate((*AUS, MIXED))}
+    chosen = chosen.sort_values(["row", "column"], key=lambda names: names.map(order).fillna(names))
+    return chosen[["sample_id", "row", "column"]].reset_index(drop=True)
+
+
+def draw_faces(chosen: pd.DataFrame, images: Mapping[str, dict]) -> np.ndarray:
+    """The contact sheet, uint8 (H, W, 3).
+
+    Args:
+        chosen: see `choose_faces`.
+        images: sample_id → value of the ``image`` column.
+    """
+    structs = [images[sample_id] for sample_id in chosen["sample_id"]]
+    decoded = decode_images(pd.DataFrame({"sample_id": chosen["sample_id"], "image": structs}))
+    gallery = gallery_rows("faces", list(chosen["row"]), list(chosen["column"]), decoded)
+    scale = max(1, round(FACE_WIDTH / decoded.shape[2]))
+    return contact_sheet(gallery.to_pandas(), "faces", scale)

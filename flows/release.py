@@ -1,0 +1,218 @@
+"""`facsimile release`: what the filter accepted, as a dataset to publish."""
+
+import json
+from contextlib import chdir
+from pathlib import Path
+
+import pandas as pd
+
+from facsimile.aus import AUS
+from facsimile.datasets import READERS, recognise
+from facsimile.errors import FacsimileError
+from facsimile.measurement import count_aus
+from facsimile.release import (
+    Licence,
+    Release,
+    Signer,
+    Source,
+    StageFacts,
+    find_licence,
+    write_release,
+)
+from facsimile.release.terms import OWN, RENDERED, TERMS, Terms
+from facsimile.report import Evidence
+from facsimile.tables import column_names, read_faces, shard_paths
+from flows import dvc
+from flows.graph import needed_by, read_graph
+from flows.tracking import find_run, revision
+from tasks.data import FILTER, GENERATOR, INGEST
+from tasks.generator_params import GeneratorParams
+from tasks.lineage import intended
+from tasks.params import PARAMS, Ingest, read_params, read_section
+from tasks.stage import DATA, progress
+
+FACES = FILTER / "faces"
+EVALUATE = DATA / "evaluate"
+IMPORTED = Terms(
+    "an imported generator: its terms, and those of the pictures it was trained on, hold",
+    None,
+    licence=None,
+    publishable=False,
+    people=True,
+)
+
+
+def release(
+    root: Path,
+    out: Path,
+    *,
+    name: str | None,
+    licence: str | None,
+    permitted: list[str],
+    synthetic_only: bool,
+    certificate: Path | None,
+    private_key: Path | None,
+    overwrite: bool,
+) -> str:
+    """Write a release; see `facsimile release --help`.
+
+    Returns:
+        What was written, and what is to be known of it.
+
+    Raises:
+        FacsimileError: no accepted faces in `root`; sources whose terms stand against it; `out` is
+            taken; certificate or key do not serve.
+    """
+    if (certificate is None) != (private_key is None):
+        raise FacsimileError("signing needs both --certificate and --private-key")
+    signer = Signer(certificate, private_key) if certificate else None
+    out = out.resolve()
+    graph = read_graph(root)
+    stages = needed_by(graph, ["filter"])
+    stale = _stale(root, [*stages, "train", "evaluate"])
+    facts = tuple(_facts(root, stages))
+    with chdir(root):
+        if not FACES.exists():
+            raise FacsimileError(
+                f"{FACES}: no accepted faces yet; `facsimile run filter` makes them"
+            )
+        columns = [n for n in column_names(shard_paths(FACES)[0]) if n not in ("image", "z_sem")]
+        faces = read_faces(FACES, columns)
+        origins = ("synthetic",) if synthetic_only else ("edited", "synthetic")
+        faces = faces[faces["origin"].isin(origins)]
+        sources = _sources(faces, permitted)
+        described = Release(
+            name=name or out.name,
+            licence=_licence(licence, sources),
+            sources=sources,
+            evidence=_evidence(measured=not synthetic_only and not stale),
+            stages=facts,
+            stale={stage: why for stage, why in stale.items() if stage in stages},
+        )
+        with progress("release", len(faces)) as advance:
+            count = write_release(
+                out,
+                FACES,
+                described,
+                origins=origins,
+                edits=intended(faces),
+                signer=signer,
+                overwrite=overwrite,
+                advance=advance,
+            )
+    line = f"{out}: {count:,} faces, {described.licence.name}{', signed' if signer else ''}"
+    if stale:
+        line += f"\nnot up to date: {', '.join(stale)}; the card says so, and gives no measurements"
+    return line
+
+
+def _sources(faces: pd.DataFrame, permitted: list[str]) -> tuple[Source, ...]:
+    """Where the faces come from.
+
+    Raises:
+        FacsimileError: faces are edited from a dataset that nobody said may be published, or
+            something else was said to be permitted.
+    """
+    sections = read_params(PARAMS)
+    datasets, ingest = sections["datasets"], sections["ingest"]
+    edited = sorted(faces.loc[faces["origin"] == "edited", "dataset"].unique())
+    uses: dict[str, list[str]] = {dataset: ["faces edited"] for dataset in edited}
+    uses.setdefault(datasets.aus, []).append("models of Action Units fitted")
+    uses.setdefault(datasets.attributes, []).append("models of attributes fitted")
+    terms = {dataset: _terms(dataset, ingest) for dataset in uses}
+    generator, generator_terms = _generator()
+    uses.setdefault(generator, []).append("generator trained")
+    terms.setdefault(generator, generator_terms)
+
+    for dataset in permitted:
+        if dataset not in edited:
+            known = ", ".join(edited) or "none"
+            raise FacsimileError(f"--permitted {dataset}: no face is edited from it, only {known}")
+    for dataset in edited:
+        if not terms[dataset].publishable and dataset not in permitted:
+            raise FacsimileError(
+                f"faces are edited from {dataset}: {terms[dataset].summary}. If these terms allow "
+                f"you to publish them, say so by --permitted {dataset}; or leave edited faces out "
+                "by --synthetic-only"
+            )
+    return tuple(
+        Source(dataset, tuple(made), terms[dataset], permitted=dataset in permitted)
+        for dataset, made in uses.items()
+    )
+
+
+def _terms(dataset: str, ingest: Ingest) -> Terms:
+    if dataset in READERS:
+        return RENDERED
+    source = ingest.paths.get(dataset)
+    if source is None:
+        return OWN
+    try:
+        return TERMS.get(source.adapter or recognise(source.root), OWN)
+    except FacsimileError:  # the files are no longer there, and nobody says what they were
+        return OWN
+
+
+def _generator() -> tuple[str, Terms]:
+    """What the generator was trained on. An imported one does not know."""
+    path = GENERATOR / "metrics.json"
+    if path.exists() and "images_seen" in json.loads(path.read_text()):
+        dataset = read_section(PARAMS, "generator", GeneratorParams).dataset
+        return dataset, _terms(dataset, read_params(PARAMS)["ingest"])
+    return "the pictures behind the generator", IMPORTED
+
+
+def _licence(text: str | None, sources: tuple[Source, ...]) -> Licence:
+    """The licence asked for, or the one that all sources come under."""
+    if text:
+        return find_licence(text)
+    licences = {source.terms.licence for source in sources}
+    if len(licences) == 1 and None not in licences:
+        return find_licence(licences.pop())
+    terms = "; ".join(f"{source.name}: {source.terms.summary}" for source in sources)
+    raise FacsimileError(f"--license: sources differ, so choose one that they allow ({terms})")
+
+
+def _evidence(measured: bool) -> Evidence:
+    """Counts of real training faces and, if these faces are those measured, what was measured."""
+    aus = read_params(PARAMS)["datasets"].aus
+    evidence = Evidence({})
+    if measured and (EVALUATE / "metrics.json").exists():
+        evidence = Evidence.read(EVALUATE)
+    tables = dict(evidence.tables)
+    tables.pop("au_counts", None)
+    if (INGEST / aus).exists():
+        real = read_faces(INGEST / aus, ["split", "origin", *AUS])
+        tables["au_counts"] = count_aus(real[real["split"] == "train"])
+    return Evidence(evidence.metrics, tables)
+
+
+def _stale(root: Path, stages: list[str]) -> dict[str, list[str]]:
+    """Those of some stages that DVC finds changed; nothing where DVC was not used."""
+    if not (root / ".dvc").exists() or not (root / "dvc.lock").exists():
+        return {}
+    found = dvc.stale_stages(root)
+    return {stage: found[stage] for stage in stages if stage in found}
+
+
+def _facts(root: Path, stages: list[str]) -> list[StageFacts]:
+    locked = dvc.locked_stages(root)
+    facts = []
+    for stage in stages:
+        if stage not in locked:
+            continue
+        run = find_run(root, stage, locked[stage])
+        params = dvc.locked_params(locked[stage])
+        facts.append(
+            StageFacts(
+                stage,
+                locked[stage]["cmd"],
+                # Where the files of a dataset lie is nobody's business.
+                {key: value for key, value in params.items() if "ingest.paths" not in key},
+                dvc.locked_hashes(locked[stage], "deps"),
+                dvc.locked_hashes(locked[stage], "outs"),
+                run.info.run_id if run else None,
+                (revision(run) or None) if run else None,
+            )
+        )
+    return facts
