@@ -16,6 +16,7 @@ from facsimile.release.facts import Release
 from facsimile.release.shards import Shard
 from facsimile.release.xmp import DIGITAL_SOURCE_TYPE
 from facsimile.report import Picture
+from facsimile.schema import ORIGINS
 
 TEMPLATE = "card.md"
 
@@ -149,15 +150,23 @@ def _feature(name: str) -> dict[str, Any]:
 def _per_au(faces: pd.DataFrame, release: Release) -> list[dict[str, Any]]:
     """What there is to say of each AU: counts and, where they were measured, edits and F1."""
     counts = release.evidence.tables["au_counts"]
-    active = counts.pivot(index="au", columns="origin", values="active").fillna(0).astype(int)
+    active = counts.pivot(index="au", columns="origin", values="active").reindex(list(AUS))
+    active = active[[origin for origin in ORIGINS if origin in active]].fillna(0).astype(int)
     rows = []
     for au in AUS:
-        row: dict[str, Any] = {"au": au, "name": AU_NAMES[au], **active.loc[au].to_dict()}
-        row["unknown"] = int(faces[au].isna().sum())
-        row["on_target"] = release.evidence.number("edit", "on_target_per_au", au)
-        for arm in release.evidence.metrics.get("f1", {}):
-            row[arm] = release.evidence.number("f1", arm, "per_au", au)
-        rows.append(row)
+        rows.append(
+            {
+                "au": au,
+                "name": AU_NAMES[au],
+                "active": active.loc[au].to_dict(),
+                "unknown": int(faces[au].isna().sum()),
+                "on_target": release.evidence.number("edit", "on_target_per_au", au),
+                "f1": {
+                    arm: release.evidence.number("f1", arm, "per_au", au)
+                    for arm in release.evidence.metrics.get("f1", {})
+                },
+            }
+        )
     return rows
 
 

@@ -16,7 +16,7 @@ COLUMNS: dict[str, str] = {
     "sample_id": "unique name of the face; also in its XMP",
     "dataset": "dataset of the face it was made of, or `synthetic`",
     "subject_id": "person; edited faces keep the person of their source",
-    "split": "always that of its source: a face of a test person is never made",
+    "split": "`train`, `val` or `test`, that of its source; no person is in two of them",
     "image": "PNG with XMP",
     **{au: f"intensity of {AU_NAMES[au]}, 0 to 1; null: not known" for au in AUS},
     "au_presence_only": "true where AUs are 0 or 1 only",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,7 +84,7 @@ def write_release(
     chosen = choose_faces(rows)
     batches = _Batches(faces, origins, set(chosen["sample_id"]), advance)
 
-    def mark(row: pd.Series) -> bytes:
+    def mark(row: dict[str, Any]) -> bytes:
         text = packet(row["sample_id"], release.licence.url, _lineage(row, release, edits))
         try:
             png = embed(row["image"]["bytes"], text)
@@ -153,7 +154,7 @@ def _refuse_real(rows: pd.DataFrame, faces: Path) -> None:
         )
 
 
-def _lineage(row: pd.Series, release: Release, edits: pd.DataFrame) -> Lineage:
+def _lineage(row: dict[str, Any], release: Release, edits: pd.DataFrame) -> Lineage:
     """What the XMP of a face says of where it comes from, as far as it is known."""
     values: dict[str, str | list[str]] = {
         "SampleID": row["sample_id"],
@@ -173,11 +174,12 @@ def _lineage(row: pd.Series, release: Release, edits: pd.DataFrame) -> Lineage:
             values[name] = f"{row[column]:.0f}" if name == "Seed" else row[column]
     intended = edits.loc[row["sample_id"]]
     if intended.notna().all():
-        values["Edit"] = [f"{au} {np.float32(s)}" for au, s in intended.items() if s > 0]
+        values["Edit"] = [f"{au} {s!s}" for au, s in intended.items() if s > 0]
     values["NotLabelled"] = [au for au in AUS if pd.isna(row[au])]
     made = release.stage(MAKES[row["origin"]])
     if made:
-        values["MadeOf"] = [f"{path} {md5}" for path, md5 in made.reads.items()]
+        data = [path for path in made.reads if path.startswith("data/")]
+        values["MadeOf"] = [f"{path} {made.reads[path]}" for path in data]
         values |= {"CodeRevision": made.revision or "", "MLflowRun": made.run or ""}
     return {name: value for name, value in values.items() if value}
 

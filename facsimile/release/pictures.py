@@ -13,7 +13,7 @@ from facsimile.tables import decode_images
 FACES_PER_AU = 5  # of each origin on the contact sheet
 FACE_WIDTH = 96  # pixels on the contact sheet, about
 UNKNOWN = "not annotated"
-MIXED = "several"
+MIXED = "mixed"
 
 
 def demographic_counts(faces: pd.DataFrame) -> pd.DataFrame:
@@ -47,9 +47,10 @@ def choose_faces(faces: pd.DataFrame) -> pd.DataFrame:
     faces = faces.assign(turn=turn).sort_values("turn", kind="stable")
     chosen = faces.groupby(["row", "origin"]).head(FACES_PER_AU)
     number = chosen.groupby(["row", "origin"]).cumcount() + 1
-    chosen = chosen.assign(column=chosen["origin"] + " " + number.astype(str))
-    order = {au: place for place, au in enumerate((*AUS, MIXED))}
-    chosen = chosen.sort_values(["row", "column"], key=lambda names: names.map(order).fillna(names))
+    places = {name: place for place, name in enumerate((*AUS, MIXED))}
+    chosen = chosen.assign(
+        column=chosen["origin"] + " " + number.astype(str), place=chosen["row"].map(places)
+    ).sort_values(["place", "column"])
     return chosen[["sample_id", "row", "column"]].reset_index(drop=True)
 
 

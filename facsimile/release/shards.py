@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -72,7 +73,7 @@ class _Writer:
 def write_split_shards(
     batches: Iterable[pd.DataFrame],
     folder: Path,
-    mark: Callable[[pd.Series], bytes],
+    mark: Callable[[dict[str, Any]], bytes],
     shard_bytes: int = SHARD_BYTES,
 ) -> list[Shard]:
     """Write faces as ``<split>-00000-of-00001.parquet`` …; a batch is a row group.
@@ -89,7 +90,9 @@ def write_split_shards(
     folder.mkdir(parents=True)
     writers: dict[str, _Writer] = {}
     for batch in batches:
-        marked = [{"bytes": mark(row), "path": row["image"]["path"]} for _, row in batch.iterrows()]
+        marked = [
+            {"bytes": mark(row), "path": row["image"]["path"]} for row in batch.to_dict("records")
+        ]
         batch = batch.assign(image=marked)
         for split, faces in batch.groupby("split", sort=False):
             writer = writers.setdefault(split, _Writer(folder, split))

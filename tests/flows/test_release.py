@@ -1,0 +1,196 @@
+"""`facsimile release` on the artefacts of a small project."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from click.testing import Result
+from typer.testing import CliRunner
+
+from facsimile.aus import AUS
+from facsimile.editing import plan_edits
+from facsimile.release import read_packet
+from facsimile.tables import FACE_SCHEMA, GENERATED_SCHEMA, image_structs, read_table, write_shards
+from flows.cli import app
+
+ROOT = Path(__file__).parents[2]
+
+
+def faces(dataset: str) -> pd.DataFrame:
+    """Neutral faces of two people."""
+    ids = [f"{dataset}/S{n % 2}/{n}" for n in range(4)]
+    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
+    rows = {"sample_id": ids, "dataset": dataset, "subject_id": [name[:-2] for name in ids]}
+    return pd.DataFrame(rows).assign(
+        split="train", image=image_structs(images, ids), origin="real", **dict.fromkeys(AUS, 0.0)
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a project whose faces were edited from a dataset, and synthesized."""
+
+    def make(dataset: str = "world-disfa", **ingest: object) -> Path:
+        root = tmp_path / "project"
+        root.mkdir()
+        shutil.copy(ROOT / "dvc.yaml", root)
+        params = yaml.safe_load((ROOT / "params.yaml").read_text())
+        params["datasets"]["aus"] = dataset
+        params["edit"] |= {"aus": ["AU12", "AU26"], "mixed": 1}
+        params["synthesize"] |= {"aus": ["AU12", "AU26"], "mixed": 1}
+        params["ingest"] |= ingest
+        (root / "params.yaml").write_text(yaml.safe_dump(params))
+        (root / "data" / "generator").mkdir(parents=True)
+        (root / "data" / "generator" / "metrics.json").write_text('{"images_seen": 1}')
+        real = faces(dataset).assign(au_presence_only=False)
+        write_shards([real], root / "data" / "ingest" / dataset, FACE_SCHEMA)
+        edited = plan_edits(real, **params["edit"]).assign(origin="edited")
+        # A face that was made by other params than those that are there now.
+        edited.loc[0, "seed"] = 99
+        made = {key: params["synthesize"][key] for key in ("aus", "mixed", "intensity", "seed")}
+        new = plan_edits(faces("synthetic"), **made).assign(origin="synthetic")
+        rows = pd.concat([edited, new]).assign(generator_md5="e" * 32, au_presence_only=False)
+        write_shards([rows], root / "data" / "filter" / "faces", GENERATED_SCHEMA)
+        return root
+
+    return make
+
+
+def release(root: Path, *arguments: str) -> Result:
+    arguments = ["release", str(root.parent / "out"), "--root", str(root), *arguments]
+    return CliRunner().invoke(app, arguments)
+
+
+def released(root: Path) -> pd.DataFrame:
+    path = root.parent / "out" / "data" / "train-00000-of-00001.parquet"
+    return read_table(path).set_index("sample_id")
+
+
+def card(root: Path) -> str:
+    return (root.parent / "out" / "README.md").read_text()
+
+
+def test_faces_of_the_embedded_world_are_free(project: Callable[..., Path]) -> None:
+    root = project()
+    result = release(root, "--name", "small")
+    assert result.exit_code == 0, result.stderr
+    assert "24 faces, CC0 1.0" in result.output
+    rows = released(root)
+    assert set(rows["origin"]) == {"edited", "synthetic"}
+    assert "# small\n" in card(root)
+    assert "| world-ffhq | generator trained |" in card(root)
+    assert "| AU12 | lip corner puller | 0 | " in card(root)
+    assert (root.parent / "out" / "croissant.json").exists()
+
+
+def test_what_was_set_is_in_every_image(project: Callable[..., Path]) -> None:
+    root = project()
+    assert release(root).exit_code == 0
+    rows = released(root)
+    marks = {name: read_packet(image["bytes"]) for name, image in rows["image"].items()}
+    name = "world-disfa/S1/1/edit/AU12"
+    assert marks[name]["facsimile:Edit"] == [f"AU12 {rows.at[name, 'AU12']}"]
+    assert "facsimile:Edit" in marks["synthetic/S0/0/edit/AU26"]
+    assert "facsimile:Edit" not in marks["world-disfa/S0/0/edit/AU12"]
+
+
+def test_lineage_is_that_of_dvc_without_paths_of_this_machine(
+    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root = project()
+    paths = {"mine": {"root": "/home/me/secret"}}
+    locked = {
+        "cmd": "python -m tasks.edit",
+        "deps": [{"path": "data/directions", "md5": "0a.dir"}],
+        "params": {"params.yaml": {"edit": {"seed": 1}, "ingest": {"paths": paths}}},
+        "outs": [{"path": "data/edit", "md5": "0b.dir"}],
+    }
+    (root / "dvc.lock").write_text(yaml.safe_dump({"stages": {"edit": locked}}))
+    assert release(root).exit_code == 0
+    text = card(root)
+    assert "| param `edit.seed` | 1 |" in text and "| writes `data/edit` | `0b.dir` |" in text
+    out = root.parent / "out"
+    assert not any(b"secret" in path.read_bytes() for path in out.rglob("*") if path.is_file())
+    mark = read_packet(released(root)["image"].iloc[0]["bytes"])
+    assert mark["facsimile:MadeOf"] == ["data/directions 0a.dir"]
+
+
+OWN = {"paths": {"mine": {"root": "nowhere", "adapter": "disfa"}}}
+
+
+def test_faces_under_an_agreement_need_a_word(project: Callable[..., Path]) -> None:
+    root = project("mine", **OWN)
+    refused = release(root, "--license", "cc-by-nc-4.0")
+    assert refused.exit_code == 2
+    assert "edited from mine: a signed agreement with the University of Denver" in refused.stderr
+    assert "--permitted mine" in refused.stderr and "--synthetic-only" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert not (root.parent / "out").exists()
+
+    allowed = release(root, "--license", "cc-by-nc-4.0", "--permitted", "mine")
+    assert allowed.exit_code == 0, allowed.stderr
+    assert "the publisher states to be permitted" in card(root)
+
+
+def test_people_who_do_not_exist_need_none(project: Callable[..., Path]) -> None:
+    root = project("mine", **OWN)
+    unlicensed = release(root, "--synthetic-only")
+    assert unlicensed.exit_code == 2
+    assert "--license: sources differ" in unlicensed.stderr
+
+    result = release(root, "--synthetic-only", "--license", "https://example.org/terms")
+    assert result.exit_code == 0, result.stderr
+    assert set(released(root)["origin"]) == {"synthetic"}
+    assert "| mine | models of Action Units fitted |" in card(root)
+    assert "license_link: https://example.org/terms" in card(root)
+
+
+def test_terms_of_an_imported_generator_are_not_known(project: Callable[..., Path]) -> None:
+    root = project()
+    (root / "data" / "generator" / "metrics.json").write_text(json.dumps({"parameters": 1}))
+    result = release(root)
+    assert result.exit_code == 2
+    assert "the pictures behind the generator: an imported generator" in result.stderr
+
+
+def test_it_is_overwritten_when_asked(project: Callable[..., Path]) -> None:
+    root = project()
+    assert release(root, "--synthetic-only").exit_code == 0
+    again = release(root)
+    assert again.exit_code == 2 and "is there already" in again.stderr
+    assert len(released(root)) == 12
+    assert release(root, "--overwrite").exit_code == 0
+    assert len(released(root)) == 24
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--license", "mine"], "no licence 'mine'; give one of"),
+        (["--permitted", "celeba"], "--permitted celeba: no face is edited from it, only world"),
+        (["--certificate", "x.pem"], "signing needs both --certificate and --private-key"),
+        (["--certificate", "x.pem", "--private-key", "y.pem"], "x.pem: not readable"),
+    ],
+)
+def test_bad_options_are_told_in_one_line(
+    project: Callable[..., Path], arguments: list[str], message: str
+) -> None:
+    root = project()
+    result = release(root, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr and result.stderr.count("\n") == 1
+    assert not (root.parent / "out").exists()
+
+
+def test_without_faces_it_says_what_makes_them(project: Callable[..., Path]) -> None:
+    root = project()
+    shutil.rmtree(root / "data" / "filter")
+    result = release(root)
+    assert result.exit_code == 2
+    assert "facsimile run filter" in result.stderr
