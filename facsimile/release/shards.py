@@ -90,9 +90,8 @@ def write_split_shards(
     folder.mkdir(parents=True)
     writers: dict[str, _Writer] = {}
     for batch in batches:
-        marked = [
-            {"bytes": mark(row), "path": row["image"]["path"]} for row in batch.to_dict("records")
-        ]
+        rows = batch.to_dict("records")
+        marked = [{"bytes": mark(row), "path": row["image"]["path"]} for row in rows]
         batch = batch.assign(image=marked)
         for split, faces in batch.groupby("split", sort=False):
             writer = writers.setdefault(split, _Writer(folder, split))

@@ -32,9 +32,7 @@ class Signer:
         try:
             import c2pa
         except ImportError as error:
-            raise FacsimileError(
-                "signing needs c2pa-python: pip install 'facsimile-faces[c2pa]'"
-            ) from error
+            raise FacsimileError("signing needs c2pa-python: pip install c2pa-python") from error
         self._c2pa = c2pa
         self._source = f"{certificate} with {private_key}"
         try:

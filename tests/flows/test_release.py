@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,34 +32,52 @@ def faces(dataset: str) -> pd.DataFrame:
     )
 
 
+def make_project(folder: Path, dataset: str = "world-disfa", **ingest: object) -> Path:
+    """A project whose faces were edited from a dataset, and synthesized."""
+    root = folder / "project"
+    root.mkdir()
+    shutil.copy(ROOT / "dvc.yaml", root)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["datasets"]["aus"] = dataset
+    params["edit"] |= {"aus": ["AU12", "AU26"], "mixed": 1}
+    params["synthesize"] |= {"aus": ["AU12", "AU26"], "mixed": 1}
+    params["ingest"] |= ingest
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    (root / "data" / "generator").mkdir(parents=True)
+    (root / "data" / "generator" / "metrics.json").write_text('{"images_seen": 1}')
+    real = faces(dataset).assign(au_presence_only=False)
+    write_shards([real], root / "data" / "ingest" / dataset, FACE_SCHEMA)
+    edited = plan_edits(real, **params["edit"]).assign(origin="edited")
+    # A face that was made by other params than those that are there now.
+    edited.loc[0, "seed"] = 99
+    made = {key: params["synthesize"][key] for key in ("aus", "mixed", "intensity", "seed")}
+    new = plan_edits(faces("synthetic"), **made).assign(origin="synthetic")
+    rows = pd.concat([edited, new]).assign(generator_md5="e" * 32, au_presence_only=False)
+    write_shards([rows], root / "data" / "filter" / "faces", GENERATED_SCHEMA)
+    return root
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Callable[..., Path]:
-    """Makes a project whose faces were edited from a dataset, and synthesized."""
+    return partial(make_project, tmp_path)
 
-    def make(dataset: str = "world-disfa", **ingest: object) -> Path:
-        root = tmp_path / "project"
-        root.mkdir()
-        shutil.copy(ROOT / "dvc.yaml", root)
-        params = yaml.safe_load((ROOT / "params.yaml").read_text())
-        params["datasets"]["aus"] = dataset
-        params["edit"] |= {"aus": ["AU12", "AU26"], "mixed": 1}
-        params["synthesize"] |= {"aus": ["AU12", "AU26"], "mixed": 1}
-        params["ingest"] |= ingest
-        (root / "params.yaml").write_text(yaml.safe_dump(params))
-        (root / "data" / "generator").mkdir(parents=True)
-        (root / "data" / "generator" / "metrics.json").write_text('{"images_seen": 1}')
-        real = faces(dataset).assign(au_presence_only=False)
-        write_shards([real], root / "data" / "ingest" / dataset, FACE_SCHEMA)
-        edited = plan_edits(real, **params["edit"]).assign(origin="edited")
-        # A face that was made by other params than those that are there now.
-        edited.loc[0, "seed"] = 99
-        made = {key: params["synthesize"][key] for key in ("aus", "mixed", "intensity", "seed")}
-        new = plan_edits(faces("synthetic"), **made).assign(origin="synthetic")
-        rows = pd.concat([edited, new]).assign(generator_md5="e" * 32, au_presence_only=False)
-        write_shards([rows], root / "data" / "filter" / "faces", GENERATED_SCHEMA)
-        return root
 
-    return make
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project and, beside it, its release."""
+    root = make_project(tmp_path_factory.mktemp("made"))
+    params = {"edit": {"seed": 1}, "ingest": {"paths": {"mine": {"root": "/home/me/secret"}}}}
+    locked = {
+        "cmd": "python -m tasks.edit",
+        "deps": [{"path": "data/directions", "md5": "0a.dir"}],
+        "params": {"params.yaml": params},
+        "outs": [{"path": "data/edit", "md5": "0b.dir"}],
+    }
+    (root / "dvc.lock").write_text(yaml.safe_dump({"stages": {"edit": locked}}))
+    result = release(root, "--name", "small")
+    assert result.exit_code == 0, result.stderr
+    assert "24 faces, CC0 1.0" in result.output
+    return root
 
 
 def release(root: Path, *arguments: str) -> Result:
@@ -75,50 +94,37 @@ def card(root: Path) -> str:
     return (root.parent / "out" / "README.md").read_text()
 
 
-def test_faces_of_the_embedded_world_are_free(project: Callable[..., Path]) -> None:
-    root = project()
-    result = release(root, "--name", "small")
-    assert result.exit_code == 0, result.stderr
-    assert "24 faces, CC0 1.0" in result.output
-    rows = released(root)
-    assert set(rows["origin"]) == {"edited", "synthetic"}
-    assert "# small\n" in card(root)
-    assert "| world-ffhq | generator trained |" in card(root)
-    assert "| AU12 | lip corner puller | 0 | " in card(root)
-    assert (root.parent / "out" / "croissant.json").exists()
+def test_faces_of_the_embedded_world_are_free(made: Path) -> None:
+    assert set(released(made)["origin"]) == {"edited", "synthetic"}
+    text = card(made)
+    assert "# small\n" in text
+    assert "| world-ffhq | generator trained |" in text
+    assert "| AU12 | lip corner puller | 0 | " in text
+    assert (made.parent / "out" / "croissant.json").exists()
 
 
-def test_what_was_set_is_in_every_image(project: Callable[..., Path]) -> None:
-    root = project()
-    assert release(root).exit_code == 0
-    rows = released(root)
+def test_what_was_set_is_in_every_image(made: Path) -> None:
+    rows = released(made)
     marks = {name: read_packet(image["bytes"]) for name, image in rows["image"].items()}
     name = "world-disfa/S1/1/edit/AU12"
-    assert marks[name]["facsimile:Edit"] == [f"AU12 {rows.at[name, 'AU12']}"]
+    assert marks[name]["facsimile:Edit"] == [f"AU12 {rows.at[name, 'AU12']!s}"]
     assert "facsimile:Edit" in marks["synthetic/S0/0/edit/AU26"]
     assert "facsimile:Edit" not in marks["world-disfa/S0/0/edit/AU12"]
 
 
-def test_lineage_is_that_of_dvc_without_paths_of_this_machine(
-    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    root = project()
-    paths = {"mine": {"root": "/home/me/secret"}}
-    locked = {
-        "cmd": "python -m tasks.edit",
-        "deps": [{"path": "data/directions", "md5": "0a.dir"}],
-        "params": {"params.yaml": {"edit": {"seed": 1}, "ingest": {"paths": paths}}},
-        "outs": [{"path": "data/edit", "md5": "0b.dir"}],
-    }
-    (root / "dvc.lock").write_text(yaml.safe_dump({"stages": {"edit": locked}}))
-    assert release(root).exit_code == 0
-    text = card(root)
+def test_lineage_is_that_of_dvc_without_paths_of_this_machine(made: Path) -> None:
+    text = card(made)
     assert "| param `edit.seed` | 1 |" in text and "| writes `data/edit` | `0b.dir` |" in text
-    out = root.parent / "out"
+    out = made.parent / "out"
     assert not any(b"secret" in path.read_bytes() for path in out.rglob("*") if path.is_file())
-    mark = read_packet(released(root)["image"].iloc[0]["bytes"])
+    mark = read_packet(released(made).at["world-disfa/S1/1/edit/AU12", "image"]["bytes"])
     assert mark["facsimile:MadeOf"] == ["data/directions 0a.dir"]
+
+
+def test_a_release_that_is_there_stays(made: Path) -> None:
+    again = release(made, "--synthetic-only")
+    assert again.exit_code == 2 and "is there already" in again.stderr
+    assert len(released(made)) == 24
 
 
 OWN = {"paths": {"mine": {"root": "nowhere", "adapter": "disfa"}}}
@@ -157,16 +163,6 @@ def test_terms_of_an_imported_generator_are_not_known(project: Callable[..., Pat
     result = release(root)
     assert result.exit_code == 2
     assert "the pictures behind the generator: an imported generator" in result.stderr
-
-
-def test_it_is_overwritten_when_asked(project: Callable[..., Path]) -> None:
-    root = project()
-    assert release(root, "--synthetic-only").exit_code == 0
-    again = release(root)
-    assert again.exit_code == 2 and "is there already" in again.stderr
-    assert len(released(root)) == 12
-    assert release(root, "--overwrite").exit_code == 0
-    assert len(released(root)) == 24
 
 
 @pytest.mark.parametrize(
