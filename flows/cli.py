@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -52,14 +52,33 @@ def _examples(*lines: str) -> str:
 
 
 @app.command(
-    epilog=_examples("facsimile demo", "FACSIMILE_BATCH_SIZE=16 facsimile demo", "make demo")
+    epilog=_examples(
+        "facsimile demo",
+        "FACSIMILE_BATCH_SIZE=16 facsimile demo",
+        "facsimile demo --dataset plain-table",
+        "make demo DATASET=plain-table",
+    )
 )
-def demo(root: Root = HERE) -> None:
+def demo(
+    root: Root = HERE,
+    dataset: Annotated[
+        Literal["world", "plain-table"],
+        typer.Option(
+            help="Where faces come from: as params.yaml says, which is the embedded world; or the "
+            "same ones as pictures and CSV files, in a project of its own in build/plain-table."
+        ),
+    ] = "world",
+) -> None:
     """Run the whole pipeline on the embedded world, as params.yaml says, up to the report.
 
     Stages that nothing has changed for are taken as they are.
     """
     with _one_line_errors():
+        if dataset == "plain-table":
+            _conduct(root, ["ingest"])
+            from flows.demo import plain_table_project  # torch takes seconds
+
+            root = plain_table_project(root)
         _conduct(root, [])
         _print_report(root)
 

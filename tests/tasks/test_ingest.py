@@ -220,7 +220,7 @@ def test_no_neutral_face_to_edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_what_is_finished_stays_until_all_is(tmp_path: Path) -> None:
     write_disfa(tmp_path / "disfa", subjects=4)
     bad = write(broken("AU04", 2, 7.0), tmp_path / "bad.parquet")
-    with pytest.raises(FacsimileError, match="7.0 outside"):
+    with pytest.raises(FacsimileError, match=r"7\.0 outside"):
         take(tmp_path, mine=tmp_path / "disfa", bad=bad)
     (part,) = (tmp_path / ".ingest.work" / "mine").glob("*.parquet")
     made = part.stat().st_ino
@@ -245,12 +245,11 @@ def test_people_in_two_datasets_are_in_one_split(tmp_path: Path) -> None:
 
 def test_folds(tmp_path: Path) -> None:
     root = write_disfa(tmp_path / "disfa", subjects=6, frames=1)
+    datasets = Datasets(aus="mine", attributes="mine")
     tested: list[str] = []
     for index in range(3):
         section = Ingest(seed=0, size=8, paths={"mine": root}, fold={"count": 3, "index": index})
-        metrics = ingest.run(
-            tmp_path / "out", COMPUTE, Datasets(aus="mine", attributes="mine"), section
-        )
+        metrics = ingest.run(tmp_path / "out", COMPUTE, datasets, section)
         assert metrics["mine"]["by_split"] == {"train": 3, "test": 2, "val": 1}
         rows = read_faces(tmp_path / "out" / "mine")
         tested += rows.loc[rows["split"] == "test", "subject_id"].tolist()
