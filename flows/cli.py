@@ -21,7 +21,7 @@ from rich.table import Table
 from facsimile.errors import FacsimileError
 from flows import dvc, events
 from flows.graph import needed_by, read_graph
-from flows.outputs import REPORT, key_figure
+from flows.outputs import INSPECTION, REPORT, inspectable, key_figure
 from tasks.params import PARAMS, read_params
 
 if TYPE_CHECKING:
@@ -126,6 +126,44 @@ def report(
     """Print where the report is."""
     with _one_line_errors():
         path = _print_report(root)
+        if open_:
+            webbrowser.open(path.as_uri())
+
+
+@app.command(
+    epilog=_examples(
+        "facsimile inspect --open",
+        "facsimile inspect world-disfa --samples 500",
+        "facsimile inspect data/filter/faces --out accepted.html",
+    )
+)
+def inspect(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            help="A dataset that is ingested, or a table of faces: Parquet file or folder of "
+            "shards. Without it, all that the run has ingested, edited and synthesized.",
+            metavar="[DATASET|FOLDER]",
+            show_default=False,
+        ),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Most faces on the page; drawn evenly from all kinds.")
+    ] = 2000,
+    out: Annotated[
+        Path | None, typer.Option(help=f"HTML file (default: {INSPECTION}).", show_default=False)
+    ] = None,
+    root: Root = HERE,
+    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Write a page to look through samples, by AU, origin, group and reason of rejection."""
+    with _one_line_errors():
+        tables = inspectable(root, target)
+        from facsimile.report import write_inspection  # torch takes seconds
+
+        path = (out or root / INSPECTION).resolve()
+        write_inspection(**tables, path=path, most=samples)
+        print(path)
         if open_:
             webbrowser.open(path.as_uri())
 
