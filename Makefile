@@ -12,8 +12,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
-demo: $(VENV)/.installed  ## run the whole pipeline on the embedded world and print where the report is
-	$(BIN)/facsimile demo
+demo: $(VENV)/.installed  ## run the whole pipeline on the embedded world (DATASET=plain-table: from CSV files) and print where the report is
+	$(BIN)/facsimile demo $(if $(DATASET),--dataset $(DATASET))
 
 test: $(VENV)/.installed  ## run the tests
 	$(BIN)/python -m pytest

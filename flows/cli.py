@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -22,7 +22,7 @@ from rich.table import Table
 from facsimile.errors import FacsimileError
 from flows import dvc, events
 from flows.graph import needed_by, read_graph
-from flows.outputs import REPORT, key_figure
+from flows.outputs import INSPECTION, REPORT, inspectable, key_figure
 from tasks.params import PARAMS, read_params
 
 if TYPE_CHECKING:
@@ -53,14 +53,33 @@ def _examples(*lines: str) -> str:
 
 
 @app.command(
-    epilog=_examples("facsimile demo", "FACSIMILE_BATCH_SIZE=16 facsimile demo", "make demo")
+    epilog=_examples(
+        "facsimile demo",
+        "FACSIMILE_BATCH_SIZE=16 facsimile demo",
+        "facsimile demo --dataset plain-table",
+        "make demo DATASET=plain-table",
+    )
 )
-def demo(root: Root = HERE) -> None:
+def demo(
+    root: Root = HERE,
+    dataset: Annotated[
+        Literal["world", "plain-table"],
+        typer.Option(
+            help="Where faces come from: as params.yaml says, which is the embedded world; or the "
+            "same ones as pictures and CSV files, in a project of its own in build/plain-table."
+        ),
+    ] = "world",
+) -> None:
     """Run the whole pipeline on the embedded world, as params.yaml says, up to the report.
 
     Stages that nothing has changed for are taken as they are.
     """
     with _one_line_errors():
+        if dataset == "plain-table":
+            _conduct(root, ["ingest"])
+            from flows.demo import plain_table_project  # torch takes seconds
+
+            root = plain_table_project(root)
         _conduct(root, [])
         _print_report(root)
 
@@ -108,6 +127,44 @@ def report(
     """Print where the report is."""
     with _one_line_errors():
         path = _print_report(root)
+        if open_:
+            webbrowser.open(path.as_uri())
+
+
+@app.command(
+    epilog=_examples(
+        "facsimile inspect --open",
+        "facsimile inspect world-disfa --samples 500",
+        "facsimile inspect data/filter/faces --out accepted.html",
+    )
+)
+def inspect(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            help="A dataset that is ingested, or a table of faces: Parquet file or folder of "
+            "shards. Without it, all that the run has ingested, edited and synthesized.",
+            metavar="[DATASET|FOLDER]",
+            show_default=False,
+        ),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Most faces on the page; drawn evenly from all kinds.")
+    ] = 2000,
+    out: Annotated[
+        Path | None, typer.Option(help=f"HTML file (default: {INSPECTION}).", show_default=False)
+    ] = None,
+    root: Root = HERE,
+    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Write a page to look through samples, by AU, origin, group and reason of rejection."""
+    with _one_line_errors():
+        tables = inspectable(root, target)
+        from facsimile.report import write_inspection  # torch takes seconds
+
+        path = (out or root / INSPECTION).resolve()
+        write_inspection(**tables, path=path, most=samples)
+        print(path)
         if open_:
             webbrowser.open(path.as_uri())
 

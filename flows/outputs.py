@@ -5,7 +5,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from facsimile.errors import FacsimileError
+
 REPORT = Path("data/evaluate/report.html")
+INSPECTION = Path("data/inspect.html")
 
 
 def read_metrics(root: Path, stage: str) -> dict[str, float]:
@@ -37,3 +40,41 @@ def figures(root: Path, stage: str) -> list[Path]:
     """Pictures and pages of a stage, for people."""
     folder = root / "data" / stage
     return sorted(path for path in folder.rglob("*") if path.suffix in (".png", ".html"))
+
+
+def inspectable(root: Path, target: str | None) -> dict[str, Any]:
+    """What there is to look through: arguments of `facsimile.report.write_inspection`.
+
+    Args:
+        root: project folder.
+        target: a dataset that is ingested, or a table of faces, file or folder; None for all that
+            the run has ingested, edited and synthesized.
+
+    Raises:
+        FacsimileError: there is no such thing.
+    """
+    data = root / "data"
+    ingested = sorted(path for path in data.glob("ingest/*") if path.is_dir())
+    if target is not None and (data / "ingest" / target).is_dir():
+        faces = ingested = [data / "ingest" / target]
+    elif target is not None:
+        faces = [Path(target)]
+        if not faces[0].exists():
+            names = ", ".join(path.name for path in ingested) or "none"
+            raise FacsimileError(f"{target}: neither a table of faces nor ingested, only {names}")
+    else:
+        made = [data / stage / "faces" for stage in ("edit", "synthesize")]
+        faces = [*(path for path in made if path.exists()), *ingested]
+        if not faces:
+            raise FacsimileError(f"{data / 'ingest'} is not there yet; `facsimile demo` makes it")
+    people = data / "synthesize" / "identities"
+    decisions = data / "filter" / "decisions.parquet"
+    rejects = {path.name: path / "rejects.parquet" for path in ingested if path in faces}
+    return {
+        "title": f"Samples of {target or 'a run'}",
+        "faces": faces,
+        "sources": [*ingested, *([people] if people.exists() else [])],
+        "identities": people if people.exists() else None,
+        "decisions": decisions if decisions.exists() else None,
+        "rejects": {name: path for name, path in rejects.items() if path.exists()},
+    }

@@ -5,10 +5,14 @@
 Reads   params datasets, ingest; datasets of your own under ingest.paths.
 Writes  data/ingest/<dataset>/part-*.parquet (FACE_SCHEMA), metrics.json; with ingest.on_error: skip
         data/ingest/<dataset>/rejects.parquet (REJECT_SCHEMA).
+
+Of datasets of your own, what is finished stays in data/.ingest.work until all is: a run that was
+killed or refused goes on from there.
 """
 
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,52 +21,101 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facsimile.aus import ACTIVE_THRESHOLD, AUS
-from facsimile.datasets import ADAPTERS, Rejects, iter_faces, recognise
+from facsimile.datasets import (
+    ADAPTERS,
+    Fold,
+    Intake,
+    Parts,
+    Rejects,
+    any_left,
+    iter_faces,
+    recognise,
+    write_parts,
+)
 from facsimile.errors import FacsimileError
 from facsimile.schema import validate_faces
 from facsimile.tables import FACE_SCHEMA, read_table, write_shards
 from tasks.params import Datasets, Ingest
 from tasks.stage import DATA, Compute, main, progress
 
+LABELS = [name for name in FACE_SCHEMA.names if name != "image"]
+
 
 def run(out: Path, compute: Compute, datasets: Datasets, ingest: Ingest) -> dict[str, Any]:
     """Write the table of each dataset that `datasets` names."""
-    metrics: dict[str, Any] = {"faces": 0, "subjects": 0, "rejects": 0}
-    seen: pd.DataFrame | None = None
+    # Beside `out`, which does not survive a failure, nor what it replaces a new attempt by DVC.
+    work = out.parent / ".ingest.work"
+    metrics: dict[str, Any] = {"faces": 0, "subjects": 0, "rejects": 0, "thinned": 0}
+    own: dict[str, Parts] = {}
+    seen: list[pd.DataFrame] = []
+    splits: dict[str, str] = {}
     for name in datasets.all:
         rejects = Rejects(ingest.on_error)
-        write_shards(_read(name, ingest, compute, rejects), out / name, FACE_SCHEMA)
-        if name in ingest.paths and ingest.on_error == "skip":
-            pq.write_table(rejects.to_table(), out / name / "rejects.parquet")
-            where = DATA / "ingest" / name / "rejects.parquet"
-            print(f"ingest {name}: {len(rejects):,} rejects, see {where}", file=sys.stderr)
-        rows = read_table(out / name, [field for field in FACE_SCHEMA.names if field != "image"])
-        seen = rows if seen is None else pd.concat([seen, rows], ignore_index=True)
+        if name in ingest.paths:
+            own[name] = _take(name, ingest, compute, work, rejects, splits)
+            rows = pd.concat(read_table(part, LABELS) for part in own[name].paths)
+            (out / name).mkdir(parents=True, exist_ok=True)
+            if ingest.on_error == "skip":
+                pq.write_table(rejects.to_table(), out / name / "rejects.parquet")
+        else:
+            _draw(name, ingest, compute, out)
+            rows = read_table(out / name, LABELS)
+        seen.append(rows)
         # All tables together: an id or a person must not turn up in two datasets and two splits.
-        validate_faces(seen, f"ingest of {', '.join(datasets.all)}")
-        metrics[name] = {**_summary(rows), "rejects": len(rejects)}
+        together = pd.concat(seen, ignore_index=True)
+        validate_faces(together, f"ingest of {', '.join(datasets.all)}")
+        splits = dict(zip(together["subject_id"], together["split"], strict=True))
+        thinned = own[name].thinned if name in own else 0
+        metrics[name] = {**_summary(rows), "rejects": len(rejects), "thinned": thinned}
         metrics["faces"] += len(rows)
         metrics["subjects"] += rows["subject_id"].nunique()
         metrics["rejects"] += len(rejects)
+        metrics["thinned"] += thinned
+    for name, parts in own.items():
+        for shard, part in enumerate(parts.paths):
+            part.rename(out / name / f"part-{shard:05d}.parquet")
+    shutil.rmtree(work, ignore_errors=True)
     return metrics
 
 
-def _read(name: str, ingest: Ingest, compute: Compute, rejects: Rejects) -> Iterator[pa.Table]:
-    if name in ingest.paths:
-        source = ingest.paths[name]
-        if not source.root.exists():
-            raise FacsimileError(f"params.yaml: ingest.paths.{name}: {source.root} does not exist")
-        adapter = ADAPTERS[source.adapter or recognise(source.root)]
-        total, tables = adapter.read(
-            source.root, name, ingest.size, ingest.seed, rejects, compute.workers
-        )
-    else:
-        total = ingest.faces[name]
-        tables = iter_faces(name, total, ingest.size, ingest.seed, compute.workers)
-    with progress(f"ingest {name}", total) as advance:
-        for table in tables:
-            yield table
-            advance(table.num_rows)
+def _take(
+    name: str,
+    ingest: Ingest,
+    compute: Compute,
+    work: Path,
+    rejects: Rejects,
+    splits: Mapping[str, str],
+) -> Parts:
+    """Bring a dataset of your own into `work`; people in `splits` have a split already."""
+    source = ingest.paths[name]
+    if not source.root.exists():
+        raise FacsimileError(f"params.yaml: ingest.paths.{name}: {source.root} does not exist")
+    adapter = ADAPTERS[source.adapter or recognise(source.root)]
+    fold = Fold(**ingest.fold.model_dump()) if ingest.fold else None
+    faces = adapter.open(source.root, name, ingest.seed, rejects, fold, splits)
+    intake = Intake(ingest.size, source.crop is not None, ingest.thin)
+    with progress(f"ingest {name}", len(faces)) as advance:
+        parts = write_parts(adapter, faces, intake, work / name, rejects, compute.workers, advance)
+    if ingest.on_error == "skip":
+        where = DATA / "ingest" / name / "rejects.parquet"
+        print(f"ingest {name}: {len(rejects):,} rejects, see {where}", file=sys.stderr)
+    if ingest.thin:
+        print(f"ingest {name}: {parts.thinned:,} near-duplicates left out", file=sys.stderr)
+    any_left(parts.faces, source.root, rejects)
+    return parts
+
+
+def _draw(name: str, ingest: Ingest, compute: Compute, out: Path) -> None:
+    """Write a built-in dataset."""
+    faces = ingest.faces[name]
+    with progress(f"ingest {name}", faces) as advance:
+
+        def tables() -> Iterator[pa.Table]:
+            for table in iter_faces(name, faces, ingest.size, ingest.seed, compute.workers):
+                yield table
+                advance(table.num_rows)
+
+        write_shards(tables(), out / name, FACE_SCHEMA)
 
 
 def _summary(rows: pd.DataFrame) -> dict[str, Any]:

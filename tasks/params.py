@@ -83,17 +83,33 @@ class Source(Section):
     Attributes:
         root: file or folder.
         adapter: key of `facsimile.datasets.ADAPTERS`; recognised where it is not given.
+        crop: take the largest centred square of images that are not square; refused where it is
+            not given.
     """
 
     root: Path
     adapter: (
         Literal["table", "disfa", "disfa-plus", "bp4d", "celeba", "ffhq", "parquet", "feafa"] | None
     ) = None
+    crop: Literal["center"] | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _path_alone(cls, value: Any) -> Any:
         return value if isinstance(value, (dict, Source)) else {"root": value}
+
+
+class Fold(Section):
+    """One of `count` parts of the people, the `index`-th from 0, is the test set."""
+
+    count: Annotated[int, Field(ge=2)]
+    index: NonNegativeInt
+
+    @model_validator(mode="after")
+    def _within(self) -> "Fold":
+        if self.index >= self.count:
+            raise ValueError(f"index {self.index} is not below count {self.count}")
+        return self
 
 
 class Ingest(Section):
@@ -104,6 +120,10 @@ class Ingest(Section):
         size: side of the images, pixels.
         faces: built-in dataset → number of faces.
         paths: dataset of your own → its files.
+        fold: test people of datasets of your own that have no split; a quarter of them where it is
+            not given.
+        thin: leave out frames of your own that follow one with the same labels and differ from it
+            by less than this, see `facsimile.datasets.Intake`.
         on_error: what a face does that is wrong: end the stage, or go to a table of rejects.
     """
 
@@ -111,6 +131,8 @@ class Ingest(Section):
     size: PositiveInt
     faces: dict[str, PositiveInt] = {}
     paths: dict[str, Source] = {}
+    fold: Fold | None = None
+    thin: Share = 0.0
     on_error: Literal["raise", "skip"] = "raise"
 
     @model_validator(mode="after")

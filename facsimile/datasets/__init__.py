@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from facsimile import world
 from facsimile.datasets import bp4d, celeba, disfa, disfa_plus, feafa, ffhq, parquet, table
-from facsimile.datasets.adapter import Adapter
+from facsimile.datasets.adapter import Adapter, Fold, Intake, any_left
+from facsimile.datasets.parts import Parts, write_parts
 from facsimile.datasets.rejects import REJECT_SCHEMA, Rejects
 from facsimile.errors import FacsimileError
 
@@ -20,9 +21,14 @@ __all__ = [
     "READERS",
     "REJECT_SCHEMA",
     "Adapter",
+    "Fold",
+    "Intake",
+    "Parts",
     "Rejects",
+    "any_left",
     "iter_faces",
     "recognise",
+    "write_parts",
 ]
 
 READERS: dict[str, Callable[..., Iterator[pa.Table]]] = {

@@ -4,14 +4,16 @@ An adapter knows one layout of files. It reads annotations only, a few bytes a f
 decoded before all of them are known to be sound.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from PIL import Image
 
 from facsimile.aus import AUS, NUISANCES
 from facsimile.datasets.pictures import decode_square
@@ -29,7 +31,34 @@ SPLIT_SHARES = {"val": 0.15, "test": 0.25}
 
 _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 
-ImageSource = Path | bytes | None
+ImageSource = Path | bytes | Image.Image | FacsimileError | None
+
+THUMBNAIL = 32
+"""Side of the grey versions by which `Intake.thin` tells faces apart, pixels."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One of `count` parts of the people, the `index`-th from 0, is the test set."""
+
+    count: int
+    index: int
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What becomes of the images of a dataset.
+
+    Attributes:
+        size: side to which faces are resized, pixels.
+        crop: take the largest centred square of what is not square, which is else rejected.
+        thin: leave out a face that follows one of the same person and labels and differs from it,
+            in small and grey, by a mean absolute difference in [0, 1] below this.
+    """
+
+    size: int
+    crop: bool = False
+    thin: float = 0.0
 
 
 def image_files(
@@ -37,11 +66,12 @@ def image_files(
 ) -> Iterator[tuple[pd.DataFrame, list[ImageSource]]]:
     """Batches of annotations with the file that ``image_path`` names, relative to their own."""
     for start in range(0, len(annotations), batch_size):
-        rows = annotations.iloc[start : start + batch_size].reset_index(drop=True)
-        yield rows, [_image_file(row) for row in rows.itertuples()]
+        rows = annotations.iloc[start : start + batch_size]
+        yield rows, [image_file(row) for row in rows.itertuples()]
 
 
-def _image_file(row: tuple) -> Path:
+def image_file(row: tuple) -> Path:
+    """Image or video of a row of annotations that has an ``image_path``."""
     return Path(row.file).parent / row.image_path
 
 
@@ -55,68 +85,82 @@ class Adapter:
             others of ``ANNOTATIONS`` there are, and ``file`` and ``line`` where they stand (see
             `Violation`); for `image_files` also ``image_path``. Numbers may be text yet. What
             cannot be read goes to rejects.
-        images: annotations, batch size → batches of them with the files or bytes of their images.
+        images: annotations, batch size → batches of them with their images: a file, its bytes, a
+            picture, or why there is none.
         image_column: column that errors of images name.
+        whole: column of annotations whose equal values, one after another, are read at once.
     """
 
     recognises: Callable[[Path], bool]
     annotate: Callable[[Path, str, Rejects], pd.DataFrame]
     images: Callable[[pd.DataFrame, int], Iterator[tuple[pd.DataFrame, list[ImageSource]]]]
     image_column: str
+    whole: str = "subject_id"
 
-    def read(
+    def open(
         self,
         path: Path,
         dataset: str,
-        size: int,
         seed: int,
         rejects: Rejects,
-        workers: int = 1,
-        batch_size: int = 256,
-    ) -> tuple[int, Iterator[pa.Table]]:
-        """Check a dataset and open it.
+        fold: Fold | None = None,
+        known: Mapping[str, str] = MappingProxyType({}),
+    ) -> pd.DataFrame:
+        """Check a dataset without decoding an image.
 
         Args:
             path: file or folder.
             dataset: name given to the faces.
-            size: side to which the (square, aligned) faces are resized, pixels.
             seed: of the split, if the dataset has none.
             rejects: receives what is wrong with single faces.
-            workers: threads that decode images.
-            batch_size: rows of a table; no more images than that are held at once.
+            fold: see `draw_splits`.
+            known: see `draw_splits`.
 
         Returns:
-            Number of faces with sound annotations, and tables of them in ``FACE_SCHEMA``, without
-            those whose image is rejected.
+            Sound annotations (see `annotate`) with all that ``FACE_SCHEMA`` needs but the image.
 
         Raises:
             FacsimileError: what `rejects` raises, what is wrong with the dataset as a whole, or no
                 face left.
         """
-        annotations = self.annotate(path, dataset, rejects)
-        annotations = check(annotations, rejects)
-        _any_left(len(annotations), path, rejects)
+        annotations = check(self.annotate(path, dataset, rejects), rejects)
+        any_left(len(annotations), path, rejects)
         if "split" not in annotations:
-            annotations["split"] = draw_splits(annotations["subject_id"], seed, str(path))
-        annotations["dataset"], annotations["origin"] = dataset, "real"
-        return len(annotations), self._decode(annotations, path, size, rejects, workers, batch_size)
+            annotations["split"] = draw_splits(
+                annotations["subject_id"], seed, str(path), fold, known
+            )
+        return annotations.assign(dataset=dataset, origin="real")
 
-    def _decode(
+    def faces(
         self,
         annotations: pd.DataFrame,
-        path: Path,
-        size: int,
+        intake: Intake,
         rejects: Rejects,
-        workers: int,
-        batch_size: int,
+        workers: int = 1,
+        batch_size: int = 256,
     ) -> Iterator[pa.Table]:
+        """Decode the images of annotations, in their order.
+
+        Args:
+            annotations: rows of what `open` gives.
+            intake: see there.
+            rejects: receives images that cannot be taken.
+            workers: threads that decode images.
+            batch_size: most rows of a table; no more images than that are held at once.
+
+        Returns:
+            Tables in ``FACE_SCHEMA`` of the faces that are neither rejected nor left out.
+        """
+
         def decode(source: ImageSource) -> np.ndarray | FacsimileError:
+            if isinstance(source, FacsimileError):
+                return source
             try:
-                return decode_square(source, size)
+                return decode_square(source, intake.size, intake.crop)
             except FacsimileError as error:
                 return error
 
-        taken = 0
+        differs = _Thinning(intake.thin)
         with ThreadPoolExecutor(workers) as pool:
             for rows, sources in self.images(annotations, batch_size):
                 images = list(pool.map(decode, sources))
@@ -126,20 +170,46 @@ class Adapter:
                     if isinstance(image, FacsimileError)
                 ]
                 rows = rejects.drop(rows, found)
-                if rows.empty:
-                    continue
                 kept = [image for image in images if not isinstance(image, FacsimileError)]
-                rows["image"] = image_structs(np.stack(kept), rows["sample_id"])
-                taken += len(rows)
-                yield conform(rows, FACE_SCHEMA)
-        _any_left(taken, path, rejects)
+                if intake.thin:
+                    pairs = zip(rows.itertuples(), kept, strict=True)
+                    new = [differs(row, image) for row, image in pairs]
+                    rows = rows[new].reset_index(drop=True)
+                    kept = [image for image, is_new in zip(kept, new, strict=True) if is_new]
+                if kept:
+                    rows["image"] = image_structs(np.stack(kept), rows["sample_id"])
+                    yield conform(rows, FACE_SCHEMA)
+
+
+class _Thinning:
+    """Whether a face differs from the last one that did."""
+
+    def __init__(self, least: float) -> None:
+        self.least = least
+        self.last: tuple | None = None
+        self.grey = np.empty(0)
+
+    def __call__(self, row: tuple, image: np.ndarray) -> bool:
+        labels = (getattr(row, name, None) for name in ("subject_id", *AUS, *NUISANCES))
+        # NaN, not annotated, would differ from itself.
+        now = tuple(None if value != value else value for value in labels)
+        small = Image.fromarray(image).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.BOX)
+        grey = np.asarray(small, np.float32) / 255
+        if now == self.last and np.abs(grey - self.grey).mean() < self.least:
+            return False
+        self.last, self.grey = now, grey
+        return True
 
 
 def _name(rows: pd.DataFrame, row: int) -> str:
-    return rows["image_path"].iat[row] if "image_path" in rows else "image"
+    if "image_path" not in rows:
+        return "image"
+    frame = f" frame {rows['frame'].iat[row]}" if "frame" in rows else ""
+    return f"{rows['image_path'].iat[row]}{frame}"
 
 
-def _any_left(faces: int, path: Path, rejects: Rejects) -> None:
+def any_left(faces: int, path: Path, rejects: Rejects) -> None:
+    """Raise FacsimileError if no face of a dataset is left, with the reason of the first."""
     if not faces:
         why = f": all were rejected, {one_line(rejects.found)}" if len(rejects) else ""
         raise FacsimileError(f"{path}: no faces{why}")
@@ -175,36 +245,50 @@ def check(annotations: pd.DataFrame, rejects: Rejects) -> pd.DataFrame:
         found += [
             Finding(position, "image_path", row.image_path, "is no file")
             for position, row in enumerate(annotations.itertuples())
-            if not _image_file(row).is_file()
+            if not image_file(row).is_file()
         ]
     found += find_violations(annotations[[name for name in ANNOTATIONS if name in annotations]])
     return rejects.drop(annotations, sorted(found, key=lambda finding: finding.row))
 
 
-def draw_splits(subjects: pd.Series, seed: int, source: str) -> pd.Series:
+def draw_splits(
+    subjects: pd.Series,
+    seed: int,
+    source: str,
+    fold: Fold | None = None,
+    known: Mapping[str, str] = MappingProxyType({}),
+) -> pd.Series:
     """A subject-exclusive split in ``SPLIT_SHARES``, at least one subject each.
 
     Subjects are ranked by a hash of seed and subject_id: their order and the number of their faces
-    do not matter.
+    do not matter. Folds of one count share no subject of their test sets and cover all.
 
     Args:
         subjects: subject_id of each face.
         seed: of the stage.
         source: file name for the error.
+        fold: the test set instead of a share.
+        known: subject_id → split of those in other datasets, who keep it: a person in DISFA and
+            DISFA+ must not be trained on in one and tested on in the other.
 
     Raises:
-        FacsimileError: fewer than three subjects.
+        FacsimileError: no subject left for a split, unless some are known.
     """
-    ranked = sorted(subjects.unique(), key=lambda subject: sample_seed(seed, subject))
-    people = len(ranked)
-    if people < 3:
+    people = set(subjects)
+    ranked = sorted(people - known.keys(), key=lambda subject: sample_seed(seed, subject))
+    vals = max(1, round(SPLIT_SHARES["val"] * len(ranked)))
+    if fold:
+        test = ranked[fold.index :: fold.count]
+        others = [subject for subject in ranked if subject not in test]
+        val = others[:vals]
+    else:
+        val = ranked[:vals]
+        test = ranked[vals:][: max(1, round(SPLIT_SHARES["test"] * len(ranked)))]
+    if people.isdisjoint(known) and not (test and len(ranked) > len(val) + len(test)):
+        where = f" by fold {fold.index} of {fold.count}" if fold else ""
         raise FacsimileError(
-            f"{source}: {people} subjects ({', '.join(sorted(ranked))}) cannot be split into "
-            "train, val and test; give a column split"
+            f"{source}: {len(people)} subjects ({', '.join(sorted(people))}) cannot be split into "
+            f"train, val and test{where}; give a column split"
         )
-    splits = {}
-    for split, share in SPLIT_SHARES.items():
-        count = max(1, round(share * people))
-        splits |= dict.fromkeys(ranked[:count], split)
-        ranked = ranked[count:]
-    return subjects.map(lambda subject: splits.get(subject, "train"))
+    drawn = dict.fromkeys(val, "val") | dict.fromkeys(test, "test")
+    return subjects.map(lambda subject: known.get(subject) or drawn.get(subject, "train"))

@@ -86,7 +86,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
                 )
             elif codes:
                 uncoded += len(frames.keys() - codes.keys())
-                tracks = _read_intensities(path, sequence, len(frames), violations)
+                tracks = _read_intensities(path, sequence, f"{len(frames)} frames", violations)
                 for row in _join(file, codes, tracks, folder, frames, violations):
                     sample_id = f"{dataset}/{subject}/{task}/{row.pop('frame'):06d}"
                     male = float(subject.startswith("M"))
@@ -157,12 +157,12 @@ def _read_occurrence(
 
 
 def _read_intensities(
-    path: Path, sequence: str, frames: int, violations: list[Violation]
+    path: Path, sequence: str, images: str, violations: list[Violation]
 ) -> dict[Path, tuple[str, dict[int, Label]]]:
     """Label file → AU and labels, of those that have a folder in ``AU_INT``."""
     folders = {au: path / INTENSITY / au for au in AUS if (path / INTENSITY / au).is_dir()}
     files = {au: folder / f"{sequence}_{au}.csv" for au, folder in folders.items()}
-    return {file: (au, read_labels(file, LEVELS, frames, violations)) for au, file in files.items()}
+    return {file: (au, read_labels(file, LEVELS, images, violations)) for au, file in files.items()}
 
 
 def _join(

@@ -3,15 +3,17 @@
 Mavadati, Mahoor, Bartlett, Trinh, Cohn: DISFA: A Spontaneous Facial Action Intensity Database, IEEE
 Transactions on Affective Computing, 2013.
 
-    ActionUnit_Labels/SN001/SN001_au1.txt    a line a frame: ``frame,intensity``, frames from 1
-    Images/SN001/<frame>.jpg or .png         extracted, cropped to the aligned face
+    ActionUnit_Labels/SN001/SN001_au1.txt            a line a frame: ``frame,intensity``, from 1
+    Videos_LeftCamera/LeftVideoSN001_comp.avi        as published, or
+    Images/SN001/<frame>.jpg or .png                 extracted, cropped to the aligned face
 
-The labels are laid out as they are published. Frames are not: the database holds videos
-(``Videos_LeftCamera/LeftVideoSN001_comp.avi``), which are not read here. Tools that extract frames
-number them from 1 (ffmpeg: ``LeftVideoSN001_comp/LeftVideoSN001_comp_0001.png``) or from 0
-(github.com/CVI-SZU/ME-GraphAU: ``SN001/0.png`` has the label of the first line). So a folder may
-have any name that contains its subject, and a frame any name that ends in its number; where there
-is a frame 0, frame n shows label n + 1.
+Videos are read where there is no ``Images``; the first frame has the label of frame 1, and frames
+beyond the labels are not kept. Published ones show a face in a wider picture: they are to be
+cropped in place, or taken with ``crop``. Tools that extract frames number them from 1 (ffmpeg:
+``LeftVideoSN001_comp/LeftVideoSN001_comp_0001.png``) or from 0 (github.com/CVI-SZU/ME-GraphAU:
+``SN001/0.png`` has the label of the first line). So a folder or video may have any name that
+contains its subject, and a frame any name that ends in its number; where there is a frame 0,
+frame n shows label n + 1.
 """
 
 import re
@@ -21,14 +23,16 @@ from pathlib import Path
 import pandas as pd
 
 from facsimile.aus import AUS
-from facsimile.datasets.adapter import Adapter, image_files
+from facsimile.datasets.adapter import Adapter, ImageSource, image_files
 from facsimile.datasets.frames import labelled_frames, numbered_images
 from facsimile.datasets.rejects import Rejects
+from facsimile.datasets.videos import VIDEO_SUFFIXES, video_frames
 from facsimile.errors import FacsimileError
 from facsimile.schema import Violation
 
 LABELS = "ActionUnit_Labels"
 IMAGES = "Images"
+VIDEOS = "Videos_LeftCamera"
 
 _SUBJECT = re.compile(r"SN\d{3}")
 
@@ -44,7 +48,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
     ``file`` and ``line`` are those of its label of AU01.
 
     Args:
-        path: folder with ``ActionUnit_Labels`` and ``Images``.
+        path: folder with ``ActionUnit_Labels``, and ``Images`` or ``Videos_LeftCamera``.
         dataset: begins the ids.
         rejects: receives a subject without labels or frames, a label file that is not there or
             empty, a line that is no ``frame,intensity``, out of order or outside 0–5, and a frame
@@ -57,8 +61,11 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
     if not labels.is_dir():
         raise FacsimileError(f"{labels}: no such folder")
     violations: list[Violation] = []
-    folders = _image_folders(path / IMAGES)
-    frames = {subject: numbered_images(folder, violations) for subject, folder in folders.items()}
+    pictures = path / (IMAGES if (path / IMAGES).is_dir() else VIDEOS)
+    sources = _by_subject(pictures)
+    frames: dict[str, dict[int, Path]] = {}
+    if pictures.name == IMAGES:
+        frames = {name: numbered_images(folder, violations) for name, folder in sources.items()}
     if any(0 in numbers for numbers in frames.values()):
         frames = {
             subject: {number + 1: image for number, image in numbers.items()}
@@ -67,44 +74,55 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
     rejects.add(violations)
     labelled = {folder.name for folder in labels.iterdir() if _SUBJECT.fullmatch(folder.name)}
     rows: list[dict[str, object]] = []
-    for subject in sorted(labelled | folders.keys()):
+    for subject in sorted(labelled | sources.keys()):
         violations = []
-        folder = folders.get(subject, path / IMAGES / subject)
-        for row in _read_subject(labels / subject, folder, frames.get(subject, {}), violations):
-            rows.append({"sample_id": f"{dataset}/{subject}/{row.pop('frame'):06d}", **row})
+        source = sources.get(subject, pictures / subject)
+        numbers = None if source.is_file() else frames.get(subject, {})
+        for row in _read_subject(labels / subject, source, numbers, violations):
+            rows.append({"sample_id": f"{dataset}/{subject}/{row['frame']:06d}", **row})
         rejects.add(violations)
-    columns = ["sample_id", "subject_id", *AUS, "image_path", "file", "line"]
+    number = ["frame"] if pictures.name == VIDEOS else []
+    columns = ["sample_id", "subject_id", *AUS, "image_path", *number, "file", "line"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _image_folders(images: Path) -> dict[str, Path]:
-    """Subject → folder of frames."""
-    if not images.is_dir():
-        raise FacsimileError(
-            f"{images}: no such folder; frames are to be extracted from the videos"
-        )
-    folders: dict[str, Path] = {}
-    for folder in sorted(entry for entry in images.iterdir() if entry.is_dir()):
-        if match := _SUBJECT.search(folder.name):
+def images(
+    annotations: pd.DataFrame, batch_size: int
+) -> Iterator[tuple[pd.DataFrame, list[ImageSource]]]:
+    """Batches of annotations with their files, or with their frames of videos."""
+    read = video_frames if "frame" in annotations else image_files
+    return read(annotations, batch_size)
+
+
+def _by_subject(pictures: Path) -> dict[str, Path]:
+    """Subject → folder of frames, or video."""
+    if not pictures.is_dir():
+        raise FacsimileError(f"{pictures}: no such folder, nor {IMAGES} beside it")
+    sources: dict[str, Path] = {}
+    for entry in sorted(pictures.iterdir()):
+        match = _SUBJECT.search(entry.name)
+        video = entry.suffix.lower() in VIDEO_SUFFIXES
+        if match and (video if pictures.name == VIDEOS else entry.is_dir()):
             subject = match.group()
-            if subject in folders:
-                raise FacsimileError(f"{folder}: {subject} is in {folders[subject].name}, too")
-            folders[subject] = folder
-    return folders
+            if subject in sources:
+                raise FacsimileError(f"{entry}: {subject} is in {sources[subject].name}, too")
+            sources[subject] = entry
+    return sources
 
 
 def _read_subject(
-    labels: Path, folder: Path, frames: dict[int, Path], violations: list[Violation]
+    labels: Path, source: Path, frames: dict[int, Path] | None, violations: list[Violation]
 ) -> Iterator[dict[str, object]]:
-    """Rows of the frames that have an image and a label of every AU."""
+    """Rows of the frames that have an image, or a video, and a label of every AU."""
     subject = labels.name
     if not labels.is_dir():
-        reason = f"no such folder, but {len(frames)} frames in {folder}"
+        images = source if frames is None else f"{len(frames)} frames in {source}"
+        reason = f"no such folder, but {images}"
         violations.append(Violation(str(labels), None, None, None, reason))
         return
     files = {au: labels / f"{subject}_au{int(au[2:])}.txt" for au in AUS}
-    for row in labelled_frames(files, folder, frames, violations):
+    for row in labelled_frames(files, source, frames, violations):
         yield {"subject_id": subject, **row}
 
 
-ADAPTER = Adapter(recognises, annotate, image_files, image_column="image")
+ADAPTER = Adapter(recognises, annotate, images, image_column="image")

@@ -47,7 +47,7 @@ def numbered_images(folder: Path, violations: list[Violation]) -> dict[int, Path
 def read_labels(
     file: Path,
     levels: Mapping[str, float],
-    frames: int,
+    images: str,
     violations: list[Violation],
     *,
     separator: str | None = ",",
@@ -59,7 +59,7 @@ def read_labels(
     Args:
         file: a line a frame: its number, `separator`, intensity.
         levels: intensities as they are written → in [0, 1].
-        frames: how many are to be labelled, for the error.
+        images: what is to be labelled, for the error.
         violations: receives a file that is not there or empty, and lines that are no label, out of
             order or not one of `levels`.
         separator: None for blanks.
@@ -94,14 +94,14 @@ def read_labels(
         last = max(last, frame)
     if not labels:
         state = "empty label file" if file.is_file() else "no such label file"
-        violations.append(Violation(str(file), None, None, None, f"{state}, for {frames} frames"))
+        violations.append(Violation(str(file), None, None, None, f"{state}, for {images}"))
     return labels
 
 
 def labelled_frames(
     files: Mapping[str, Path],
-    folder: Path,
-    frames: Mapping[int, Path],
+    source: Path,
+    frames: Mapping[int, Path] | None,
     violations: list[Violation],
     **layout: str | int | None,
 ) -> Iterator[dict[str, object]]:
@@ -109,23 +109,24 @@ def labelled_frames(
 
     Args:
         files: AU → label file.
-        folder: of the images, for errors.
-        frames: number → image.
+        source: folder of the images, or the video.
+        frames: number → image; None for a video, whose frames are counted when it is decoded.
         violations: receives all that hinders a frame.
         layout: of the label files, see `read_labels`.
 
     Yields:
-        ``frame``, its number; AUs in [0, 1]; ``image_path``; ``file`` and ``line`` of its label of
-        the first AU.
+        ``frame``, its number; AUs in [0, 1]; ``image_path``, of the image or the video; ``file``
+        and ``line`` of its label of the first AU.
     """
+    images = source.name if frames is None else f"{len(frames)} frames"
     tracks = {
-        au: read_labels(file, FACS_LEVELS, len(frames), violations, **layout)
+        au: read_labels(file, FACS_LEVELS, images, violations, **layout)
         for au, file in files.items()
     }
-    if not frames:
+    if frames == {}:
         reason = f"no frames of {next(iter(files.values())).parent.name}"
-        violations.append(Violation(str(folder), None, None, None, reason))
-    if not frames or not all(tracks.values()):
+        violations.append(Violation(str(source), None, None, None, reason))
+    if frames == {} or not all(tracks.values()):
         return
 
     first, *others = files
@@ -138,19 +139,19 @@ def labelled_frames(
                 else (None, f"has no line, but one in {files[first].name}")
             )
             violations.append(Violation(str(files[au]), line, "frame", str(frame), reason))
-    for frame in sorted(frames.keys() - set().union(*tracks.values())):
+    for frame in sorted((frames or {}).keys() - set().union(*tracks.values())):
         reason = f"shows frame {frame}, which has no label"
         violations.append(Violation(str(frames[frame]), None, None, None, reason))
     for frame, label in tracks[first].items():
         intensities = {au: tracks[au][frame].intensity for au in files if frame in tracks[au]}
-        if frame not in frames:
-            reason = f"has no image in {folder}"
+        if frames is not None and frame not in frames:
+            reason = f"has no image in {source}"
             violations.append(Violation(str(files[first]), label.line, "frame", str(frame), reason))
         elif len(intensities) == len(files) and None not in intensities.values():
             yield {
                 "frame": frame,
                 **intensities,
-                "image_path": str(frames[frame].absolute()),
+                "image_path": str((frames[frame] if frames else source).absolute()),
                 "file": str(files[first]),
                 "line": label.line,
             }

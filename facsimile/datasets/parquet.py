@@ -54,4 +54,4 @@ def images(
             yield kept, [struct["bytes"] if struct else None for struct in structs]
 
 
-ADAPTER = Adapter(recognises, annotate, images, image_column="image")
+ADAPTER = Adapter(recognises, annotate, images, image_column="image", whole="file")

@@ -1,4 +1,4 @@
-"""Image files as they come → square RGB pixels."""
+"""Images as they come → square RGB pixels."""
 
 import io
 from pathlib import Path
@@ -11,15 +11,18 @@ from facsimile.errors import FacsimileError
 WHITE = (255, 255, 255)
 
 
-def decode_square(source: Path | bytes | None, size: int) -> np.ndarray:
+def decode_square(
+    source: Path | bytes | Image.Image | None, size: int, crop: bool = False
+) -> np.ndarray:
     """Decode a face of any mode that PNG and JPEG know.
 
     Greyscale and palettes are spread to RGB, 16 bits reduced to 8, CMYK converted, transparent
     parts laid on white, and the orientation that a camera noted is applied.
 
     Args:
-        source: file, or its bytes.
+        source: file, its bytes, or a picture that is decoded already.
         size: side to which the face is resized, pixels.
+        crop: take the largest centred square of what is not square.
 
     Returns:
         uint8 (size, size, 3).
@@ -31,16 +34,23 @@ def decode_square(source: Path | bytes | None, size: int) -> np.ndarray:
     if source is None or source == b"" or (isinstance(source, Path) and _is_empty(source)):
         raise FacsimileError("has no bytes")
     try:
-        with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as picture:
-            picture = _to_rgb(ImageOps.exif_transpose(picture))
+        if isinstance(source, Image.Image):
+            picture = _to_rgb(source)
+        else:
+            file = source if isinstance(source, Path) else io.BytesIO(source)
+            with Image.open(file) as picture:
+                picture = _to_rgb(ImageOps.exif_transpose(picture))
     except MemoryError:  # says nothing about the image
         raise
     except Exception as error:  # PIL raises SyntaxError, OSError, struct.error, …
         raise FacsimileError(f"is unreadable ({error})") from error
     width, height = picture.size
-    if width != height:
+    if width != height and not crop:
         raise FacsimileError(f"is {width} × {height}, aligned faces are square")
-    if width != size:
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    picture = picture.crop((left, top, left + side, top + side))
+    if side != size:
         picture = picture.resize((size, size), Image.Resampling.LANCZOS)
     return np.asarray(picture)
 

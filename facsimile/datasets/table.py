@@ -15,10 +15,13 @@ from facsimile.datasets.adapter import ANNOTATIONS, Adapter, image_files
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
 from facsimile.schema import Finding, Violation
-from facsimile.tables import column_names, read_table, shard_paths
+from facsimile.tables import atomic_directory, column_names, iter_table, read_table, shard_paths
 
 REQUIRED = ("image_path", "subject_id")
 COLUMNS = ("image_path", *ANNOTATIONS)
+
+EXPORT = "faces.csv"
+"""What `export` calls its table."""
 
 
 def recognises(path: Path) -> bool:
@@ -144,6 +147,35 @@ def _sample_id(dataset: str, file: str, image_path: str) -> str:
         image = image.relative_to(folder)
     parts = [part for part in (image.parent / image.stem).parts if part not in ("/", "..")]
     return "/".join([dataset, *parts])
+
+
+def export(faces: Path, folder: Path) -> None:
+    """Write a face table as this adapter reads it: ``faces.csv`` and a picture a face beside it.
+
+    Args:
+        faces: file or folder of shards in ``FACE_SCHEMA``.
+        folder: is replaced as a whole.
+
+    Raises:
+        FacsimileError: no table, an unreadable file or a missing column.
+    """
+    with (
+        atomic_directory(folder) as out,
+        (out / EXPORT).open("w", encoding="utf-8", newline="") as file,
+    ):
+        (out / "images").mkdir()
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        count = 0
+        for batch in iter_table(faces, 256, [*ANNOTATIONS, "image"]):
+            values = batch[list(ANNOTATIONS)].astype(object)
+            blank = values.where(values.notna(), "")
+            for struct, row in zip(batch["image"], blank.itertuples(index=False), strict=True):
+                # Numbered: an id may be no name of a file.
+                path = f"images/{count:06d}.png"
+                (out / path).write_bytes(struct["bytes"])
+                writer.writerow([path, *row])
+                count += 1
 
 
 ADAPTER = Adapter(recognises, annotate, image_files, image_column="image_path")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 from jinja2 import Environment, FileSystemLoader
@@ -76,27 +77,45 @@ def write_report(directory: Path, lineage: Mapping[str, Any], path: Path) -> Non
 
 def render(evidence: Evidence, lineage: Mapping[str, Any]) -> str:
     """The report as HTML text (see `write_report`)."""
-    environment = Environment(
+    gallery = evidence.tables.get("gallery")
+    sheets = dict(list(gallery.groupby("sheet", sort=False))) if gallery is not None else {}
+    return (
+        environment()
+        .get_template(TEMPLATE)
+        .render(
+            au_names=AU_NAMES,
+            directions=_directions(evidence.tables.get("directions")),
+            figures={name: _inline(name, picture) for name, picture in pictures(evidence).items()},
+            lineage=lineage,
+            metrics=evidence.metrics,
+            rejected=_faces(sheets["rejected"]) if "rejected" in sheets else {},
+            sheets={name: blocks(sheet) for name, sheet in sheets.items() if name != "rejected"},
+            tiles=tiles(evidence),
+            verdict=verdict(evidence),
+            version=__version__,
+        )
+    )
+
+
+def environment() -> Environment:
+    """Templates of this package, with the filters that they use."""
+    templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "size": _size, "yaml": _yaml}
-    gallery = evidence.tables.get("gallery")
-    sheets = dict(list(gallery.groupby("sheet", sort=False))) if gallery is not None else {}
-    return environment.get_template(TEMPLATE).render(
-        au_names=AU_NAMES,
-        directions=_directions(evidence.tables.get("directions")),
-        figures={name: _inline(name, picture) for name, picture in pictures(evidence).items()},
-        lineage=lineage,
-        metrics=evidence.metrics,
-        rejected=_faces(sheets["rejected"]) if "rejected" in sheets else {},
-        sheets={name: blocks(sheet) for name, sheet in sheets.items() if name != "rejected"},
-        tiles=tiles(evidence),
-        verdict=verdict(evidence),
-        version=__version__,
-    )
+    templates.filters |= {"number": _number, "size": _size, "yaml": _yaml}
+    return templates
+
+
+def inline_image(image: np.ndarray) -> str:
+    """Data URI of a uint8 (H, W, 3) image, at most ``THUMBNAIL`` pixels wide and high."""
+    picture = Image.fromarray(image)
+    picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=88, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def blocks(sheet: pd.DataFrame) -> list[Block]:
@@ -139,12 +158,8 @@ def _faces(sheet: pd.DataFrame) -> dict[str, dict[str, Face]]:
     captions = sheet["caption"].fillna("")
     places = zip(images, sheet["row"], sheet["column"], captions, strict=True)
     for image, row, column, caption in places:
-        picture = Image.fromarray(image)
-        picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-        buffer = io.BytesIO()
-        picture.save(buffer, "WEBP", quality=88, method=4)
-        source = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-        faces.setdefault(row, {})[column] = Face(source, f"{row}: {column}", caption)
+        face = Face(inline_image(image), f"{row}: {column}", caption)
+        faces.setdefault(row, {})[column] = face
     return faces
 
 

@@ -17,7 +17,8 @@ CLI = CliRunner()
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "run", "status", "report", "lineage", "release", "generator import"]
+    "command",
+    ["demo", "run", "status", "report", "inspect", "lineage", "release", "generator import"],
 )
 def test_help_has_examples(command: str) -> None:
     result = CLI.invoke(app, [*command.split(), "--help"])

@@ -14,6 +14,7 @@ from facsimile.tables import FACE_SCHEMA, decode_images, encode_png, read_faces
 from tasks import encode, ingest
 from tasks.params import Datasets, Encode, Ingest
 from tasks.stage import Compute
+from tests.facsimile.datasets.trees import write_disfa, write_disfa_plus
 
 COMPUTE = Compute("cpu", batch_size=4, workers=1)
 
@@ -214,3 +215,42 @@ def test_no_neutral_face_to_edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     write(table, tmp_path / "data" / "ingest" / "mine" / "part-00000.parquet")
     with pytest.raises(FacsimileError, match="there is nothing to edit"):
         encode.neutral_ids("mine", Encode(neutral_per_subject={"train": 1}))
+
+
+def test_what_is_finished_stays_until_all_is(tmp_path: Path) -> None:
+    write_disfa(tmp_path / "disfa", subjects=4)
+    bad = write(broken("AU04", 2, 7.0), tmp_path / "bad.parquet")
+    with pytest.raises(FacsimileError, match=r"7\.0 outside"):
+        take(tmp_path, mine=tmp_path / "disfa", bad=bad)
+    (part,) = (tmp_path / ".ingest.work" / "mine").glob("*.parquet")
+    made = part.stat().st_ino
+
+    write(faces(), bad)
+    metrics = take(tmp_path, mine=tmp_path / "disfa", bad=bad)
+    assert metrics["faces"] == 20
+    assert (tmp_path / "out" / "mine" / "part-00000.parquet").stat().st_ino == made
+    assert not (tmp_path / ".ingest.work").exists()
+
+
+def test_people_in_two_datasets_are_in_one_split(tmp_path: Path) -> None:
+    disfa = write_disfa(tmp_path / "disfa", subjects=9)
+    plus = write_disfa_plus(tmp_path / "plus", subjects=4, frames=2)
+    take(tmp_path, disfa=disfa, plus=plus)
+    of = {
+        name: dict(read_faces(tmp_path / "out" / name)[["subject_id", "split"]].to_numpy())
+        for name in ("disfa", "plus")
+    }
+    assert of["plus"] == {name: of["disfa"][name] for name in of["plus"]}
+
+
+def test_folds(tmp_path: Path) -> None:
+    root = write_disfa(tmp_path / "disfa", subjects=6, frames=1)
+    datasets = Datasets(aus="mine", attributes="mine")
+    tested: list[str] = []
+    for index in range(3):
+        section = Ingest(seed=0, size=8, paths={"mine": root}, fold={"count": 3, "index": index})
+        metrics = ingest.run(tmp_path / "out", COMPUTE, datasets, section)
+        assert metrics["mine"]["by_split"] == {"train": 3, "test": 2, "val": 1}
+        rows = read_faces(tmp_path / "out" / "mine")
+        tested += rows.loc[rows["split"] == "test", "subject_id"].tolist()
+    assert sorted(tested) == [f"SN{n:03d}" for n in range(1, 7)]

@@ -8,7 +8,7 @@ from facsimile.aus import AUS
 from facsimile.datasets import ADAPTERS, Rejects, recognise
 from facsimile.errors import FacsimileError
 
-from .trees import SIZE, Harm, line, pixels, read, refused, write_celeba, write_image
+from .trees import Harm, line, pixels, read, refused, write_celeba, write_image
 
 ATTRIBUTES, IDENTITIES = "list_attr_celeba.txt", "identity_CelebA.txt"
 PARTITION, IMAGES = "list_eval_partition.txt", Path("img_align_celeba")
@@ -145,4 +145,4 @@ def test_no_images_or_attributes(tmp_path: Path) -> None:
         read(root)
     (root / ATTRIBUTES).unlink()
     with pytest.raises(FacsimileError, match=r"no list_attr_celeba\.txt in it or its folders"):
-        ADAPTERS["celeba"].read(root, "mine", SIZE, 0, Rejects())
+        ADAPTERS["celeba"].open(root, "mine", 0, Rejects())

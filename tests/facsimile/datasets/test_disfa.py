@@ -255,8 +255,8 @@ def test_what_is_wrong(tmp_path: Path, case: str) -> None:
 
 def test_no_frames_at_all(tmp_path: Path) -> None:
     root = write_disfa(tmp_path)
-    (root / "Images").rename(root / "Videos_LeftCamera")
-    with pytest.raises(FacsimileError, match="Images: no such folder; frames are to be extracted"):
+    (root / "Images").rename(root / "Frames")
+    with pytest.raises(FacsimileError, match="Videos_LeftCamera: no such folder, nor Images"):
         read(root)
 
 

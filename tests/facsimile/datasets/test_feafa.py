@@ -126,4 +126,4 @@ def test_folder_without_sequence(tmp_path: Path) -> None:
 
 def test_no_labels(tmp_path: Path) -> None:
     with pytest.raises(FacsimileError, match=r"no \*\.auw files"):
-        ADAPTERS["feafa"].read(tmp_path, "mine", 8, 0, Rejects())
+        ADAPTERS["feafa"].open(tmp_path, "mine", 0, Rejects())

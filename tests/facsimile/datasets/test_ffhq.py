@@ -11,7 +11,7 @@ from facsimile.datasets import ADAPTERS, Rejects, recognise
 from facsimile.errors import FacsimileError
 from facsimile.tables import decode_images
 
-from .trees import SIZE, Harm, pixels, read, refused, write_ffhq, write_image
+from .trees import Harm, pixels, read, refused, write_ffhq, write_image
 
 IMAGE, LABELS = "thumbnails128x128/00000/00002.png", "json/00002.json"
 
@@ -108,4 +108,4 @@ def test_image_twice(tmp_path: Path) -> None:
 
 def test_no_images(tmp_path: Path) -> None:
     with pytest.raises(FacsimileError, match="no folder images1024x1024 or thumbnails128x128"):
-        ADAPTERS["ffhq"].read(tmp_path, "mine", SIZE, 0, Rejects())
+        ADAPTERS["ffhq"].open(tmp_path, "mine", 0, Rejects())

@@ -2,9 +2,12 @@
 
 import io
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
+import av
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -12,7 +15,7 @@ import pytest
 from PIL import Image
 
 from facsimile.aus import AUS
-from facsimile.datasets import ADAPTERS, Rejects, recognise
+from facsimile.datasets import ADAPTERS, Fold, Intake, Rejects, any_left, recognise
 from facsimile.errors import FacsimileError
 from facsimile.tables import FACE_SCHEMA
 
@@ -69,6 +72,31 @@ def write_disfa(root: Path, subjects: int = 3, frames: int = 4) -> Path:
             (labels / f"{subject}_au{int(au[2:])}.txt").write_text("\r\n".join(lines) + "\r\n")
         for n in range(1, frames + 1):
             write_image(root / "Images" / subject / f"{n}.png", pixels(100 * person + n))
+    return root
+
+
+def write_video(path: Path, images: Sequence[np.ndarray], codec: str = "ffv1") -> Path:
+    """A video of RGB images; ffv1 loses nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    height, width = images[0].shape[:2]
+    formats = {"ffv1": "bgr0", "mjpeg": "yuvj420p"}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=20, width=width, height=height)
+        stream.pix_fmt = formats.get(codec, "yuv420p")
+        for image in images:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def write_disfa_videos(root: Path, frames: int = 4, extra: int = 0) -> Path:
+    """DISFA's tree as published: the same faces as `write_disfa`, and `extra` unlabelled ones."""
+    write_disfa(root, frames=frames)
+    for folder in sorted((root / "Images").iterdir()):
+        person = int(folder.name[2:])
+        images = [pixels(100 * person + n) for n in range(1, frames + extra + 1)]
+        write_video(root / "Videos_LeftCamera" / f"LeftVideo{folder.name}_comp.avi", images)
+    shutil.rmtree(root / "Images")
     return root
 
 
@@ -170,12 +198,20 @@ def write_ffhq(root: Path) -> Path:
     return root
 
 
-def read(path: Path, on_error: str = "raise", seed: int = 0) -> tuple[pd.DataFrame, Rejects]:
+def read(
+    path: Path,
+    on_error: str = "raise",
+    seed: int = 0,
+    fold: Fold | None = None,
+    known: Mapping[str, str] = MappingProxyType({}),
+    **intake: bool | float,
+) -> tuple[pd.DataFrame, Rejects]:
     """Faces of the dataset "mine" at `path`, in batches of two, and what was rejected."""
     rejects = Rejects(on_error)
     adapter = ADAPTERS[recognise(path)]
-    _, tables = adapter.read(path, "mine", SIZE, seed, rejects, workers=2, batch_size=2)
-    tables = list(tables)
+    annotations = adapter.open(path, "mine", seed, rejects, fold, known)
+    tables = list(adapter.faces(annotations, Intake(SIZE, **intake), rejects, 2, batch_size=2))
+    any_left(len(tables), path, rejects)
     assert all(table.schema == FACE_SCHEMA for table in tables)
     return pa.concat_tables(tables).to_pandas(), rejects
 

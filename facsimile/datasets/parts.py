@@ -1,0 +1,149 @@
+"""A dataset written part by part: what is written stays, so that an interrupted run resumes.
+
+A part is a shard of the final table. It is named after all that it is made of, so that it is found
+again by a run with the same inputs and by no other, and it is there as a whole or not at all.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from facsimile.datasets.adapter import Adapter, Intake, image_file
+from facsimile.datasets.rejects import Rejects
+from facsimile.schema import Violation
+from facsimile.tables import FACE_SCHEMA
+
+PART_ROWS = 1024
+"""Rows from which a part ends where its next person, video or file begins."""
+
+GROUP_ROWS = 512
+"""Rows that are held before they are written."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a dataset has become.
+
+    Attributes:
+        paths: its shards, in order; none of them is empty.
+        faces: rows in all of them.
+        thinned: faces left out by `Intake.thin`.
+    """
+
+    paths: list[Path]
+    faces: int
+    thinned: int
+
+
+def write_parts(
+    adapter: Adapter,
+    annotations: pd.DataFrame,
+    intake: Intake,
+    folder: Path,
+    rejects: Rejects,
+    workers: int = 1,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Parts:
+    """Write the faces of a dataset into `folder`, but for parts that are there already.
+
+    Args:
+        adapter: reads the images.
+        annotations: what `Adapter.open` gives.
+        intake: what becomes of the images.
+        folder: of the parts, kept between runs.
+        rejects: receives images that cannot be taken, of parts made before, too.
+        workers: threads that decode images.
+        advance: told of each number of faces done.
+
+    Raises:
+        FacsimileError: what `rejects` raises; finished parts stay.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    faces = taken = 0
+    for rows in _cut(annotations, adapter.whole):
+        path = folder / f"{_key(rows, intake)}.parquet"
+        record = path.with_suffix(".json")
+        if record.exists():
+            made = json.loads(record.read_text())
+            rejects.add([Violation(**found) for found in made["rejects"]])
+            advance(len(rows))
+        else:
+            found = Rejects(rejects.on_error)
+            count = _write(adapter.faces(rows, intake, found, workers), path, advance)
+            made = {"faces": count, "rejects": [asdict(violation) for violation in found.found]}
+            # Last of all and at once: it says that the part is finished.
+            temporary = _temporary(record)
+            temporary.write_text(json.dumps(made))
+            temporary.rename(record)
+            rejects.add(found.found)
+            advance(len(rows) - count)
+        if made["faces"]:
+            paths.append(path)
+        faces += made["faces"]
+        taken += len(rows) - len(made["rejects"])
+    return Parts(paths, faces, taken - faces)
+
+
+def _cut(annotations: pd.DataFrame, whole: str) -> Iterator[pd.DataFrame]:
+    """Parts of at least ``PART_ROWS`` rows that end where the value of a column changes."""
+    values = annotations[whole]
+    changes = np.flatnonzero(values.to_numpy()[1:] != values.to_numpy()[:-1]) + 1
+    start = 0
+    for end in (*changes, len(annotations)):
+        if end - start >= PART_ROWS or end == len(annotations):
+            yield annotations.iloc[start:end].reset_index(drop=True)
+            start = end
+
+
+def _key(rows: pd.DataFrame, intake: Intake) -> str:
+    """Hash of all that a part is made of; of images, path, size and time of change will do."""
+    digest = hashlib.sha256(f"{_code()} {intake}".encode())
+    digest.update(rows.to_csv(index=False).encode())
+    sources = map(image_file, rows.itertuples()) if "image_path" in rows else rows["file"]
+    for source in dict.fromkeys(map(str, sources)):
+        status = Path(source).stat()
+        digest.update(f"{source} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+@cache
+def _code() -> str:
+    """Hash of the modules of this package: other code may give other faces."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _write(tables: Iterable[pa.Table], path: Path, advance: Callable[[int], None]) -> int:
+    """Write tables as one file, a group of rows at a time. Returns the number of rows."""
+    temporary = _temporary(path)
+    count = 0
+    pending: list[pa.Table] = []
+    try:
+        with pq.ParquetWriter(temporary, FACE_SCHEMA, compression="zstd") as writer:
+            for table in tables:
+                pending.append(table)
+                count += table.num_rows
+                advance(table.num_rows)
+                if sum(map(len, pending)) >= GROUP_ROWS:
+                    writer.write_table(pa.concat_tables(pending))
+                    pending = []
+            if pending:
+                writer.write_table(pa.concat_tables(pending))
+        temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -1,0 +1,231 @@
+"""One HTML file to look through samples: filtered in the browser, opens anywhere, offline."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from facsimile.aus import ACTIVE_THRESHOLD, AGE_GROUPS, AU_NAMES, AUS
+from facsimile.editing.demographics import AGE_CUTS, GENDERS
+from facsimile.errors import FacsimileError
+from facsimile.report.html import environment, inline_image
+from facsimile.seeding import sample_seed
+from facsimile.tables import column_names, decode_images, iter_table, read_table, shard_paths
+
+TEMPLATE = "inspect.html"
+SAMPLES = 2000
+REFUSED = 200
+"""Most faces refused at ingest that are listed; they have no picture."""
+
+FACETS = {
+    "au": "Action Unit",
+    "origin": "Origin",
+    "dataset": "Dataset",
+    "group": "Gender and age group",
+    "verdict": "Accepted or why not",
+}
+"""Filters of the page and what they are called."""
+
+NOT_ANNOTATED = "not annotated"
+
+_LABELS = (
+    "sample_id",
+    "dataset",
+    "subject_id",
+    "split",
+    *AUS,
+    "male",
+    "age",
+    "origin",
+    "source_id",
+    "edited_au",
+)
+_REASONS = {"au_consistency": "AU consistency", "latent_distance": "latent distance"}
+_SCORES = {
+    "jaccard": "AU consistency",
+    "realism": "realism",
+    "identity_distance": "identity distance",
+    "mahalanobis": "latent distance",
+    "duplicate_of": "duplicate of",
+}
+
+
+def write_inspection(
+    faces: Sequence[Path],
+    path: Path,
+    *,
+    title: str,
+    sources: Sequence[Path] = (),
+    decisions: Path | None = None,
+    identities: Path | None = None,
+    rejects: Mapping[str, Path] | None = None,
+    most: int = SAMPLES,
+) -> int:
+    """Write the page, replacing `path` atomically.
+
+    Where there are more faces than `most`, those of every origin, dataset, verdict and AU are
+    drawn in turn, so that what is rare is there, too. The same faces give the same page.
+
+    Args:
+        faces: tables with at least ``sample_id`` and ``image``, files or folders of shards; of
+            ``FACE_SCHEMA``, whatever else is there is shown.
+        path: the HTML file.
+        title: its heading.
+        sources: tables of the faces that edited ones were made of.
+        decisions: table of the filter's verdicts.
+        identities: table with the ``gender`` and ``age_group`` of synthetic people.
+        rejects: dataset → table of what was refused at ingest.
+        most: faces on the page.
+
+    Returns:
+        Number of faces on the page.
+
+    Raises:
+        FacsimileError: a table is not readable or lacks a column, or there is no face.
+    """
+    rows = _labels(faces)
+    if rows.empty:
+        raise FacsimileError(f"{', '.join(map(str, faces))}: no faces")
+    if decisions is not None:
+        verdicts = read_table(decisions).drop(columns=["origin", "edited_au"])
+        rows = rows.merge(verdicts, on="sample_id", how="left")
+    rows["group"] = _groups(rows, identities)
+    picked = _pick(rows, most)
+    wanted = {*picked["sample_id"], *picked["source_id"].dropna()}
+    images = _images([*faces, *sources], wanted)
+    samples = [_sample(row, images) for row in picked.to_dict("records")]
+    for name, table in (rejects or {}).items():
+        samples += _refused(name, read_table(table).head(REFUSED))
+    drawn = f"{len(picked):,} of {len(rows):,} faces, drawn evenly from all kinds of them."
+    page = (
+        environment()
+        .get_template(TEMPLATE)
+        .render(
+            title=title,
+            note=drawn if len(picked) < len(rows) else f"All {len(rows):,} faces.",
+            facets=FACETS,
+            data={
+                "samples": samples,
+                "images": images,
+                "names": {au: AU_NAMES[au] for au in AUS},
+                "active": ACTIVE_THRESHOLD,
+            },
+        )
+    )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(path)
+    return len(picked)
+
+
+def _labels(tables: Sequence[Path]) -> pd.DataFrame:
+    """Labels of all tables without images; what a table does not have is null."""
+    parts = []
+    for table in tables:
+        present = column_names(shard_paths(table)[0])
+        if missing := {"sample_id", "image"} - set(present):
+            raise FacsimileError(f"{table}: missing column {', '.join(sorted(missing))}")
+        rows = read_table(table, [name for name in _LABELS if name in present])
+        parts.append(rows.reindex(columns=_LABELS).astype(object))
+    rows = pd.concat(parts, ignore_index=True)
+    # The accepted faces are among those that the filter was given.
+    return rows.drop_duplicates("sample_id", ignore_index=True)
+
+
+def _groups(rows: pd.DataFrame, identities: Path | None) -> pd.Series:
+    """``female young`` …: as annotated or, of synthetic people, as they were sampled."""
+    labels = rows[["male", "age"]].astype(float)
+    genders = np.array(GENDERS)[(labels["male"].to_numpy() >= 0.5).astype(int)]
+    ages = np.array(AGE_GROUPS)[np.searchsorted(AGE_CUTS, labels["age"].fillna(0), "right")]
+    groups = pd.Series([f"{gender} {age}" for gender, age in zip(genders, ages, strict=True)])
+    groups[labels.isna().any(axis=1)] = NOT_ANNOTATED
+    if identities is not None:
+        people = read_table(identities, ["sample_id", "gender", "age_group"])
+        names = people["gender"] + " " + people["age_group"]
+        cells = dict(zip(people["sample_id"], names, strict=True))
+        groups = rows["source_id"].map(cells).fillna(groups)
+    return groups
+
+
+def _pick(rows: pd.DataFrame, most: int) -> pd.DataFrame:
+    """At most `most` rows, from all kinds in turn, in their order."""
+    if len(rows) <= most:
+        return rows
+    aus = rows[list(AUS)].astype(float).fillna(0)
+    strongest = aus.idxmax(axis=1).where(aus.max(axis=1) >= ACTIVE_THRESHOLD)
+    kinds = rows.reindex(columns=["origin", "dataset", "reason"])
+    kinds = kinds.assign(au=rows["edited_au"].fillna(strongest)).astype(str)
+    order = rows["sample_id"].map(lambda name: sample_seed(0, name)).sort_values().index
+    turn = kinds.loc[order].groupby(list(kinds.columns)).cumcount()
+    return rows.loc[turn.sort_values(kind="stable").index[:most].sort_values()]
+
+
+def _images(tables: Sequence[Path], wanted: set[str]) -> dict[str, str]:
+    """sample_id → data URI."""
+    images: dict[str, str] = {}
+    for table in tables:
+        for batch in iter_table(table, 256, ["sample_id", "image"]):
+            here = batch[batch["sample_id"].isin(wanted - images.keys())]
+            pixels = decode_images(here, str(table))
+            images |= dict(zip(here["sample_id"], map(inline_image, pixels), strict=True))
+    return images
+
+
+def _sample(row: Mapping[str, Any], images: Mapping[str, str]) -> dict[str, Any]:
+    row = {name: None if pd.isna(value) else value for name, value in row.items()}
+    source = row["source_id"]
+    scores = {label: row[name] for name, label in _SCORES.items() if row.get(name) is not None}
+    return {
+        "id": row["sample_id"],
+        "person": row["subject_id"] or "",
+        "dataset": row["dataset"] or "",
+        "split": row["split"],
+        "origin": row["origin"] or "real",
+        "group": row["group"],
+        "aus": [None if row[au] is None else round(float(row[au]), 2) for au in AUS],
+        "edited": row["edited_au"],
+        "accepted": row.get("accepted"),
+        "reason": _REASONS.get(row.get("reason"), row.get("reason")),
+        "why": None,
+        "scores": {
+            label: value if isinstance(value, str) else f"{value:.3g}"
+            for label, value in scores.items()
+        },
+        "image": row["sample_id"],
+        "source": source if source in images else None,
+        "made_of": source,
+    }
+
+
+def _refused(dataset: str, rejects: pd.DataFrame) -> list[dict[str, Any]]:
+    """Samples without a picture, of one dataset."""
+    samples = []
+    for row in rejects.to_dict("records"):
+        row = {name: None if pd.isna(value) else value for name, value in row.items()}
+        where = row["file"] if row["line"] is None else f"{row['file']}: {row['line']:.0f}"
+        what = " ".join(str(row[name]) for name in ("column", "value") if row[name] is not None)
+        samples.append(
+            {
+                "id": where,
+                "person": "",
+                "dataset": dataset,
+                "split": None,
+                "origin": "real",
+                "group": NOT_ANNOTATED,
+                "aus": [None] * len(AUS),
+                "edited": None,
+                "accepted": False,
+                "reason": "refused at ingest",
+                "why": f"{where} {what} {row['reason']}",
+                "scores": {},
+                "image": None,
+                "source": None,
+                "made_of": None,
+            }
+        )
+    return samples

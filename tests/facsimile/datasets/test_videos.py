@@ -1,0 +1,123 @@
+"""Frames of videos get the labels of their numbers; where a video breaks off, that is told."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facsimile.datasets import recognise
+from facsimile.errors import FacsimileError
+from facsimile.tables import decode_images
+
+from .trees import SIZE, pixels, read, write_disfa, write_disfa_videos, write_video
+
+VIDEO = Path("Videos_LeftCamera") / "LeftVideoSN002_comp.avi"
+
+
+def test_videos_give_the_faces_that_frames_give(tmp_path: Path) -> None:
+    root = write_disfa_videos(tmp_path / "videos", frames=20, extra=3)
+    assert recognise(root) == "disfa"
+    faces, rejects = read(root)
+    expected, _ = read(write_disfa(tmp_path / "frames", frames=20))
+    assert len(rejects) == 0
+    np.testing.assert_array_equal(decode_images(faces), decode_images(expected))
+    assert faces.drop(columns="image").equals(expected.drop(columns="image"))
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "mjpeg", "libx264"])
+def test_frames_come_in_the_order_in_which_they_are_shown(tmp_path: Path, codec: str) -> None:
+    root = write_disfa_videos(tmp_path, frames=30)
+    greys = [np.full((32, 32, 3), 8 * n, np.uint8) for n in range(30)]
+    write_video(root / VIDEO, greys, codec)
+    faces = read(root)[0]
+    means = decode_images(faces[faces["subject_id"] == "SN002"]).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(means, 8 * np.arange(30), atol=3.9)
+
+
+def test_frames_without_label_are_not_kept(tmp_path: Path) -> None:
+    root = write_disfa_videos(tmp_path, frames=6)
+    for file in (root / "ActionUnit_Labels" / "SN002").iterdir():
+        lines = file.read_text().splitlines()
+        file.write_text("\n".join([lines[1], lines[4]]))
+    faces = read(root)[0]
+    faces = faces[faces["subject_id"] == "SN002"]
+    assert faces["sample_id"].tolist() == ["mine/SN002/000002", "mine/SN002/000005"]
+    np.testing.assert_array_equal(decode_images(faces), [pixels(202), pixels(205)])
+
+
+def cut(codec: str, share: float) -> Callable[[Path], None]:
+    """Write the video of SN002 anew and keep a share of its bytes."""
+
+    def harm(video: Path) -> None:
+        content = write_video(video, [pixels(n, 32, 32) for n in range(20)], codec).read_bytes()
+        video.write_bytes(content[: int(share * len(content))])
+
+    return harm
+
+
+BROKEN = {
+    "truncated": (cut("mpeg4", 0.6), "the video ends after frame"),
+    "truncated, each frame by itself": (cut("mjpeg", 0.6), "the video ends after frame"),
+    "no bytes": (
+        lambda video: video.write_bytes(b""),
+        "the video is unreadable before its first frame (Invalid data",
+    ),
+    "no video": (
+        lambda video: video.write_text("a video"),
+        "the video is unreadable before its first frame (Invalid data",
+    ),
+    "too short": (
+        lambda video: write_video(video, [pixels(n) for n in range(7)]),
+        "the video ends after frame 7",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_breaks_off_names_the_video_and_the_first_missing_frame(
+    tmp_path: Path, case: str
+) -> None:
+    harm, reason = BROKEN[case]
+    root = write_disfa_videos(tmp_path, frames=20)
+    harm(root / VIDEO)
+    faces, rejects = read(root, "skip")
+    kept = int((faces["subject_id"] == "SN002").sum())
+    assert len(faces) == 40 + kept and len(rejects) == 20 - kept
+    rows = rejects.to_table().to_pylist()
+    missing = range(kept + 1, 21)
+    assert [row["line"] for row in rows] == list(missing)
+    assert [row["value"] for row in rows] == [f"{root / VIDEO} frame {n}" for n in missing]
+    assert all(row["reason"].startswith(f"cannot be had: {reason}") for row in rows)
+    assert kept == 0 or f"after frame {kept}" in rows[0]["reason"]
+
+    with pytest.raises(FacsimileError) as caught:
+        read(root)
+    message = str(caught.value)
+    assert f"line {kept + 1} (mine/SN002/{kept + 1:06d}) column image" in message
+    assert f"{root / VIDEO} frame {kept + 1} cannot be had: {reason}" in message
+
+
+def test_no_video_of_a_person(tmp_path: Path) -> None:
+    root = write_disfa_videos(tmp_path)
+    (root / VIDEO).unlink()
+    with pytest.raises(FacsimileError, match=r"Videos_LeftCamera/SN002: no frames of SN002"):
+        read(root)
+
+
+def test_no_labels_of_a_video(tmp_path: Path) -> None:
+    root = write_disfa_videos(tmp_path)
+    (root / "ActionUnit_Labels" / "SN002").rename(root / "ActionUnit_Labels" / "later")
+    with pytest.raises(FacsimileError, match=r"SN002: no such folder, but .*SN002_comp\.avi"):
+        read(root)
+
+
+def test_wide_pictures_are_refused_or_cropped(tmp_path: Path) -> None:
+    root = write_disfa_videos(tmp_path)
+    wide = [pixels(n, SIZE, 2 * SIZE) for n in range(4)]
+    write_video(root / VIDEO, wide)
+    with pytest.raises(FacsimileError, match=r"avi frame 1 is 16 × 8, aligned faces are square"):
+        read(root)
+    faces = read(root, crop=True)[0]
+    centre = np.stack(wide)[:, :, SIZE // 2 : SIZE // 2 + SIZE]
+    np.testing.assert_array_equal(decode_images(faces[faces["subject_id"] == "SN002"]), centre)
