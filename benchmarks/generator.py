@@ -5,7 +5,8 @@
 
 PATH is a checkout of github.com/phizaz/diffae, which is imported from there and run on the same
 random weights, as its notebooks do: in half precision where there is a GPU. Without it, our levers
-are measured against plain float32 of ours. Three tables:
+are measured against plain float32 of ours. Clocks: wall time on a GPU, on a CPU the time of its one
+thread, whatever else the machine does. Three tables:
 
 - throughput: images/s and memory (weights and the most that the work needs beside them) of
   contenders that take turns in this run. The ratio is of the time for all three tasks, the median
@@ -117,13 +118,11 @@ def variant(
     *,
     kind: type[DiffAEPipeline] = DiffAEPipeline,
     dtype: torch.dtype = torch.float32,
-    solver: str = "ddim",
     **options: Any,
 ) -> DiffAEPipeline:
     """A pipeline with these weights, compiled if there are `options`."""
     pipeline = kind(config).eval().requires_grad_(False)
     pipeline.load_state_dict(state)
-    pipeline.solver = solver
     layout = torch.contiguous_format if kind is Contiguous else torch.channels_last
     pipeline.model.to(device, dtype, memory_format=layout)
     pipeline.to(device)
@@ -215,9 +214,6 @@ def contenders(arguments: argparse.Namespace) -> Iterator[Contender]:
         levers["bfloat16, CUDA graphs"] = half | fused | {"mode": "reduce-overhead"}
     for name, options in levers.items():
         yield ours(name, variant(state, config, device, **options), steps)
-    for solver_steps in (steps // 2, steps // 5):
-        pipeline = variant(state, config, device, **half, **fused, solver="dpm++")
-        yield ours(f"bfloat16, compiled, {solver_steps} steps of dpm++", pipeline, solver_steps)
 
 
 def synchronize(device: str) -> None:
@@ -442,3 +438,7 @@ def main() -> None:
             key: [asdict(row) for row in result[key]] for key in ("throughput", "quality")
         }
         arguments.json.write_text(json.dumps(plain, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
