@@ -2,14 +2,17 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from facsimile.aus import AUS, NUISANCES
 from facsimile.errors import FacsimileError
 from facsimile.generator import DiffAEPipeline
 from facsimile.tables import read_faces, read_table
+from tasks.params import Sampling
 from tasks.stage import DATA, Compute
 
 INGEST = DATA / "ingest"
@@ -28,9 +31,15 @@ AU_GRAPH = DATA / "config" / "au_graph.yaml"
 LABELS = [*AUS, *NUISANCES]
 
 
-def load_generator(compute: Compute) -> DiffAEPipeline:
-    """The shipped generator, on the device of this stage."""
-    return DiffAEPipeline.from_pretrained(GENERATOR, device=compute.device)
+def load_generator(compute: Compute, sampling: Sampling | None = None) -> DiffAEPipeline:
+    """The shipped generator, on the device of this stage, to sample as told."""
+    options: dict[str, Any] = {}
+    if sampling:
+        options = {"dtype": getattr(torch, sampling.dtype), "solver": sampling.solver}
+    pipeline = DiffAEPipeline.from_pretrained(GENERATOR, compute.device, **options)
+    if compute.compile:
+        pipeline.compile()
+    return pipeline
 
 
 def read_encoded(dataset: str, pipeline: DiffAEPipeline, split: str | None = None) -> pd.DataFrame:

@@ -55,7 +55,7 @@ def run(
 
     Validation faces set the length.
     """
-    pipeline = load_generator(compute)
+    pipeline = load_generator(compute, sampling)
     faces = read_encoded(datasets.aus, pipeline, "train")
     attributes = read_encoded(datasets.attributes, pipeline, "train")
     fitted = fit_directions(

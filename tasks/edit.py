@@ -12,7 +12,7 @@ from typing import Any
 from facsimile.editing import EditOperator, plan_edits
 from facsimile.generator.pipeline import WEIGHTS_FILE
 from facsimile.tables import GENERATED_SCHEMA, write_shards
-from tasks.data import DIRECTIONS, GENERATOR, md5, read_invertible
+from tasks.data import DIRECTIONS, GENERATOR, load_generator, md5, read_invertible
 from tasks.params import Datasets, Edit, Sampling
 from tasks.stage import Compute, main, operate
 
@@ -24,12 +24,11 @@ def run(
     faces = read_invertible(datasets.aus, "train")
     plan = plan_edits(faces, **edit.model_dump())
     operator = EditOperator(
-        GENERATOR,
+        load_generator(compute, sampling),
         DIRECTIONS / "directions.parquet",
         steps=sampling.steps,
         generator_md5=md5(GENERATOR / WEIGHTS_FILE),
         directions_md5=md5(DIRECTIONS / "directions.parquet"),
-        device=compute.device,
     )
     edited = operate(operator, plan, compute, "edit")
     return {

@@ -34,7 +34,7 @@ def run(
     out: Path, compute: Compute, datasets: Datasets, sampling: Sampling, encode: Encode
 ) -> dict[str, Any]:
     """Encode the AU set and the attribute set."""
-    pipeline = load_generator(compute)
+    pipeline = load_generator(compute, sampling)
     chosen = neutral_ids(datasets.aus, encode)
     metrics: dict[str, Any] = {"encoded": 0, "inverted": len(chosen)}
     for name in dict.fromkeys((datasets.aus, datasets.attributes)):

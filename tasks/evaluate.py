@@ -69,7 +69,7 @@ def run(
 ) -> dict[str, Any]:
     """Measure everything, then draw it."""
     oracle = AUOracle.load(ORACLE, compute.device)
-    pipeline = load_generator(compute)
+    pipeline = load_generator(compute, sampling)
     metrics = (
         detection(out, datasets, evaluate)
         | correlations(out, datasets, oracle)

@@ -39,8 +39,8 @@ def edited_people(
         z_sem, x_t = codes(pd.Series([face["z_sem"]])), codes(pd.Series([face["x_t"]]))
         z = pipeline.normalize(z_sem)
         z = torch.cat([z, *(edit(z, directions, {au: s}) for au, s in edits)])
-        noise = x_t.reshape(1, 3, size, size).expand(len(z), -1, -1, -1)
-        decoded = to_uint8(pipeline.decode(pipeline.denormalize(z), noise, steps))
+        z_sem, x_t = pipeline.denormalize(z)[None], x_t.reshape(1, 3, size, size)
+        decoded = to_uint8(pipeline.decode_sweep(z_sem, x_t, steps)[0])
         shown = np.concatenate([originals[index : index + 1], decoded])
         tables.append(gallery_rows("edits", [f"person {index + 1}"] * len(shown), columns, shown))
     return tables

@@ -35,10 +35,12 @@ from tasks.data import (
     INGEST,
     NEUTRALIZER,
     SYNTHESIZE,
+    load_generator,
     md5,
     read_invertible,
 )
 from tasks.params import PARAMS, Datasets, Edit, Sampling, Synthesize, read_section
+from tasks.stage import Compute
 
 REAL, EDITED, IDENTITY, SYNTHETIC = "real face", "edited face", "identity", "synthetic face"
 
@@ -192,8 +194,9 @@ def rebuild(lineage: Lineage, device: str) -> Rebuilt:
     if changed:
         return Rebuilt(None, tuple(changed))
 
-    steps = read_section(PARAMS, "sampling", Sampling).steps
-    pipeline = DiffAEPipeline.from_pretrained(GENERATOR, device=device)
+    sampling = read_section(PARAMS, "sampling", Sampling)
+    steps = sampling.steps
+    pipeline = load_generator(Compute(device, batch_size=1, workers=1), sampling)
     if lineage.kind == EDITED:
         made = _edit(lineage, pipeline, steps)
     else:

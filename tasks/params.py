@@ -143,10 +143,16 @@ class Ingest(Section):
 
 
 class Sampling(Section):
-    """DDIM steps of inversion and decoding (they must agree), and of the latent prior."""
+    """How faces are inverted and decoded, and DDIM steps of the latent prior.
+
+    `steps` and `solver` hold for both, since they must agree; "dpm++" needs fewer steps than
+    "ddim", 10 for instance. `dtype` is that of the networks.
+    """
 
     steps: Annotated[int, Field(ge=2, le=1000)]
     prior_steps: Annotated[int, Field(ge=2, le=1000)]
+    solver: Literal["ddim", "dpm++"] = "ddim"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
 
 class Encode(Section):

@@ -44,11 +44,13 @@ class Compute:
         device: "cpu" or "cuda".
         batch_size: faces at once.
         workers: processes that render or train side by side.
+        compile: whether the generator is compiled, which pays from thousands of faces on.
     """
 
     device: str
     batch_size: int
     workers: int
+    compile: bool = False
 
 
 def main(name: str, run: Callable[..., Mapping[str, Any]]) -> None:
@@ -111,11 +113,20 @@ def _parse(name: str, summary: str) -> Compute:
         default=int(environment("FACSIMILE_WORKERS", len(os.sched_getaffinity(0)))),
         help="processes side by side (default: %(default)s, or FACSIMILE_WORKERS)",
     )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        default=environment("FACSIMILE_COMPILE", "0") == "1",
+        help="compile the generator (default: %(default)s, or FACSIMILE_COMPILE=1)",
+    )
     arguments = parser.parse_args()
     # A conductor lowers this when a device ran out of memory.
     scale = float(environment("FACSIMILE_BATCH_SCALE", "1"))
     return Compute(
-        arguments.device, max(1, int(arguments.batch_size * scale)), max(1, arguments.workers)
+        arguments.device,
+        max(1, int(arguments.batch_size * scale)),
+        max(1, arguments.workers),
+        arguments.compile,
     )
 
 

@@ -44,7 +44,7 @@ def run(
     out: Path, compute: Compute, datasets: Datasets, sampling: Sampling, synthesize: Synthesize
 ) -> dict[str, Any]:
     """Sample, neutralize, edit; demographics are told by the attribute set."""
-    pipeline = load_generator(compute)
+    pipeline = load_generator(compute, sampling)
     labelled = read_encoded(datasets.attributes, pipeline, "train")
     demographics = DemographicPredictors.fit(
         stack(labelled["z"]),

@@ -42,6 +42,8 @@ def test_adapters_are_those_of_the_library() -> None:
         ({"edit.intensity": [0.9, 0.2]}, "edit.intensity: (0.9, 0.2) is not within"),
         ({"edit.aus": ["AU1"]}, "edit.aus: 'AU1' is no Action Unit, allowed: AU01, AU02"),
         ({"synthesize.aus": []}, "synthesize.aus: needs at least one Action Unit"),
+        ({"sampling.solver": "euler"}, "sampling.solver: input should be 'ddim' or 'dpm++'"),
+        ({"sampling.dtype": "fp8"}, "sampling.dtype: input should be 'float32', 'bfloat16' or"),
         ({"sampling.steps": "many"}, "sampling.steps: input should be a valid integer"),
         ({"train.arms": ["reel"]}, "train.arms.0: input should be 'real', 'real+edited'"),
         ({"encode.neutral_per_subject": {"trian": 1}}, "encode.neutral_per_subject.trian"),

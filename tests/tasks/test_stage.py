@@ -50,6 +50,22 @@ def test_output_appears_as_a_whole(run_as_command: Callable[..., int]) -> None:
     assert metrics == {"intensity": [0.3, 1.0], "undefined": None}
 
 
+def test_compiling_is_asked_for(
+    run_as_command: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def run(out: Path, compute: stage.Compute) -> dict[str, Any]:
+        asked.append(compute.compile)
+        return {}
+
+    run_as_command(run)
+    run_as_command(run, "--compile")
+    monkeypatch.setenv("FACSIMILE_COMPILE", "1")
+    run_as_command(run)
+    assert asked == [False, True, True]
+
+
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [

@@ -55,6 +55,72 @@ def test_inversion_of_a_gaussian_and_back():
     torch.testing.assert_close(found, images, atol=0, rtol=0.05)
 
 
+def error(found, expected):
+    return (found / expected - 1).abs().max()
+
+
+def test_few_second_order_steps_solve_what_takes_many_of_the_first():
+    scheduler = diffusion.image_scheduler()
+    images = torch.randn(4, 8).clamp(-4, 4) * 0.2
+    eps = gaussian(0.04, scheduler)
+
+    x_t = diffusion.invert_multistep(eps, scheduler, images, 20)
+    assert error(x_t, images / 0.2) < 0.03
+    assert error(diffusion.sample_multistep(eps, scheduler, x_t, 20), images) < 0.03
+    assert error(diffusion.invert(eps, scheduler, images, 100), images / 0.2) > 0.05
+    # Halving the steps quarters the error, to within the discreteness of the timesteps.
+    coarse, fine = (
+        error(diffusion.sample_multistep(eps, scheduler, images / 0.2, steps), images)
+        for steps in (20, 40)
+    )
+    assert fine < coarse / 3
+
+
+def test_both_solvers_tend_to_the_same():
+    scheduler = diffusion.image_scheduler()
+    # Two unlike clusters: the flow is no mere rescaling, and x0 is clipped on the way.
+    means = torch.tensor([[-0.9, 0.2], [0.9, 0.5]])
+
+    def eps(x_t, timesteps):
+        alpha = scheduler.alphas_cumprod[timesteps][:, None]
+        variance = alpha * 0.1 + 1 - alpha
+        offsets = x_t[:, None] - alpha.sqrt()[:, None] * means
+        weights = (-(offsets**2).sum(-1) / (2 * variance)).softmax(1)
+        return (1 - alpha).sqrt() / variance * (weights[..., None] * offsets).sum(1)
+
+    noise = torch.randn(16, 2, generator=torch.Generator().manual_seed(0))
+    found = diffusion.sample_multistep(eps, scheduler, noise, 200)
+    expected = diffusion.sample(eps, scheduler, noise, 1000)
+    assert found[:, 0].min() < -0.5 and found[:, 0].max() > 0.5
+    torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
+    x_t = diffusion.invert_multistep(eps, scheduler, found, 200)
+    expected = diffusion.invert(eps, scheduler, found, 1000)
+    torch.testing.assert_close(x_t, expected, atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("steps", [5, 10, 15])
+def test_second_order_steps_clip_as_ddim_does(steps):
+    x_t = torch.randn(2, 3, 4, 4)
+    scheduler = diffusion.image_scheduler()
+    found = diffusion.sample_multistep(point_mass(1.5), scheduler, x_t, steps)
+    torch.testing.assert_close(found, torch.ones_like(x_t), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("count", [1, 10, 45, 999])
+def test_quadratic_timesteps_rise_from_the_first_to_the_last(count):
+    timesteps = diffusion._quadratic_timesteps(count)
+    assert len(timesteps) == count + 1 and (timesteps[0], timesteps[-1]) == (0, 999)
+    assert timesteps == sorted(set(timesteps))
+
+
+@pytest.mark.parametrize("steps", [0, 1, 1001])
+def test_second_order_steps_are_counted(steps):
+    with pytest.raises(FacsimileError, match="must be 2…999"):
+        diffusion.sample_multistep(
+            point_mass(0), diffusion.image_scheduler(), torch.randn(1, 3, 2, 2), steps
+        )
+
+
 def test_velocity_is_the_same_prediction_as_noise():
     scheduler = diffusion.image_scheduler()
     x0, eps, timesteps = (

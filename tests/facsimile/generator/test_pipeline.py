@@ -93,6 +93,59 @@ def test_a_row_does_not_depend_on_its_batch(pipeline, images):
     torch.testing.assert_close(x_t[:1], alone, atol=1e-3, rtol=1e-3)
 
 
+@pytest.fixture
+def smooth(pipeline) -> DiffAEPipeline:
+    """As smooth in x_t as trained networks are; velocity, because x0 of a random eps is not."""
+    unet = replace(pipeline.config.unet, prediction="velocity")
+    pipeline.config = replace(pipeline.config, unet=unet)
+    pipeline.model.out[2].weight.mul_(0.1)
+    return pipeline
+
+
+def test_solvers_agree_on_what_is_decoded(smooth, images):
+    z_sem = smooth.encode(images)
+    expected = smooth.decode(z_sem, images, 100)
+    smooth.solver = "dpm++"
+    assert expected.std() > 0.2
+    torch.testing.assert_close(smooth.decode(z_sem, images, 25), expected, atol=0.05, rtol=0)
+
+
+def test_an_inversion_is_undone_by_the_same_solver(smooth, images):
+    z_sem = smooth.encode(images)
+    errors = {}
+    for solver in ("ddim", "dpm++"):
+        smooth.solver = solver
+        decoded = smooth.decode(z_sem, smooth.invert(images, z_sem, 20), 20)
+        errors[solver] = float((decoded - images).abs().mean())
+    assert errors["dpm++"] < errors["ddim"] / 2
+
+
+def test_a_sweep_is_its_edits_one_by_one(pipeline, images):
+    x_t = torch.randn(images[:2].shape)
+    z_sem = torch.randn(2, 3, 8)
+    swept = pipeline.decode_sweep(z_sem, x_t, 10)
+    for face in range(2):
+        for code in range(3):
+            alone = pipeline.decode(z_sem[face, code][None], x_t[face][None], 10)[0]
+            torch.testing.assert_close(swept[face, code], alone, atol=1e-3, rtol=1e-3)
+
+
+def test_compiled_networks_are_the_ones_that_run(pipeline, images):
+    z_sem = pipeline.encode(images)
+    expected = pipeline.decode(z_sem, images, 10)
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    pipeline.compile(backend=backend)
+    torch.testing.assert_close(pipeline.encode(images), z_sem)
+    assert len(graphs) == 1
+    torch.testing.assert_close(pipeline.decode(z_sem, images, 10), expected)
+    assert len(graphs) == 2  # one for all steps
+
+
 def test_prior_samples_are_denormalised(pipeline):
     noise = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
     z = pipeline.normalize(pipeline.sample_z(noise, 20))

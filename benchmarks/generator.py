@@ -1,0 +1,444 @@
+"""Encode, invert and decode: our generator against the reference implementation, lever by lever.
+
+    python -m benchmarks.generator [--reference PATH] [--device cpu|cuda]
+        [--preset small|ffhq256_autoenc] [--batch-size N] [--steps T] [--repeats N] [--json FILE]
+
+PATH is a checkout of github.com/phizaz/diffae, which is imported from there and run on the same
+random weights, as its notebooks do: in half precision where there is a GPU. Without it, our levers
+are measured against plain float32 of ours. Clocks: wall time on a GPU, on a CPU the time of its one
+thread, whatever else the machine does. Three tables:
+
+- throughput: images/s and memory (weights and the most that the work needs beside them) of
+  contenders that take turns in this run. The ratio is of the time for all three tasks, the median
+  over repeats with the least and the most.
+- quality: what solvers, steps and precision cost on weights that are trained (the shipped generator
+  and faces rendered for this), as SSIM and PSNR against our own result with 100 steps of float32
+  DDIM. Images: faces inverted and decoded as they are, and moved halfway to the next one's z_sem.
+  Not LPIPS, whose networks would have to be downloaded.
+- sweep: edits of one face, each with an inversion and a decoding of its own, or all with one
+  inversion in one batch.
+
+Fused attention is no lever here: ours has no other.
+"""
+
+import argparse
+import ctypes
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from facsimile.generator import DiffAEPipeline, GeneratorConfig, UNetConfig, preset
+from facsimile.generator.evaluation import fidelity
+from facsimile.generator.pipeline import CONFIG_FILE
+from facsimile.tables import decode_images, to_tensor
+from facsimile.world import iter_faces
+
+SMALL = UNetConfig(
+    image_size=64, model_channels=32, channel_mult=(1, 2, 4), encoder_channel_mult=(1, 2, 4, 4)
+)
+TASKS = ("encode", "invert", "decode")
+REFERENCE_STEPS = 100
+SWEPT = 8
+
+
+@dataclass
+class Contender:
+    """One way to do the three tasks; all take and give float32 images on the device."""
+
+    name: str
+    encode: Callable[[Tensor], Tensor]
+    invert: Callable[[Tensor, Tensor], Tensor]
+    decode: Callable[[Tensor, Tensor], Tensor]
+    weight_bytes: int
+
+
+@dataclass
+class Throughput:
+    """Images/s of each task, time of the first contender over the own one, memory in MB."""
+
+    name: str
+    encode: float
+    invert: float
+    decode: float
+    ratio: float
+    ratio_min: float
+    ratio_max: float
+    memory: float | None
+
+
+@dataclass
+class Quality:
+    """SSIM and PSNR of both kinds of images, and time of the first row over the own one."""
+
+    name: str
+    ssim: float
+    psnr: float
+    ssim_moved: float
+    psnr_moved: float
+    ratio: float
+
+
+class Contiguous(DiffAEPipeline):
+    """Ours without channels-last."""
+
+    def _check_images(self, images: Tensor) -> Tensor:
+        return super()._check_images(images).contiguous()
+
+
+def weight_bytes(module: torch.nn.Module) -> int:
+    return sum(value.numel() * value.element_size() for value in module.parameters())
+
+
+def ours(name: str, pipeline: DiffAEPipeline, steps: int) -> Contender:
+    return Contender(
+        name,
+        pipeline.encode,
+        lambda images, z_sem: pipeline.invert(images, z_sem, steps),
+        lambda z_sem, x_t: pipeline.decode(z_sem, x_t, steps),
+        weight_bytes(pipeline.model),
+    )
+
+
+def variant(
+    state: dict[str, Tensor],
+    config: GeneratorConfig,
+    device: str,
+    *,
+    kind: type[DiffAEPipeline] = DiffAEPipeline,
+    dtype: torch.dtype = torch.float32,
+    **options: Any,
+) -> DiffAEPipeline:
+    """A pipeline with these weights, compiled if there are `options`."""
+    pipeline = kind(config).eval().requires_grad_(False)
+    pipeline.load_state_dict(state)
+    layout = torch.contiguous_format if kind is Contiguous else torch.channels_last
+    pipeline.model.to(device, dtype, memory_format=layout)
+    pipeline.to(device)
+    if options:
+        pipeline.compile(**options)
+    return pipeline
+
+
+def reference(path: Path, config: UNetConfig, state: dict[str, Tensor], steps: int, device: str):
+    """The reference implementation in `path`, with our weights by their names."""
+    sys.path.insert(0, str(path))
+    from choices import GenerativeType, LossType, ModelMeanType, ModelType, ModelVarType
+    from diffusion.base import get_named_beta_schedule
+    from diffusion.diffusion import SpacedDiffusionBeatGansConfig, space_timesteps
+    from model.unet_autoenc import BeatGANsAutoencConfig
+
+    model = BeatGANsAutoencConfig(
+        image_size=config.image_size,
+        model_channels=config.model_channels,
+        channel_mult=config.channel_mult,
+        enc_channel_mult=config.encoder_channel_mult,
+        num_res_blocks=config.num_res_blocks,
+        enc_num_res_block=config.num_res_blocks,
+        attention_resolutions=config.attention_resolutions,
+        embed_channels=config.z_dim,
+        enc_out_channels=config.z_dim,
+        enc_pool="adaptivenonzero",
+        resnet_two_cond=True,
+    ).make_model()
+    prefix = "model."
+    model.load_state_dict(
+        {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}
+    )
+    model.to(device).eval().requires_grad_(False)
+    sampler = SpacedDiffusionBeatGansConfig(
+        gen_type=GenerativeType.ddim,
+        model_type=ModelType.autoencoder,
+        betas=get_named_beta_schedule("linear", 1000),
+        model_mean_type=ModelMeanType.eps,
+        model_var_type=ModelVarType.fixed_large,
+        loss_type=LossType.mse,
+        rescale_timesteps=False,
+        use_timesteps=space_timesteps(1000, f"ddim{steps}"),
+        fp16=device != "cpu",
+    ).make_sampler()
+
+    def invert(images: Tensor, z_sem: Tensor) -> Tensor:
+        out = sampler.ddim_reverse_sample_loop(model, images, model_kwargs={"cond": z_sem})
+        return out["sample"]
+
+    def decode(z_sem: Tensor, x_t: Tensor) -> Tensor:
+        return sampler.sample(model=model, noise=x_t, model_kwargs={"cond": z_sem})
+
+    return Contender(
+        "reference", torch.no_grad()(model.encoder), invert, decode, weight_bytes(model)
+    )
+
+
+def random_weights(config: GeneratorConfig) -> dict[str, Tensor]:
+    """Weights of a new generator; zero-initialised layers drawn with sd 0.02, lest eps be 0."""
+    torch.manual_seed(0)
+    pipeline = DiffAEPipeline(config).requires_grad_(False)
+    for parameter in pipeline.parameters():
+        if not parameter.any():
+            parameter.normal_(std=0.02)
+    return pipeline.state_dict()
+
+
+def contenders(arguments: argparse.Namespace) -> Iterator[Contender]:
+    """The baseline first."""
+    device, steps = arguments.device, arguments.steps
+    config = GeneratorConfig(SMALL, None)
+    if arguments.preset != "small":
+        config = GeneratorConfig(preset(arguments.preset).unet, None)
+    state = random_weights(config)
+    if arguments.reference:
+        yield reference(arguments.reference, config.unet, state, steps, device)
+    fused = {"dynamic": False}
+    half = {"dtype": torch.bfloat16}
+    levers = {
+        "ours, float32": {"kind": Contiguous},
+        "channels last (the default)": {},
+        "compiled": fused,
+        "bfloat16": half,
+        "bfloat16, compiled": half | fused,
+    }
+    if device != "cpu":
+        levers["float16, compiled"] = {"dtype": torch.float16} | fused
+        levers["bfloat16, CUDA graphs"] = half | fused | {"mode": "reduce-overhead"}
+    for name, options in levers.items():
+        yield ours(name, variant(state, config, device, **options), steps)
+
+
+def synchronize(device: str) -> None:
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def seconds(device: str, work: Callable[[], Any]) -> float:
+    """Time on a GPU; on a CPU that of its one thread, which other processes do not prolong."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    synchronize(device)
+    start = clock()
+    work()
+    synchronize(device)
+    return clock() - start
+
+
+def peak_bytes(device: str, work: Callable[[], Any]) -> int | None:
+    """The most memory that is in use during the work beyond what was before it.
+
+    On a CPU that of the process, where Linux tells it.
+    """
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        work()
+        return torch.cuda.max_memory_allocated() - before
+
+    def resident(key: str) -> int:
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(status.split(key + ":")[1].split()[0])
+
+    with suppress(OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+        before = resident("VmRSS")
+        work()
+        return resident("VmHWM") - before
+    return None
+
+
+def with_spread(ratios: list[float]) -> dict[str, float]:
+    return {
+        "ratio": statistics.median(ratios),
+        "ratio_min": min(ratios),
+        "ratio_max": max(ratios),
+    }
+
+
+def throughput(
+    entrants: list[Contender], images: Tensor, device: str, repeats: int
+) -> list[Throughput]:
+    """Let the contenders take turns, forwards and backwards."""
+    times: dict[str, dict[str, list[float]]] = {}
+    memory: dict[str, float | None] = {}
+    work = {}
+    for entrant in entrants:
+        z_sem = entrant.encode(images)
+        x_t = torch.randn(images.shape, generator=torch.Generator().manual_seed(0)).to(images)
+        work[entrant.name] = {
+            "encode": lambda e=entrant: e.encode(images),
+            "invert": lambda e=entrant, z=z_sem: e.invert(images, z),
+            "decode": lambda e=entrant, z=z_sem, x=x_t: e.decode(z, x),
+        }
+        times[entrant.name] = {task: [] for task in TASKS}
+        for task in TASKS:  # compiles
+            work[entrant.name][task]()
+
+        def everything(tasks=work[entrant.name]) -> None:
+            for task in TASKS:
+                tasks[task]()
+
+        peak = peak_bytes(device, everything)
+        memory[entrant.name] = None if peak is None else (peak + entrant.weight_bytes) / 1e6
+    for repeat in range(repeats):
+        for entrant in entrants[:: 1 if repeat % 2 == 0 else -1]:
+            for task in TASKS:
+                times[entrant.name][task].append(seconds(device, work[entrant.name][task]))
+
+    def total(entrant: Contender) -> list[float]:
+        return [sum(parts) for parts in zip(*times[entrant.name].values(), strict=True)]
+
+    rows = []
+    for entrant in entrants:
+        pairs = zip(total(entrants[0]), total(entrant), strict=True)
+        ratios = [base / own for base, own in pairs]
+        rates = {task: len(images) / statistics.median(times[entrant.name][task]) for task in TASKS}
+        spread = with_spread(ratios)
+        rows.append(Throughput(entrant.name, **rates, **spread, memory=memory[entrant.name]))
+    return rows
+
+
+def agreement(entrants: list[Contender], images: Tensor) -> dict[str, float]:
+    """Largest differences between the reference and ours in float32: the weights are the same."""
+    theirs, mine = entrants[0], entrants[1]
+    z_sem = theirs.encode(images)
+    x_t = torch.randn(images.shape, generator=torch.Generator().manual_seed(0)).to(images)
+    return {
+        "z_sem": float((theirs.encode(images) - mine.encode(images)).abs().max()),
+        "decoded": float((theirs.decode(z_sem, x_t) - mine.decode(z_sem, x_t)).abs().max()),
+    }
+
+
+def rendered(count: int, size: int) -> Tensor:
+    faces = pa.concat_tables(iter_faces("world-ffhq", count, size, seed=977)).to_pandas()
+    return to_tensor(decode_images(faces))
+
+
+def quality(folder: Path, device: str, faces: int) -> list[Quality]:
+    """The price of each lever on trained weights, and what it gains on these."""
+    levers: list[tuple[str, int, dict[str, Any]]] = [
+        ("ddim", steps, {}) for steps in (REFERENCE_STEPS, 50, 20, 10)
+    ]
+    levers += [("dpm++", steps, {}) for steps in (50, 20, 10)]
+    for dtype in (torch.bfloat16, torch.float16):
+        if device != "cpu" or dtype == torch.bfloat16:
+            levers += [("ddim", REFERENCE_STEPS, {"dtype": dtype}), ("dpm++", 10, {"dtype": dtype})]
+    images = rendered(faces, GeneratorConfig.load(folder / CONFIG_FILE).unet.image_size).to(device)
+    rows, base = [], None
+    for solver, steps, options in levers:
+        pipeline = DiffAEPipeline.from_pretrained(folder, device, solver=solver, **options)
+        made = {}
+
+        def work(pipeline=pipeline, steps=steps, made=made) -> None:
+            z_sem = pipeline.encode(images)
+            x_t = pipeline.invert(images, z_sem, steps)
+            made["kept"] = pipeline.decode(z_sem, x_t, steps).clamp(-1, 1)
+            made["moved"] = pipeline.decode(z_sem.lerp(z_sem.roll(1, 0), 0.5), x_t, steps)
+
+        spent = seconds(device, work)
+        base = base or (made, spent)
+        scores = [fidelity(made[kind], base[0][kind]) for kind in ("kept", "moved")]
+        dtype = str(options.get("dtype", torch.float32)).removeprefix("torch.")
+        rows.append(
+            Quality(f"{steps} × {solver}, {dtype}", *scores[0], *scores[1], base[1] / spent)
+        )
+    return rows
+
+
+def sweep(folder: Path, device: str, steps: int, repeats: int) -> dict[str, float]:
+    """Edits/s of one face, one by one and in one batch, and the ratio with its spread."""
+    pipeline = DiffAEPipeline.from_pretrained(folder, device)
+    image = rendered(1, pipeline.image_size)
+    z_sem = pipeline.encode(image)
+    edited = z_sem + 0.1 * torch.randn(SWEPT, pipeline.z_dim, device=z_sem.device)
+
+    def alone() -> None:
+        for code in edited:
+            x_t = pipeline.invert(image, z_sem, steps)
+            pipeline.decode(code[None], x_t, steps)
+
+    def together() -> None:
+        pipeline.decode_sweep(edited[None], pipeline.invert(image, z_sem, steps), steps)
+
+    alone(), together()
+    pairs = [(seconds(device, alone), seconds(device, together)) for _ in range(repeats)]
+    ratios = [one / other for one, other in pairs]
+    return {
+        "alone": SWEPT / statistics.median(one for one, _ in pairs),
+        "together": SWEPT / statistics.median(other for _, other in pairs),
+        **with_spread(ratios),
+    }
+
+
+def report(result: dict[str, Any]) -> None:
+    """Print what goes into the JSON file."""
+    console = Console()
+    keys = ("device", "preset", "batch_size", "steps", "agreement")
+    console.print({key: result[key] for key in keys if key in result})
+    table = Table("contender", *(f"{task}/s" for task in TASKS), "ratio", "memory, MB")
+    for row in result["throughput"]:
+        rates = (f"{getattr(row, task):.2f}" for task in TASKS)
+        ratio = f"{row.ratio:.2f} ({row.ratio_min:.2f}–{row.ratio_max:.2f})"
+        table.add_row(row.name, *rates, ratio, "" if row.memory is None else f"{row.memory:.0f}")
+    console.print(table)
+    table = Table("steps × solver", "SSIM", "PSNR", "SSIM moved", "PSNR moved", "ratio")
+    for row in result["quality"]:
+        figures = (f"{row.ssim:.4f}", f"{row.psnr:.1f}", f"{row.ssim_moved:.4f}")
+        table.add_row(row.name, *figures, f"{row.psnr_moved:.1f}", f"{row.ratio:.1f}")
+    console.print(table)
+    console.print("sweep", result["sweep"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--reference", type=Path)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--preset", help="default: small on a CPU, else ffhq256_autoenc")
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=10, help="of both sides; ratios hardly change")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--faces", type=int, default=8, help="of the quality table")
+    parser.add_argument("--generator", type=Path, default=Path("data/generator"))
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    arguments.preset = arguments.preset or (
+        "small" if arguments.device == "cpu" else "ffhq256_autoenc"
+    )
+    torch.set_num_threads(1)
+    device = arguments.device
+
+    entrants = list(contenders(arguments))
+    size = (
+        SMALL.image_size
+        if arguments.preset == "small"
+        else preset(arguments.preset).unet.image_size
+    )
+    images = torch.rand(arguments.batch_size, 3, size, size).to(device) * 2 - 1
+    result: dict[str, Any] = {
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if device != "cpu" else "cpu",
+    }
+    result |= {key: getattr(arguments, key) for key in ("preset", "batch_size", "steps")}
+    if arguments.reference:
+        result["agreement"] = agreement(entrants, images)
+    result["throughput"] = throughput(entrants, images, device, arguments.repeats)
+    result["quality"] = quality(arguments.generator, device, arguments.faces)
+    result["sweep"] = sweep(arguments.generator, device, 20, arguments.repeats)
+    report(result)
+    if arguments.json:
+        plain = result | {
+            key: [asdict(row) for row in result[key]] for key in ("throughput", "quality")
+        }
+        arguments.json.write_text(json.dumps(plain, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
