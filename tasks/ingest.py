@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facsimile.aus import ACTIVE_THRESHOLD, AUS
-from facsimile.datasets import ADAPTERS, Rejects, iter_faces, recognise
+from facsimile.datasets import ADAPTERS, Aligner, Rejects, iter_faces, recognise
 from facsimile.errors import FacsimileError
 from facsimile.schema import validate_faces
 from facsimile.tables import FACE_SCHEMA, read_table, write_shards
-from tasks.params import Datasets, Ingest
+from tasks.params import LANDMARK_COLUMNS, Datasets, Ingest
 from tasks.stage import DATA, Compute, main, progress
 
 
@@ -54,7 +54,13 @@ def _read(name: str, ingest: Ingest, compute: Compute, rejects: Rejects) -> Iter
             raise FacsimileError(f"params.yaml: ingest.paths.{name}: {source.root} does not exist")
         adapter = ADAPTERS[source.adapter or recognise(source.root)]
         total, tables = adapter.read(
-            source.root, name, ingest.size, ingest.seed, rejects, compute.workers
+            source.root,
+            name,
+            ingest.size,
+            ingest.seed,
+            rejects,
+            compute.workers,
+            aligner=_aligner(name, ingest),
         )
     else:
         total = ingest.faces[name]
@@ -63,6 +69,17 @@ def _read(name: str, ingest: Ingest, compute: Compute, rejects: Rejects) -> Iter
         for table in tables:
             yield table
             advance(table.num_rows)
+
+
+def _aligner(name: str, ingest: Ingest) -> Aligner | None:
+    """What aligns the faces of a dataset, if they are not aligned yet."""
+    if name not in ingest.align:
+        return None
+    by = ingest.align[name]
+    try:
+        return Aligner(None if by == LANDMARK_COLUMNS else by)
+    except FacsimileError as error:
+        raise FacsimileError(f"params.yaml: ingest.align.{name}: {error}") from error
 
 
 def _summary(rows: pd.DataFrame) -> dict[str, Any]:

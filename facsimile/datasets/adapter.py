@@ -4,7 +4,7 @@ An adapter knows one layout of files. It reads annotations only, a few bytes a f
 decoded before all of them are known to be sound.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,8 @@ import pandas as pd
 import pyarrow as pa
 
 from facsimile.aus import AUS, NUISANCES
-from facsimile.datasets.pictures import decode_square
+from facsimile.datasets.alignment import LANDMARKS, Aligner
+from facsimile.datasets.pictures import decode_rgb, decode_square
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
 from facsimile.schema import Finding, find_violations, one_line
@@ -53,8 +54,8 @@ class Adapter:
         recognises: path → whether it has this layout.
         annotate: path, dataset, rejects → one row a face: ``sample_id``, ``subject_id``, whichever
             others of ``ANNOTATIONS`` there are, and ``file`` and ``line`` where they stand (see
-            `Violation`); for `image_files` also ``image_path``. Numbers may be text yet. What
-            cannot be read goes to rejects.
+            `Violation`); for `image_files` also ``image_path``, and any ``LANDMARKS``. Numbers may
+            be text yet. What cannot be read goes to rejects.
         images: annotations, batch size → batches of them with the files or bytes of their images.
         image_column: column that errors of images name.
     """
@@ -73,17 +74,19 @@ class Adapter:
         rejects: Rejects,
         workers: int = 1,
         batch_size: int = 256,
+        aligner: Aligner | None = None,
     ) -> tuple[int, Iterator[pa.Table]]:
         """Check a dataset and open it.
 
         Args:
             path: file or folder.
             dataset: name given to the faces.
-            size: side to which the (square, aligned) faces are resized, pixels.
+            size: side to which faces are resized, pixels.
             seed: of the split, if the dataset has none.
             rejects: receives what is wrong with single faces.
             workers: threads that decode images.
             batch_size: rows of a table; no more images than that are held at once.
+            aligner: of faces that are not square and aligned yet.
 
         Returns:
             Number of faces with sound annotations, and tables of them in ``FACE_SCHEMA``, without
@@ -94,12 +97,16 @@ class Adapter:
                 face left.
         """
         annotations = self.annotate(path, dataset, rejects)
-        annotations = check(annotations, rejects)
+        landmarks = aligner is not None and not aligner.name
+        if landmarks and (missing := [name for name in LANDMARKS if name not in annotations]):
+            raise FacsimileError(f"{path}: missing column {', '.join(missing)}, needed to align")
+        annotations = check(annotations, rejects, LANDMARKS if landmarks else ())
         _any_left(len(annotations), path, rejects)
         if "split" not in annotations:
             annotations["split"] = draw_splits(annotations["subject_id"], seed, str(path))
         annotations["dataset"], annotations["origin"] = dataset, "real"
-        return len(annotations), self._decode(annotations, path, size, rejects, workers, batch_size)
+        tables = self._decode(annotations, path, size, rejects, workers, batch_size, aligner)
+        return len(annotations), tables
 
     def _decode(
         self,
@@ -109,17 +116,21 @@ class Adapter:
         rejects: Rejects,
         workers: int,
         batch_size: int,
+        aligner: Aligner | None,
     ) -> Iterator[pa.Table]:
-        def decode(source: ImageSource) -> np.ndarray | FacsimileError:
+        def decode(source: ImageSource, points: np.ndarray) -> np.ndarray | FacsimileError:
             try:
-                return decode_square(source, size)
+                if aligner is None:
+                    return decode_square(source, size)
+                return aligner(decode_rgb(source), points.reshape(-1, 2), size)
             except FacsimileError as error:
                 return error
 
         taken = 0
         with ThreadPoolExecutor(workers) as pool:
             for rows, sources in self.images(annotations, batch_size):
-                images = list(pool.map(decode, sources))
+                given = [name for name in LANDMARKS if name in rows]
+                images = list(pool.map(decode, sources, rows[given].to_numpy()))
                 found = [
                     Finding(row, self.image_column, _name(rows, row), str(image))
                     for row, image in enumerate(images)
@@ -145,20 +156,26 @@ def _any_left(faces: int, path: Path, rejects: Rejects) -> None:
         raise FacsimileError(f"{path}: no faces{why}")
 
 
-def check(annotations: pd.DataFrame, rejects: Rejects) -> pd.DataFrame:
+def check(annotations: pd.DataFrame, rejects: Rejects, needed: Sequence[str] = ()) -> pd.DataFrame:
     """Annotations with numbers as numbers, without what is wrong against the face schema.
 
     Args:
         annotations: see `Adapter.annotate`.
-        rejects: receives what is wrong: text for a number, an image that is not there, and all
-            that `find_violations` finds.
+        rejects: receives what is wrong: text for a number, none where one is `needed`, an image
+            that is not there, and all that `find_violations` finds.
+        needed: further columns of numbers.
     """
-    numeric = [name for name in (*AUS, *NUISANCES) if name in annotations]
+    numeric = [name for name in (*AUS, *NUISANCES) if name in annotations] + list(needed)
     numbers = annotations[numeric].apply(pd.to_numeric, errors="coerce").astype(float)
     found = [
         Finding(row, name, str(annotations[name].iat[row]), "not a number")
         for name in numeric
         for row in np.flatnonzero(numbers[name].isna() & annotations[name].notna())
+    ]
+    missing = annotations[list(needed)].isna()
+    found += [
+        Finding(row, missing.columns[missing.iloc[row].argmax()], None, "is missing: no landmark")
+        for row in np.flatnonzero(missing.any(axis=1))
     ]
     annotations = annotations.assign(**numbers)
     if "au_presence_only" in annotations:
