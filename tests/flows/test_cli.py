@@ -17,7 +17,7 @@ CLI = CliRunner()
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "run", "status", "report", "lineage", "generator import"]
+    "command", ["demo", "run", "status", "report", "lineage", "generator import", "generator train"]
 )
 def test_help_has_examples(command: str) -> None:
     result = CLI.invoke(app, [*command.split(), "--help"])
