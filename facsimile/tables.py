@@ -256,9 +256,9 @@ def decode_images(faces: pd.DataFrame, source: str = "faces") -> np.ndarray:
     return np.stack(images) if images else np.empty((0, 0, 0, 3), np.uint8)
 
 
-def to_tensor(images: np.ndarray) -> torch.Tensor:
-    """uint8 (N, H, W, 3) → float32 (N, 3, H, W) in [-1, 1]."""
-    tensor = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+def to_tensor(images: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
+    """uint8 (N, H, W, 3) → float32 (N, 3, H, W) in [-1, 1], as bytes to the device."""
+    tensor = torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2)
     return tensor.float().div_(127.5).sub_(1.0)
 
 

@@ -1,7 +1,7 @@
 """The command ``facsimile``: run the pipeline, see where it stands, find the report, trace faces.
 
-``facsimile release`` makes a dataset to publish, ``facsimile generator import`` brings a published
-generator in.
+``facsimile release`` makes a dataset to publish, ``facsimile generator`` trains a generator or
+brings a published one in.
 """
 
 import os
@@ -37,7 +37,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
 )
-generator = typer.Typer(help="Bring a generator of faces in.", no_args_is_help=True)
+generator = typer.Typer(help="Train a generator of faces, or bring one in.", no_args_is_help=True)
 app.add_typer(generator, name="generator")
 # A pipe or file has no width of its own, and rich would wrap at 80.
 console = Console(width=None if sys.stdout.isatty() else 160)
@@ -325,6 +325,65 @@ def import_(
         print(f"{out}: {config}, {pipeline.image_size} px, {prior} latent prior")
         print(f'in Python: DiffAEPipeline.from_pretrained("{out}")')
         print(f"in the pipeline: as data/generator, with ingest.size: {pipeline.image_size}")
+
+
+@generator.command(
+    epilog=_examples(
+        "facsimile generator train --faces data/ingest/my-faces --out generators/mine",
+        "facsimile generator train --faces data/ingest/my-faces --out generators/mine "
+        "--processes 8",
+    )
+)
+def train(
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    faces: Annotated[
+        Path | None,
+        typer.Option(
+            help="Face table, as `ingest` writes it. Without one, faces of the embedded world "
+            "are rendered.",
+            show_default=False,
+        ),
+    ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of what can be resumed (default: OUT/.work).", show_default=False
+        ),
+    ] = None,
+    oracle: Annotated[
+        Path | None,
+        typer.Option(
+            help="Estimator that reads AUs from reconstructions of the faces given.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda (default: a GPU if there is one).")
+    ] = None,
+    processes: Annotated[
+        int, typer.Option(help="Processes that share each batch, a GPU each.", min=1)
+    ] = 1,
+    root: Root = HERE,
+) -> None:
+    """Train a generator as section `generator` of params.yaml says, and log it to MLflow.
+
+    The same command again continues a training that was interrupted.
+    """
+    from flows.training import train_generator
+
+    out = out.resolve()
+    options = {"faces": faces, "oracle": oracle}
+    options = {name: path and path.resolve() for name, path in options.items()}
+    code = train_generator(
+        root.resolve(),
+        work.resolve() if work else out / ".work",
+        out,
+        {**options, "device": device},
+        processes,
+    )
+    if code:
+        raise typer.Exit(code)
+    print(out)
 
 
 @contextmanager

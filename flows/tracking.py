@@ -1,19 +1,22 @@
-"""MLflow: one parent run for each flow run that ran something, one nested run for each such stage.
+"""MLflow: one parent run for each flow run that ran something, one nested run for each such stage;
+and one for each time that the training of a generator is started.
 
 The store is ``mlflow.db`` with artifacts under ``mlruns/`` in the project folder, unless
 MLFLOW_TRACKING_URI names another one.
 """
 
+import json
 import logging
 import os
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import dvc
-from flows.outputs import figures, read_metrics
+from flows.outputs import figures, flatten, read_metrics
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -84,17 +87,93 @@ class Tracker:
         """The client; the first call creates experiment and parent run."""
         if self._client is None:
             client = _client(self.root)
-            experiment = client.get_experiment_by_name(EXPERIMENT)
-            if experiment:
-                self._experiment = experiment.experiment_id
-            elif "MLFLOW_TRACKING_URI" in os.environ:
-                self._experiment = client.create_experiment(EXPERIMENT)
-            else:
-                artifacts = (self.root / "mlruns").as_uri()
-                self._experiment = client.create_experiment(EXPERIMENT, artifacts)
+            self._experiment = _experiment(client, self.root)
             self._parent = client.create_run(self._experiment, run_name=self.name).info.run_id
             self._client = client
         return self._client
+
+
+class TrainingTracker:
+    """Follows a training of the generator by what it leaves in WORK and OUT (tasks/generator.py).
+
+    The run of a training that was resumed holds what came before, too.
+
+    Args:
+        root: project folder.
+        work, out: folders of the training.
+    """
+
+    def __init__(self, root: Path, work: Path, out: Path) -> None:
+        self.root, self.work, self.out = root, work, out
+        self._client: MlflowClient | None = None
+        self._run = ""
+        self._seen: set[object] = set()
+        self._broken = False
+
+    def look(self) -> None:
+        """Log params, figures by step and sample grids that are new since the last look."""
+        self._attempt(self._look)
+
+    def close(self, status: str) -> None:
+        """Look once more and end the run; metrics and samples of OUT are those of a FINISHED one.
+
+        Args:
+            status: FINISHED, FAILED or KILLED.
+        """
+        self._attempt(self._look)
+        if self._client:
+            self._attempt(lambda: self._close(status))
+
+    def _attempt(self, log: Callable[[], None]) -> None:
+        from mlflow.exceptions import MlflowException
+
+        if self._broken:
+            return
+        try:
+            log()
+        except MlflowException as error:
+            # A notebook that cannot be written to is no reason to end a training.
+            logging.getLogger(__name__).warning("the training is not in MLflow: %s", error)
+            self._broken = True
+
+    def _look(self) -> None:
+        from mlflow.entities import Metric, Param
+
+        params = self.work / "begun.json"
+        if not params.exists():
+            return  # nothing but preparations yet
+        if self._client is None:
+            client = _client(self.root)
+            experiment, tags = _experiment(client, self.root), _revision_tags(self.root)
+            run = client.create_run(experiment, run_name="generator", tags=tags)
+            self._client, self._run = client, run.info.run_id
+            values = json.loads(params.read_text())
+            client.log_batch(
+                self._run, params=[Param(key, str(value)) for key, value in values.items()]
+            )
+        stats = self.work / "stats.jsonl"
+        now = int(time.time() * 1000)
+        for line in stats.read_text().splitlines() if stats.exists() else ():
+            row = json.loads(line)
+            phase, step = row.pop("phase"), row.pop("step")
+            if (phase, step) not in self._seen:
+                metrics = [Metric(f"{phase}.{key}", row[key], now, step) for key in row]
+                self._client.log_batch(self._run, metrics=metrics)
+                self._seen.add((phase, step))
+        for grid in sorted(set(self.work.glob("step-*.png")) - self._seen):
+            self._client.log_artifact(self._run, str(grid), "grids")
+            self._seen.add(grid)
+
+    def _close(self, status: str) -> None:
+        from mlflow.entities import Metric
+
+        if status == "FINISHED":
+            now = int(time.time() * 1000)
+            values = flatten(json.loads((self.out / "metrics.json").read_text()))
+            metrics = [Metric(key, value, now, 0) for key, value in values]
+            self._client.log_batch(self._run, metrics=metrics)
+            self._client.log_artifact(self._run, str(self.out / "samples.png"))
+        self._client.set_terminated(self._run, status)
 
 
 def find_run(root: Path, stage: str, locked: Mapping[str, Any]) -> "Run | None":
@@ -136,6 +215,16 @@ def _client(root: Path) -> "MlflowClient":
     # The first use creates the tables, and says so table by table.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     return MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{root / STORE}"))
+
+
+def _experiment(client: "MlflowClient", root: Path) -> str:
+    """Id of the experiment; the first call creates it."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment:
+        return experiment.experiment_id
+    if "MLFLOW_TRACKING_URI" in os.environ:
+        return client.create_experiment(EXPERIMENT)
+    return client.create_experiment(EXPERIMENT, (root / "mlruns").as_uri())
 
 
 def _hash_tags(locked: Mapping[str, Any]) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """What the frozen stages share: they train a model that is shipped, on faces rendered for it."""
 
 import argparse
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -11,17 +12,19 @@ from facsimile import world
 from facsimile.errors import FacsimileError
 from facsimile.tables import FACE_SCHEMA, read_faces, write_shards
 from tasks.params import PARAMS
-from tasks.stage import BAD_INPUT, DATA
+from tasks.stage import BAD_INPUT, DATA, default_device
 
 
-def main(name: str, doc: str, run: Callable[[argparse.Namespace], None], **inputs: Path) -> None:
+def main(
+    name: str, doc: str, run: Callable[[argparse.Namespace], None], **inputs: Path | None
+) -> None:
     """Run a frozen stage as a command and end the process.
 
     Args:
         name: of the stage; its output folder is ``data/<name>`` unless told otherwise.
         doc: its first line is the summary of the command.
-        run: receives `params`, `faces`, `work`, `out` and the `inputs`, all paths; `faces` is
-            WORK/faces where none is given.
+        run: receives `params`, `faces`, `work`, `out` and the `inputs`, all paths, and `device`;
+            `faces` is WORK/faces where none is given.
         inputs: further inputs and where they lie by default; each becomes an option.
     """
     parser = argparse.ArgumentParser(
@@ -33,25 +36,30 @@ def main(name: str, doc: str, run: Callable[[argparse.Namespace], None], **input
     parser.add_argument("--out", type=Path, default=DATA / name)
     for option, default in inputs.items():
         parser.add_argument(f"--{option}", type=Path, default=default)
+    parser.add_argument(
+        "--device",
+        default=default_device(),
+        help="torch device (default: %(default)s, or FACSIMILE_DEVICE)",
+    )
     arguments = parser.parse_args()
     arguments.faces = arguments.faces or arguments.work / "faces"
     try:
         run(arguments)
     except FacsimileError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # all processes that torchrun started find the same
+            print(f"{name}: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
 
 
 def face_table(
-    path: Path,
-    dataset: str,
-    faces: int,
-    size: int,
-    seed: int,
-    workers: int,
-    columns: Sequence[str] | None = None,
+    path: Path, dataset: str, faces: int, size: int, seed: int, workers: int
 ) -> pd.DataFrame:
-    """Rows of a face table; rendered first, as `world.iter_faces` does, where there is none."""
+    """Rows of a face table; rendered first where there is none."""
     if not path.exists():
-        write_shards(world.iter_faces(dataset, faces, size, seed, workers), path, FACE_SCHEMA)
-    return read_faces(path, columns)
+        render_faces(path, dataset, faces, size, seed, workers)
+    return read_faces(path)
+
+
+def render_faces(path: Path, dataset: str, faces: int, size: int, seed: int, workers: int) -> None:
+    """Write a face table of a built-in dataset, as `world.iter_faces` renders it."""
+    write_shards(world.iter_faces(dataset, faces, size, seed, workers), path, FACE_SCHEMA)

@@ -1,191 +1,236 @@
-"""Train the Diffusion Autoencoder of the embedded world and write its checkpoint.
+"""Train a Diffusion Autoencoder on a face table and write its checkpoint.
 
     python -m tasks.generator [--params params.yaml] [--faces FACES] [--work WORK] [--out OUT]
-                              [--oracle ORACLE]
+                              [--oracle ORACLE] [--device DEVICE]
+    torchrun --nproc-per-node N -m tasks.generator …
 
 Reads   params.yaml, section `generator`; FACES, a face table (rendered from world-ffhq if absent);
-        ORACLE, the AU estimator that reads the reconstructions.
-Writes  OUT/config.json, generator.safetensors, metrics.json, samples.png, README.md.
+        ORACLE, the AU estimator that reads the reconstructions (data/oracle for rendered faces,
+        none for a table of your own).
+Writes  OUT/config.json, generator.safetensors, metrics.json, samples.png, README.md; meanwhile
+        WORK/stats.jsonl, a line a checkpoint, and WORK/step-*.png.
 
-Frozen in the pipeline: the checkpoint is shipped. An interrupted run continues from WORK.
+Frozen in the pipeline: the checkpoint is shipped. An interrupted run continues from WORK and ends
+with the weights, on a CPU to the bit, of one that was not interrupted. Processes that torchrun
+starts take equal shares of each batch and must see the same WORK.
 """
 
 import argparse
 import json
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
+from torch import Tensor, nn
 
-from facsimile import world
-from facsimile.aus import AUS
 from facsimile.detection import AUOracle
-from facsimile.generator import (
-    DiffAEPipeline,
-    DiffAEUNet,
-    GeneratorConfig,
-    LatentNet,
-)
-from facsimile.generator.evaluation import fidelity, frechet_distance, reconstruct, sample_faces
+from facsimile.errors import FacsimileError
+from facsimile.generator import DiffAEPipeline, DiffAEUNet, LatentNet, SemanticEncoder
+from facsimile.generator.draws import Draws
 from facsimile.generator.training import (
+    AutoencoderLoss,
+    LatentLoss,
+    PrincipalCodes,
     Trainer,
-    autoencoder_loss,
+    WarmStartLoss,
     face_weights,
-    latent_loss,
-    principal_codes,
-    stratified_timesteps,
-    warm_start_loss,
 )
-from facsimile.generator.unet import SemanticEncoder
-from facsimile.measurement.metrics import pearson_per_au
-from facsimile.tables import (
-    decode_images,
-    to_tensor,
-    to_uint8,
-)
+from facsimile.seeding import sample_seed
+from facsimile.tables import to_tensor
 from tasks.data import ORACLE
-from tasks.frozen import face_table, main
-from tasks.generator_params import GeneratorParams
+from tasks.frozen import main
+from tasks.generator_faces import Faces, open_faces
+from tasks.generator_params import GeneratorParams, OptimizerParams
+from tasks.generator_report import evaluate, model_card, preview
 from tasks.params import read_section
+from tasks.ranks import Ranks, join
 
-COLUMNS = ["sample_id", "dataset", "subject_id", "split", "image"]
-CHECKPOINT_EVERY = 500
-
-
-def progress() -> Progress:
-    """Progress bars with the running loss."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[loss]}"),
-    )
+PHASES = ("warm_start", "autoencoder", "prior")
+PROBES = 12
 
 
-def batches(images: np.ndarray, batch_size: int, rng: np.random.Generator) -> Iterator[Tensor]:
-    """Endless shuffled epochs of float batches, each face mirrored with probability one half."""
-    while True:
-        order = rng.permutation(len(images))
-        for start in range(0, len(order) - batch_size + 1, batch_size):
-            batch = images[order[start : start + batch_size]]
-            mirror = rng.random(len(batch)) < 0.5
-            batch[mirror] = batch[mirror, :, ::-1]
-            yield to_tensor(batch).contiguous(memory_format=torch.channels_last)
+@dataclass(frozen=True)
+class Training:
+    """What the phases of a training share."""
+
+    params: GeneratorParams
+    ranks: Ranks
+    work: Path
+
+    def share(self, phase: str) -> slice:
+        """The share of each batch of a phase that this process computes."""
+        settings: OptimizerParams = getattr(self.params, phase)
+        name = f"generator.{phase}.batch_size"
+        return self.ranks.share(settings.batch_size, settings.accumulate, name)
+
+    def draws(self, phase: str, faces: int) -> Draws:
+        """Random draws of a phase."""
+        return Draws(self.params.seed, phase, faces, getattr(self.params, phase).batch_size)
+
+    def ready(self, loss: nn.Module) -> nn.Module:
+        """A loss on the device, compiled if the params say so."""
+        loss = loss.to(self.ranks.device)
+        # Inductor fuses norms and activations: about twice the images per second on a CPU.
+        return torch.compile(loss) if self.params.compile else loss
+
+    def run(
+        self,
+        phase: str,
+        model: nn.Module,
+        loss: nn.Module,
+        draw: Callable[[int], tuple[Tensor, ...]],
+        measure: Callable[[nn.Module, int], dict[str, float]] = lambda ema, step: {},
+    ) -> nn.Module:
+        """Train a model to its last step, from WORK/<phase>.pt where a run was interrupted.
+
+        Args:
+            phase: its name, that of its section of the params.
+            model: on the device.
+            loss: of the model, see `Trainer`; on the device.
+            draw: number of a step → the share of its batch that this process computes.
+            measure: averaged weights, steps done → figures; called for each checkpoint.
+
+        Returns:
+            The model with averaged weights.
+        """
+        settings: OptimizerParams = getattr(self.params, phase)
+        trainer = Trainer(model, loss, settings.settings(), settings.accumulate)
+        checkpoint = self.work / f"{phase}.pt"
+        if checkpoint.exists():
+            state = torch.load(checkpoint, self.ranks.device, weights_only=True)
+            trainer.load_state_dict(state)
+        stats = Stats(self.work / "stats.jsonl")
+        stats.forget(phase, trainer.step_count)
+        losses: list[Tensor] = []
+        begin = time.monotonic()
+        left = settings.steps - trainer.step_count
+        with self.ranks.progress(f"generator {phase}", left, "steps") as advance:
+            while (step := trainer.step_count) < settings.steps:
+                # For dropout, which draws from the generator of torch.
+                torch.manual_seed(
+                    sample_seed(self.params.seed, f"{phase}/{step}/{self.ranks.rank}")
+                )
+                losses.append(trainer.step(*draw(step)))
+                advance(1)
+                step = trainer.step_count
+                if step % self.params.checkpoint_every and step < settings.steps:
+                    continue
+                if self.ranks.first:
+                    row = {"phase": phase, "step": step, "loss": torch.stack(losses).mean().item()}
+                    row["steps_per_second"] = len(losses) / (time.monotonic() - begin)
+                    stats.add(row | measure(trainer.ema, step))
+                    _save(trainer, checkpoint)
+                losses.clear()
+                begin = time.monotonic()
+        return trainer.ema
 
 
-def resume(trainer: Trainer, checkpoint: Path) -> None:
-    """Continue from a checkpoint of an interrupted run, if there is one."""
-    if checkpoint.exists():
-        trainer.load_state_dict(torch.load(checkpoint, weights_only=True))
+class Stats:
+    """Figures of a training, a JSON line a checkpoint; the file is never seen half-written.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.rows = [json.loads(line) for line in lines]
+
+    def forget(self, phase: str, step: int) -> None:
+        """Drop what was noted after the checkpoint from which a phase goes on."""
+        self.rows = [row for row in self.rows if row["phase"] != phase or row["step"] <= step]
+
+    def add(self, row: dict[str, object]) -> None:
+        self.rows.append(row)
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+        temporary.replace(self.path)
 
 
-def save_checkpoint(trainer: Trainer, checkpoint: Path) -> None:
+def _save(trainer: Trainer, checkpoint: Path) -> None:
     temporary = checkpoint.with_suffix(".tmp")
     torch.save(trainer.state_dict(), temporary)
     temporary.replace(checkpoint)
 
 
-def grid(*rows: Tensor) -> Image.Image:
-    """One picture: each argument is a row of faces."""
-    rows = [np.concatenate(list(to_uint8(row)), axis=1) for row in rows]
-    return Image.fromarray(np.concatenate(rows))
+def image_batches(
+    images: np.ndarray, draws: Draws, share: slice, device: torch.device
+) -> Callable[[int], Tensor]:
+    """Step → its share of the faces (B, 3, H, W), half of them mirrored."""
+
+    def batch(step: int) -> Tensor:
+        faces = images[draws.rows(step)[share]]
+        mirrored = draws.mirrored(step)[share]
+        faces[mirrored] = faces[mirrored, :, ::-1]
+        return to_tensor(faces, device).contiguous(memory_format=torch.channels_last)
+
+    return batch
 
 
 def warm_encoder(
-    params: GeneratorParams, encoder: SemanticEncoder, images: np.ndarray
+    training: Training, encoder: SemanticEncoder, images: np.ndarray
 ) -> SemanticEncoder:
     """Teach the encoder principal components of the faces before it meets the decoder."""
-    settings = params.warm_start.settings()
+    params = training.params
+    z_dim, sample = params.unet.z_dim, images[: params.codes_faces]
+    if len(sample) < z_dim + PrincipalCodes.SPARE:
+        raise FacsimileError(
+            f"generator.unet.z_dim: {z_dim} components need at least "
+            f"{z_dim + PrincipalCodes.SPARE} faces to be fitted on, not {len(sample)}"
+        )
     weights = face_weights(params.unet.image_size, params.face_weight)
-    codes = principal_codes(
-        to_tensor(images[: params.codes_faces]), params.unet.z_dim, weights, params.seed
-    )
-    loss = warm_start_loss(encoder, codes)
-    trainer = Trainer(encoder, torch.compile(loss) if params.compile else loss, settings)
-    source = batches(images, params.warm_start.batch_size, np.random.default_rng(params.seed))
-    with progress() as bar:
-        task = bar.add_task("encoder warm start", total=settings.steps, loss="")
-        while trainer.step_count < settings.steps:
-            value = trainer.step(next(source))
-            bar.update(task, completed=trainer.step_count, loss=f"loss {value:.4f}")
-    return trainer.ema
+    codes = PrincipalCodes(to_tensor(sample), z_dim, weights, params.seed)
+    loss = WarmStartLoss(encoder, codes, params.torch_dtype)
+    draws, share = training.draws("warm_start", len(images)), training.share("warm_start")
+    batch = image_batches(images, draws, share, training.ranks.device)
+    return training.run("warm_start", encoder, training.ready(loss), lambda step: (batch(step),))
 
 
-def train_autoencoder(
-    params: GeneratorParams, config: GeneratorConfig, images: np.ndarray, probe: Tensor, work: Path
-) -> DiffAEUNet:
-    """Train encoder and decoder; `probe` faces are reconstructed into WORK/step-*.png meanwhile."""
-    settings = params.autoencoder.settings()
+def train_autoencoder(training: Training, faces: Faces) -> DiffAEUNet:
+    """Train encoder and decoder; a few faces are reconstructed into WORK/step-*.png meanwhile."""
+    params, device = training.params, training.ranks.device
+    config, images = params.config(), faces.train
     torch.manual_seed(params.seed)
-    unet = DiffAEUNet(config.unet).to(memory_format=torch.channels_last)
-    if not (work / "autoencoder.pt").exists():
-        unet.encoder.load_state_dict(warm_encoder(params, unet.encoder, images).state_dict())
-    loss = autoencoder_loss(unet, face_weights(config.unet.image_size, params.face_weight))
-    # Inductor fuses norms and activations: about twice the images per second on a CPU.
-    trainer = Trainer(unet, torch.compile(loss) if params.compile else loss, settings)
-    resume(trainer, work / "autoencoder.pt")
-    rng = np.random.default_rng([params.seed, trainer.step_count])
-    torch.manual_seed(params.seed + trainer.step_count)
-    source = batches(images, params.autoencoder.batch_size, rng)
-    mean_loss = 0.0
-    with progress() as bar:
-        task = bar.add_task("autoencoder", total=settings.steps, loss="")
-        while trainer.step_count < settings.steps:
-            batch = next(source)
-            value = trainer.step(
-                batch,
-                stratified_timesteps(len(batch), params.timestep_skew),
-                torch.randn_like(batch),
-            )
-            mean_loss += (value - mean_loss) * 0.02
-            bar.update(task, completed=trainer.step_count, loss=f"loss {mean_loss:.4f}")
-            if trainer.step_count % CHECKPOINT_EVERY == 0:
-                save_checkpoint(trainer, work / "autoencoder.pt")
-                preview(config, trainer.ema, probe, work / f"step-{trainer.step_count:06d}.png")
-                with (work / "stats.jsonl").open("a") as stats:
-                    row = {"step": trainer.step_count, "loss": mean_loss}
-                    stats.write(json.dumps(row) + "\n")
-    return trainer.ema
+    unet = DiffAEUNet(config.unet).to(device, memory_format=torch.channels_last)
+    if not (training.work / "autoencoder.pt").exists():
+        warm = warm_encoder(training, unet.encoder, images)
+        unet.encoder.load_state_dict(warm.state_dict())
+    weights = face_weights(config.unet.image_size, params.face_weight)
+    loss = AutoencoderLoss(unet, weights, params.torch_dtype)
+    draws, share = training.draws("autoencoder", len(images)), training.share("autoencoder")
+    batch = image_batches(images, draws, share, device)
+    probe = to_tensor(faces.test[:PROBES], device)
+
+    def draw(step: int) -> tuple[Tensor, Tensor, Tensor]:
+        batch_images = batch(step)
+        timesteps = draws.timesteps(step, params.timestep_skew)[share].to(device)
+        return batch_images, timesteps, draws.noise(step, share, batch_images.shape[1:], device)
+
+    def measure(ema: nn.Module, step: int) -> dict[str, float]:
+        return preview(params, ema, probe, training.work / f"step-{step:06d}.png")
+
+    return training.run("autoencoder", unet, training.ready(loss), draw, measure)
 
 
-def preview(config: GeneratorConfig, unet: DiffAEUNet, probe: Tensor, path: Path) -> None:
-    """Originals, their reconstructions, and each face's x_T under its neighbour's z_sem."""
-    pipeline = DiffAEPipeline(config)
-    pipeline.model = unet
-    z_sem = pipeline.encode(probe)
-    x_t = pipeline.invert(probe, z_sem, 20)
-    noise = torch.randn(probe.shape, generator=torch.Generator().manual_seed(0))
-    grid(
-        probe,
-        pipeline.decode(z_sem, x_t, 20),
-        pipeline.decode(z_sem, noise, 20),
-        pipeline.decode(z_sem.roll(1, 0), x_t, 20),
-    ).save(path)
-
-
-def train_prior(
-    params: GeneratorParams, config: GeneratorConfig, z: Tensor, work: Path
-) -> LatentNet:
+def train_prior(training: Training, z: Tensor) -> LatentNet:
     """Train the latent diffusion prior on normalised codes z (N, z_dim)."""
-    settings = params.prior.settings()
+    params, device = training.params, training.ranks.device
+    config = params.config()
     torch.manual_seed(params.seed)
-    net = LatentNet(config.latent_net, config.unet.z_dim)
-    trainer = Trainer(net, latent_loss(net), settings)
-    resume(trainer, work / "prior.pt")
-    with progress() as bar:
-        task = bar.add_task("prior", total=settings.steps, loss="")
-        while trainer.step_count < settings.steps:
-            rows = torch.randint(len(z), (params.prior.batch_size,))
-            value = trainer.step(z[rows])
-            if trainer.step_count % 100 == 0:
-                bar.update(task, completed=trainer.step_count, loss=f"loss {value:.4f}")
-    save_checkpoint(trainer, work / "prior.pt")
-    return trainer.ema
+    net = LatentNet(config.latent_net, config.unet.z_dim).to(device)
+    draws, share = training.draws("prior", len(z)), training.share("prior")
+
+    def draw(step: int) -> tuple[Tensor, Tensor, Tensor]:
+        codes = z[torch.from_numpy(draws.rows(step)[share]).to(device)]
+        timesteps = draws.timesteps(step)[share].to(device)
+        return codes, timesteps, draws.noise(step, share, codes.shape[1:], device)
+
+    return training.run("prior", net, LatentLoss(net), draw)
 
 
 def encode_all(pipeline: DiffAEPipeline, images: np.ndarray, batch_size: int = 256) -> Tensor:
@@ -194,116 +239,62 @@ def encode_all(pipeline: DiffAEPipeline, images: np.ndarray, batch_size: int = 2
     return torch.cat([pipeline.encode(to_tensor(images[i : i + batch_size])) for i in parts])
 
 
-def evaluate(
-    pipeline: DiffAEPipeline,
-    oracle: AUOracle,
-    ids: list[str],
-    images: np.ndarray,
-    params: GeneratorParams,
-) -> tuple[dict[str, float], Image.Image]:
-    """Metrics on held-out faces, and a picture of reconstructions and samples."""
-    steps, seed = params.eval_steps, params.seed
-    inverted, randomised, sampled = [], [], []
-    for start in range(0, len(images), 64):
-        chunk = slice(start, start + 64)
-        one, other = reconstruct(pipeline, to_tensor(images[chunk]), ids[chunk], steps, seed)
-        inverted.append(one)
-        randomised.append(other)
-        sampled.append(sample_faces(pipeline, ids[chunk], steps, seed))
-    originals = to_tensor(images)
-    inverted, randomised, sampled = (torch.cat(part) for part in (inverted, randomised, sampled))
-    metrics = {}
-    for name, faces in (("inverted", inverted), ("random", randomised)):
-        metrics[f"ssim_{name}"], metrics[f"psnr_{name}"] = fidelity(faces, originals)
-    people = world.population(params.dataset, params.faces, params.seed).set_index("sample_id")
-    aus = people.loc[ids, list(AUS)].to_numpy()
-    for name, faces in (
-        ("original", originals),
-        ("reconstruction", inverted),
-        ("reconstruction_random", randomised),
-    ):
-        metrics[f"au_pearson_{name}"] = float(
-            pearson_per_au(aus, oracle.aus(to_uint8(faces))).mean()
+def _oracle(arguments: argparse.Namespace, rendered: bool, size: int) -> AUOracle | None:
+    """The estimator that reads AUs from faces of this size, if there is one."""
+    path = arguments.oracle or (ORACLE if rendered else None)
+    if path is None:
+        return None
+    oracle = AUOracle.load(path, arguments.device)
+    side = oracle.config["image_size"]
+    if side == size:
+        return oracle
+    if arguments.oracle:
+        raise FacsimileError(
+            f"{path}: reads faces of {side} pixels, generator.unet.image_size is {size}"
         )
-    features = [pipeline.normalize(pipeline.encode(part)).numpy() for part in (sampled, originals)]
-    metrics["frechet"] = frechet_distance(*features)
-    row = slice(0, 12)
-    return metrics, grid(originals[row], inverted[row], randomised[row], sampled[row])
-
-
-def model_card(params: GeneratorParams, metrics: dict[str, float]) -> str:
-    """README.md of the checkpoint."""
-    unet, warm, training, prior = (
-        params.unet,
-        params.warm_start,
-        params.autoencoder,
-        params.prior,
-    )
-    rate = f"{training.learning_rate:g}"
-    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in metrics.items())
-    return f"""# Diffusion Autoencoder of the embedded world
-
-Semantic encoder, conditional DDIM decoder and latent prior (Preechakul et al., CVPR 2022) for
-{unet.image_size} px faces of `{params.dataset}`, all rendered: no photograph of a person was used.
-z_sem has {unet.z_dim} dimensions.
-
-- Data: {params.faces} faces, mirrored at random, no labels.
-- Warm start: {warm.steps} steps in which the encoder learns {unet.z_dim} principal components.
-- Training: {training.steps} steps of {training.batch_size}, AdamW at {rate} with cosine decay,
-  {unet.prediction} prediction, timesteps drawn with density t^{params.timestep_skew:g}, weights
-  averaged with decay {training.ema_decay}.
-- Prior: {prior.steps} steps of {prior.batch_size}.
-- Command: `python -m tasks.generator`.
-
-Measured on {params.holdout} faces of people unseen in training, {params.eval_steps} DDIM steps each
-way. `frechet` is the Fréchet distance between normalised z_sem of held-out faces and of samples
-from the prior; `au_pearson_*` is the correlation, averaged over 12 AUs, of the true AU intensities
-with those that an estimator which shares no data with this model (data/oracle) reads from the
-pictures.
-
-| metric | value |
-| --- | --- |
-{rows}
-
-`samples.png`, from the top: held-out faces, decoded from their own inverted x_T, decoded from a
-random x_T, sampled without condition.
-"""
+    return None
 
 
 def run(arguments: argparse.Namespace) -> None:
     """The stage from face table to checkpoint."""
     params = read_section(arguments.params, "generator", GeneratorParams)
-    config = params.config()
-    work, out = arguments.work, arguments.out
+    work, rendered = arguments.work, arguments.faces == arguments.work / "faces"
     work.mkdir(parents=True, exist_ok=True)
-    size = params.unet.image_size
-    faces = face_table(
-        arguments.faces, params.dataset, params.faces, size, params.seed, params.workers, COLUMNS
-    )
-    test = faces[faces["split"] == "test"].head(params.holdout)
-    images, test_images = (
-        decode_images(rows, str(arguments.faces))
-        for rows in (faces[faces["split"] == "train"], test)
-    )
+    # What is wrong with it is told now, not after the training.
+    oracle = _oracle(arguments, rendered, params.unet.image_size)
 
-    pipeline = DiffAEPipeline(config)
-    pipeline.model = train_autoencoder(params, config, images, to_tensor(test_images[:12]), work)
-    z_sem = encode_all(pipeline, images)
-    pipeline.conds_mean.copy_(z_sem.mean(0))
-    pipeline.conds_std.copy_(z_sem.std(0))
-    pipeline.latent_net = train_prior(params, config, pipeline.normalize(z_sem), work)
+    with join(arguments.device) as ranks:
+        training = Training(params, ranks, work)
+        for phase in PHASES:
+            training.share(phase)  # a batch that cannot be divided is told before the first phase
+        with ranks.first_before_others():
+            faces = open_faces(arguments.faces, work, params)
+        pipeline = DiffAEPipeline(params.config())
+        pipeline.model = train_autoencoder(training, faces)
+        pipeline.to(ranks.device)
+        z_sem = encode_all(pipeline, faces.train)
+        pipeline.conds_mean.copy_(z_sem.mean(0))
+        pipeline.conds_std.copy_(z_sem.std(0))
+        pipeline.latent_net = train_prior(training, pipeline.normalize(z_sem))
+        if not ranks.first:
+            return
 
-    # What is measured is what is shipped: half-precision weights, read back.
-    pipeline.save_pretrained(out)
-    pipeline = DiffAEPipeline.from_pretrained(out)
-    oracle = AUOracle.load(arguments.oracle)
-    metrics, picture = evaluate(pipeline, oracle, list(test["sample_id"]), test_images, params)
-    metrics["parameters"] = sum(p.numel() for p in pipeline.parameters())
-    metrics["images_seen"] = params.autoencoder.steps * params.autoencoder.batch_size
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    (out / "README.md").write_text(model_card(params, metrics))
-    picture.save(out / "samples.png")
+    # A folder of its own until all is there: the one that is replaced may be in use.
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=arguments.out) as folder:
+        out = Path(folder)
+        # What is measured is what is shipped: half-precision weights, read back.
+        pipeline.save_pretrained(out)
+        pipeline = DiffAEPipeline.from_pretrained(out, str(ranks.device))
+        metrics, picture = evaluate(pipeline, oracle, faces, params)
+        metrics["parameters"] = sum(p.numel() for p in pipeline.parameters())
+        metrics["images_seen"] = params.autoencoder.steps * params.autoencoder.batch_size
+        (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        (out / "README.md").write_text(model_card(params, faces, rendered, metrics))
+        picture.save(out / "samples.png")
+        for file in out.iterdir():
+            file.replace(arguments.out / file.name)
 
 
 if __name__ == "__main__":
-    main("generator", __doc__, run, oracle=ORACLE)
+    main("generator", __doc__, run, oracle=None)

@@ -1,8 +1,9 @@
 """Section `generator` of params.yaml, checked: sizes and training of the embedded generator."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from facsimile.generator import GeneratorConfig, LatentNetConfig, UNetConfig
 from facsimile.generator.training import OptimizerSettings
@@ -34,20 +35,34 @@ class LatentNetParams(Section):
 
 
 class OptimizerParams(Section):
-    """Length and step size of one training (see `OptimizerSettings`)."""
+    """Length and step size of one training (see `OptimizerSettings`).
+
+    `batch_size` faces on all processes together; each computes its share in `accumulate` parts.
+    """
 
     steps: PositiveInt
     batch_size: PositiveInt
+    accumulate: PositiveInt = 1
     learning_rate: PositiveFloat
     warmup_steps: PositiveInt = 200
     ema_decay: float = Field(0.999, gt=0, lt=1)
 
+    @model_validator(mode="after")
+    def _equal_parts(self) -> "OptimizerParams":
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"batch_size {self.batch_size} is no multiple of {self.accumulate}")
+        return self
+
     def settings(self) -> OptimizerSettings:
-        return OptimizerSettings(**self.model_dump(exclude={"batch_size"}))
+        return OptimizerSettings(**self.model_dump(exclude={"batch_size", "accumulate"}))
 
 
 class GeneratorParams(Section):
-    """Section `generator` of params.yaml."""
+    """Section `generator` of params.yaml.
+
+    `dataset`, `faces` and `workers` concern faces that are rendered, where no table is given.
+    `dtype` is that of convolutions and linear layers in training; weights stay float32.
+    """
 
     dataset: str = "world-ffhq"
     faces: PositiveInt = 30_000
@@ -59,7 +74,9 @@ class GeneratorParams(Section):
     latent_net: LatentNetParams = LatentNetParams()
     timestep_skew: float = Field(0.5, ge=0)
     face_weight: float = Field(4.0, ge=0)
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
     compile: bool = True
+    checkpoint_every: PositiveInt = 500
     warm_start: OptimizerParams = OptimizerParams(
         steps=1_500, batch_size=32, learning_rate=1e-3, warmup_steps=100, ema_decay=0.99
     )
@@ -67,8 +84,23 @@ class GeneratorParams(Section):
     prior: OptimizerParams = OptimizerParams(steps=8_000, batch_size=256, learning_rate=1e-3)
     eval_steps: PositiveInt = 20
 
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        return getattr(torch, self.dtype)
+
     def config(self) -> GeneratorConfig:
         """Sizes of the networks."""
         return GeneratorConfig(
             UNetConfig(**self.unet.model_dump()), LatentNetConfig(**self.latent_net.model_dump())
         )
+
+    def of_the_result(self) -> dict[str, Any]:
+        """What the weights depend on, beyond rounding, by dotted name."""
+        plain = self.model_dump(mode="json", exclude={"workers", "compile", "checkpoint_every"})
+        named: dict[str, Any] = {}
+        for key, value in plain.items():
+            nested = value.items() if isinstance(value, dict) else ()
+            named |= {f"{key}.{name}": item for name, item in nested if name != "accumulate"}
+            if not nested:
+                named[key] = value
+        return named

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from facsimile.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.datasets import (
     ADAPTERS,
+    Aligner,
     Fold,
     Intake,
     Parts,
@@ -35,7 +36,7 @@ from facsimile.datasets import (
 from facsimile.errors import FacsimileError
 from facsimile.schema import validate_faces
 from facsimile.tables import FACE_SCHEMA, read_table, write_shards
-from tasks.params import Datasets, Ingest
+from tasks.params import LANDMARK_COLUMNS, Datasets, Ingest
 from tasks.stage import DATA, Compute, main, progress
 
 LABELS = [name for name in FACE_SCHEMA.names if name != "image"]
@@ -92,8 +93,10 @@ def _take(
         raise FacsimileError(f"params.yaml: ingest.paths.{name}: {source.root} does not exist")
     adapter = ADAPTERS[source.adapter or recognise(source.root)]
     fold = Fold(**ingest.fold.model_dump()) if ingest.fold else None
-    faces = adapter.open(source.root, name, ingest.seed, rejects, fold, splits)
-    intake = Intake(ingest.size, source.crop is not None, ingest.thin)
+    aligner = _aligner(name, ingest)
+    landmarks = aligner is not None and not aligner.name
+    faces = adapter.open(source.root, name, ingest.seed, rejects, fold, splits, landmarks)
+    intake = Intake(ingest.size, source.crop is not None, ingest.thin, aligner)
     with progress(f"ingest {name}", len(faces)) as advance:
         parts = write_parts(adapter, faces, intake, work / name, rejects, compute.workers, advance)
     if ingest.on_error == "skip":
@@ -116,6 +119,17 @@ def _draw(name: str, ingest: Ingest, compute: Compute, out: Path) -> None:
                 advance(table.num_rows)
 
         write_shards(tables(), out / name, FACE_SCHEMA)
+
+
+def _aligner(name: str, ingest: Ingest) -> Aligner | None:
+    """What aligns the faces of a dataset, if they are not aligned yet."""
+    if name not in ingest.align:
+        return None
+    by = ingest.align[name]
+    try:
+        return Aligner(None if by == LANDMARK_COLUMNS else by)
+    except FacsimileError as error:
+        raise FacsimileError(f"params.yaml: ingest.align.{name}: {error}") from error
 
 
 def _summary(rows: pd.DataFrame) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Train the AU and identity estimator that measures, and write its checkpoint.
 
     python -m tasks.oracle [--params params.yaml] [--faces FACES] [--work WORK] [--out OUT]
+                           [--device DEVICE]
 
 Reads   params.yaml, section `oracle`; FACES, a face table (rendered from world-oracle if absent).
 Writes  OUT/config.json, model.safetensors, metrics.json, README.md.
@@ -14,7 +15,6 @@ import sys
 
 import numpy as np
 import pandas as pd
-import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from sklearn.metrics import roc_curve
 
@@ -133,7 +133,7 @@ def run(arguments: argparse.Namespace) -> None:
         train_rows["subject_id"].to_numpy(),
         val,
         val_rows[list(AUS)].to_numpy(np.float32),
-        device="cuda" if torch.cuda.is_available() else "cpu",
+        device=arguments.device,
         on_epoch=lambda row: print(
             ", ".join(f"{name} {value:.4g}" for name, value in row.items()), file=sys.stderr
         ),

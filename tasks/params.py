@@ -27,6 +27,8 @@ from facsimile.errors import FacsimileError
 
 PARAMS = Path("params.yaml")
 
+LANDMARK_COLUMNS = "columns"
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -124,6 +126,9 @@ class Ingest(Section):
             not given.
         thin: leave out frames of your own that follow one with the same labels and differ from it
             by less than this, see `facsimile.datasets.Intake`.
+        align: dataset of your own whose faces are not aligned → where their landmarks come from:
+            ``columns`` of its table, or a function that finds them, as ``package.module:function``
+            (see `facsimile.datasets.alignment`).
         on_error: what a face does that is wrong: end the stage, or go to a table of rejects.
     """
 
@@ -133,12 +138,15 @@ class Ingest(Section):
     paths: dict[str, Source] = {}
     fold: Fold | None = None
     thin: Share = 0.0
+    align: dict[str, Annotated[str, Field(pattern=rf"^({LANDMARK_COLUMNS}|[\w.]+:\w+)$")]] = {}
     on_error: Literal["raise", "skip"] = "raise"
 
     @model_validator(mode="after")
     def _one_source_each(self) -> "Ingest":
         if twice := self.faces.keys() & self.paths.keys():
             raise ValueError(f"{min(twice)} is both under faces and under paths")
+        if unknown := self.align.keys() - self.paths.keys():
+            raise ValueError(f"{min(unknown)} is under align, but not under paths")
         return self
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from facsimile import world
 from facsimile.datasets import bp4d, celeba, disfa, disfa_plus, feafa, ffhq, parquet, table
 from facsimile.datasets.adapter import Adapter, Fold, Intake, any_left
+from facsimile.datasets.alignment import Aligner
 from facsimile.datasets.parts import Parts, write_parts
 from facsimile.datasets.rejects import REJECT_SCHEMA, Rejects
 from facsimile.errors import FacsimileError
@@ -21,6 +22,7 @@ __all__ = [
     "READERS",
     "REJECT_SCHEMA",
     "Adapter",
+    "Aligner",
     "Fold",
     "Intake",
     "Parts",

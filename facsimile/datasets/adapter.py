@@ -4,7 +4,7 @@ An adapter knows one layout of files. It reads annotations only, a few bytes a f
 decoded before all of them are known to be sound.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ import pyarrow as pa
 from PIL import Image
 
 from facsimile.aus import AUS, NUISANCES
-from facsimile.datasets.pictures import decode_square
+from facsimile.datasets.alignment import LANDMARKS, Aligner
+from facsimile.datasets.pictures import decode_rgb, decode_square
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
 from facsimile.schema import Finding, find_violations, one_line
@@ -54,11 +55,13 @@ class Intake:
         crop: take the largest centred square of what is not square, which is else rejected.
         thin: leave out a face that follows one of the same person and labels and differs from it,
             in small and grey, by a mean absolute difference in [0, 1] below this.
+        aligner: of faces that are not square and aligned yet.
     """
 
     size: int
     crop: bool = False
     thin: float = 0.0
+    aligner: Aligner | None = None
 
 
 def image_files(
@@ -83,8 +86,8 @@ class Adapter:
         recognises: path → whether it has this layout.
         annotate: path, dataset, rejects → one row a face: ``sample_id``, ``subject_id``, whichever
             others of ``ANNOTATIONS`` there are, and ``file`` and ``line`` where they stand (see
-            `Violation`); for `image_files` also ``image_path``. Numbers may be text yet. What
-            cannot be read goes to rejects.
+            `Violation`); for `image_files` also ``image_path``, and any ``LANDMARKS``. Numbers may
+            be text yet. What cannot be read goes to rejects.
         images: annotations, batch size → batches of them with their images: a file, its bytes, a
             picture, or why there is none.
         image_column: column that errors of images name.
@@ -105,6 +108,7 @@ class Adapter:
         rejects: Rejects,
         fold: Fold | None = None,
         known: Mapping[str, str] = MappingProxyType({}),
+        landmarks: bool = False,
     ) -> pd.DataFrame:
         """Check a dataset without decoding an image.
 
@@ -115,6 +119,7 @@ class Adapter:
             rejects: receives what is wrong with single faces.
             fold: see `draw_splits`.
             known: see `draw_splits`.
+            landmarks: whether faces must have ``LANDMARKS``.
 
         Returns:
             Sound annotations (see `annotate`) with all that ``FACE_SCHEMA`` needs but the image.
@@ -123,7 +128,10 @@ class Adapter:
             FacsimileError: what `rejects` raises, what is wrong with the dataset as a whole, or no
                 face left.
         """
-        annotations = check(self.annotate(path, dataset, rejects), rejects)
+        annotations = self.annotate(path, dataset, rejects)
+        if landmarks and (missing := [name for name in LANDMARKS if name not in annotations]):
+            raise FacsimileError(f"{path}: missing column {', '.join(missing)}, needed to align")
+        annotations = check(annotations, rejects, LANDMARKS if landmarks else ())
         any_left(len(annotations), path, rejects)
         if "split" not in annotations:
             annotations["split"] = draw_splits(
@@ -152,18 +160,21 @@ class Adapter:
             Tables in ``FACE_SCHEMA`` of the faces that are neither rejected nor left out.
         """
 
-        def decode(source: ImageSource) -> np.ndarray | FacsimileError:
+        def decode(source: ImageSource, points: np.ndarray) -> np.ndarray | FacsimileError:
             if isinstance(source, FacsimileError):
                 return source
             try:
-                return decode_square(source, intake.size, intake.crop)
+                if intake.aligner is None:
+                    return decode_square(source, intake.size, intake.crop)
+                return intake.aligner(decode_rgb(source), points.reshape(-1, 2), intake.size)
             except FacsimileError as error:
                 return error
 
         differs = _Thinning(intake.thin)
         with ThreadPoolExecutor(workers) as pool:
             for rows, sources in self.images(annotations, batch_size):
-                images = list(pool.map(decode, sources))
+                given = [name for name in LANDMARKS if name in rows]
+                images = list(pool.map(decode, sources, rows[given].to_numpy()))
                 found = [
                     Finding(row, self.image_column, _name(rows, row), str(image))
                     for row, image in enumerate(images)
@@ -215,20 +226,26 @@ def any_left(faces: int, path: Path, rejects: Rejects) -> None:
         raise FacsimileError(f"{path}: no faces{why}")
 
 
-def check(annotations: pd.DataFrame, rejects: Rejects) -> pd.DataFrame:
+def check(annotations: pd.DataFrame, rejects: Rejects, needed: Sequence[str] = ()) -> pd.DataFrame:
     """Annotations with numbers as numbers, without what is wrong against the face schema.
 
     Args:
         annotations: see `Adapter.annotate`.
-        rejects: receives what is wrong: text for a number, an image that is not there, and all
-            that `find_violations` finds.
+        rejects: receives what is wrong: text for a number, none where one is `needed`, an image
+            that is not there, and all that `find_violations` finds.
+        needed: further columns of numbers.
     """
-    numeric = [name for name in (*AUS, *NUISANCES) if name in annotations]
+    numeric = [name for name in (*AUS, *NUISANCES) if name in annotations] + list(needed)
     numbers = annotations[numeric].apply(pd.to_numeric, errors="coerce").astype(float)
     found = [
         Finding(row, name, str(annotations[name].iat[row]), "not a number")
         for name in numeric
         for row in np.flatnonzero(numbers[name].isna() & annotations[name].notna())
+    ]
+    missing = annotations[list(needed)].isna()
+    found += [
+        Finding(row, missing.columns[missing.iloc[row].argmax()], None, "is missing: no landmark")
+        for row in np.flatnonzero(missing.any(axis=1))
     ]
     annotations = annotations.assign(**numbers)
     if "au_presence_only" in annotations:

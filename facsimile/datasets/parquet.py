@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from facsimile.datasets.adapter import ANNOTATIONS, Adapter, ImageSource
+from facsimile.datasets.alignment import LANDMARKS
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
 from facsimile.tables import column_names, iter_table, read_table, shard_paths
@@ -36,7 +37,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
         for name in REQUIRED:
             if name not in present:
                 raise FacsimileError(f"{file}: missing column {name}")
-        rows = read_table(file, [name for name in ANNOTATIONS if name in present])
+        rows = read_table(file, [name for name in (*ANNOTATIONS, *LANDMARKS) if name in present])
         tables.append(rows.assign(file=str(file), line=range(len(rows))))
     return pd.concat(tables, ignore_index=True)
 

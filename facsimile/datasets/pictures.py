@@ -11,13 +11,36 @@ from facsimile.errors import FacsimileError
 WHITE = (255, 255, 255)
 
 
-def decode_square(
-    source: Path | bytes | Image.Image | None, size: int, crop: bool = False
-) -> np.ndarray:
-    """Decode a face of any mode that PNG and JPEG know.
+def decode_rgb(source: Path | bytes | Image.Image | None) -> Image.Image:
+    """Decode a picture of any mode that PNG and JPEG know.
 
     Greyscale and palettes are spread to RGB, 16 bits reduced to 8, CMYK converted, transparent
     parts laid on white, and the orientation that a camera noted is applied.
+
+    Args:
+        source: file, its bytes, or a picture that is decoded already.
+
+    Raises:
+        FacsimileError: why it cannot be taken, as the end of a sentence that begins with its name:
+            no bytes, unreadable.
+    """
+    if source is None or source == b"" or (isinstance(source, Path) and _is_empty(source)):
+        raise FacsimileError("has no bytes")
+    try:
+        if isinstance(source, Image.Image):
+            return _to_rgb(source)
+        with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as picture:
+            return _to_rgb(ImageOps.exif_transpose(picture))
+    except MemoryError:  # says nothing about the image
+        raise
+    except Exception as error:  # PIL raises SyntaxError, OSError, struct.error, …
+        raise FacsimileError(f"is unreadable ({error})") from error
+
+
+def decode_square(
+    source: Path | bytes | Image.Image | None, size: int, crop: bool = False
+) -> np.ndarray:
+    """Decode an aligned face, see `decode_rgb`.
 
     Args:
         source: file, its bytes, or a picture that is decoded already.
@@ -28,22 +51,9 @@ def decode_square(
         uint8 (size, size, 3).
 
     Raises:
-        FacsimileError: why it cannot be taken, as the end of a sentence that begins with its name:
-            no bytes, unreadable, not square.
+        FacsimileError: those of `decode_rgb`, and not square.
     """
-    if source is None or source == b"" or (isinstance(source, Path) and _is_empty(source)):
-        raise FacsimileError("has no bytes")
-    try:
-        if isinstance(source, Image.Image):
-            picture = _to_rgb(source)
-        else:
-            file = source if isinstance(source, Path) else io.BytesIO(source)
-            with Image.open(file) as picture:
-                picture = _to_rgb(ImageOps.exif_transpose(picture))
-    except MemoryError:  # says nothing about the image
-        raise
-    except Exception as error:  # PIL raises SyntaxError, OSError, struct.error, …
-        raise FacsimileError(f"is unreadable ({error})") from error
+    picture = decode_rgb(source)
     width, height = picture.size
     if width != height and not crop:
         raise FacsimileError(f"is {width} × {height}, aligned faces are square")

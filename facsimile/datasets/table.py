@@ -12,13 +12,14 @@ import pandas as pd
 
 from facsimile.datasets import parquet
 from facsimile.datasets.adapter import ANNOTATIONS, Adapter, image_files
+from facsimile.datasets.alignment import LANDMARKS
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
 from facsimile.schema import Finding, Violation
 from facsimile.tables import atomic_directory, column_names, iter_table, read_table, shard_paths
 
 REQUIRED = ("image_path", "subject_id")
-COLUMNS = ("image_path", *ANNOTATIONS)
+COLUMNS = ("image_path", *ANNOTATIONS, *LANDMARKS)
 
 EXPORT = "faces.csv"
 """What `export` calls its table."""

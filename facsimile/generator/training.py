@@ -1,17 +1,19 @@
 """Training of the Diffusion Autoencoder and of its latent prior, one optimisation step at a time.
 
 Legend: x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) eps; nets predict eps or v.
+Losses draw nothing: what is random in a step comes from outside (facsimile/generator/draws.py).
 The loops (progress, checkpoints, pictures) belong to the caller.
 """
 
 import copy
 import math
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from facsimile.generator import diffusion
 from facsimile.generator.latent_net import LatentNet
@@ -41,32 +43,49 @@ def learning_rate_factor(step: int, settings: OptimizerSettings) -> float:
 class Trainer:
     """Optimiser, schedule and EMA around a differentiable loss.
 
+    In a process group, each rank steps on its own share of a batch; gradients are averaged, so all
+    ranks hold the same weights.
+
     Args:
         model: network being trained.
-        loss: maps a batch to a scalar; may be compiled, must use `model`.
+        loss: maps a batch to its mean loss; holds `model`, may be compiled.
         settings: optimiser settings.
+        accumulate: parts of equal size in which a batch is computed, to save memory.
     """
 
     def __init__(
-        self, model: nn.Module, loss: Callable[..., Tensor], settings: OptimizerSettings
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        settings: OptimizerSettings,
+        accumulate: int = 1,
     ) -> None:
         self.model = model.train()
-        self.loss = loss
-        self.settings = settings
-        self.step_count = 0
         self.ema = copy.deepcopy(model).eval().requires_grad_(False)
+        self.loss = loss
+        if distributed.is_initialized():
+            self.loss = DistributedDataParallel(loss, broadcast_buffers=False)
+        self.settings = settings
+        self.accumulate = accumulate
+        self.step_count = 0
         self.optimizer = torch.optim.AdamW(
             model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
 
-    def step(self, *batch: Tensor) -> float:
-        """One update on ``loss(*batch)``; returns the loss."""
+    def step(self, *batch: Tensor) -> Tensor:
+        """One update on ``loss(*batch)``; returns the loss, on its device, so that none is waited
+        for."""
         settings = self.settings
         for group in self.optimizer.param_groups:
             factor = learning_rate_factor(self.step_count, settings)
             group["lr"] = settings.learning_rate * factor
-        loss = self.loss(*batch)
-        loss.backward()
+        total = torch.zeros((), device=batch[0].device)
+        parts = list(zip(*(values.chunk(self.accumulate) for values in batch), strict=True))
+        for number, part in enumerate(parts, start=1):
+            with self._gradients_stay_here() if number < len(parts) else nullcontext():
+                loss = self.loss(*part) / len(parts)
+                loss.backward()
+            total += loss.detach()
         nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -77,7 +96,13 @@ class Trainer:
             torch._foreach_lerp_(
                 list(self.ema.parameters()), list(self.model.parameters()), 1 - decay
             )
-        return loss.item()
+        return total
+
+    def _gradients_stay_here(self) -> AbstractContextManager[None]:
+        """Ranks exchange gradients with the last part of a batch only."""
+        if isinstance(self.loss, DistributedDataParallel):
+            return self.loss.no_sync()
+        return nullcontext()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to resume."""
@@ -93,17 +118,6 @@ class Trainer:
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step_count = state["step_count"]
-
-
-def stratified_timesteps(count: int, skew: float) -> Tensor:
-    """Timesteps (count,) in 0…999 with density proportional to t^skew, spread evenly over a batch.
-
-    skew = 0 is uniform. A positive skew dwells on noisy images, whose content the decoder can only
-    take from z_sem: the encoder learns faster. One draw per equal-probability stratum, in random
-    order, lowers the variance of the gradient.
-    """
-    strata = (torch.randperm(count) + torch.rand(count)) / count
-    return (strata ** (1 / (1 + skew)) * diffusion.TIMESTEPS).long()
 
 
 def face_weights(image_size: int, weight: float) -> Tensor:
@@ -123,9 +137,7 @@ def face_weights(image_size: int, weight: float) -> Tensor:
     return (weights / weights.mean())[None, None]
 
 
-def autoencoder_loss(
-    model: DiffAEUNet, weights: Tensor, dtype: torch.dtype = torch.bfloat16
-) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+class AutoencoderLoss(nn.Module):
     """Loss of encoder and decoder together: (images, timesteps, eps) → scalar.
 
     Mean squared error of what the decoder predicts: eps, or the velocity
@@ -134,27 +146,31 @@ def autoencoder_loss(
     Args:
         model: decoder with its encoder.
         weights: of the pixels (1, 1, H, W), see `face_weights`.
-        dtype: autocast type of convolutions and linear layers.
+        dtype: autocast type of convolutions and linear layers; float32 for none.
     """
-    alphas = diffusion.image_scheduler().alphas_cumprod
-    velocity = model.prediction == "velocity"
 
-    def loss(images: Tensor, timesteps: Tensor, eps: Tensor) -> Tensor:
-        device = images.device
-        alpha = alphas.to(device)[timesteps][:, None, None, None]
+    def __init__(
+        self, model: DiffAEUNet, weights: Tensor, dtype: torch.dtype = torch.bfloat16
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.dtype = dtype
+        self.register_buffer("weights", weights)
+        self.register_buffer("alphas", diffusion.image_scheduler().alphas_cumprod)
+
+    def forward(self, images: Tensor, timesteps: Tensor, eps: Tensor) -> Tensor:
+        alpha = self.alphas[timesteps][:, None, None, None]
         x_t = alpha.sqrt() * images + (1 - alpha).sqrt() * eps
-        target = alpha.sqrt() * eps - (1 - alpha).sqrt() * images if velocity else eps
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            predicted = model(x_t, timesteps, model.encoder(images))
-        return (weights.to(device) * (predicted.float() - target).square()).mean()
+        target = eps
+        if self.model.prediction == "velocity":
+            target = alpha.sqrt() * eps - (1 - alpha).sqrt() * images
+        with _autocast(images, self.dtype):
+            predicted = self.model(x_t, timesteps, self.model.encoder(images))
+        return (self.weights * (predicted.float() - target).square()).mean()
 
-    return loss
 
-
-def principal_codes(
-    images: Tensor, count: int, weights: Tensor, seed: int
-) -> Callable[[Tensor], Tensor]:
-    """Fit whitened principal components: a map from images to codes (N, count), unit variance each.
+class PrincipalCodes(nn.Module):
+    """Whitened principal components: a map from images to codes (N, count), unit variance each.
 
     Args:
         images: faces the components are fitted on (M, 3, H, W), M well above `count`.
@@ -163,24 +179,30 @@ def principal_codes(
         seed: of the randomised solver.
     """
 
-    def flat(batch: Tensor) -> Tensor:
-        return (batch * weights.sqrt()).flatten(1)
+    # A few more components than wanted keep the randomised solver exact on those wanted.
+    SPARE = 16
 
-    pixels = flat(images)
-    mean = pixels.mean(0)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        # A few more components than wanted keep the randomised solver exact on those wanted.
-        _, singular, axes = torch.pca_lowrank(pixels - mean, count + 16, center=False, niter=4)
-    axes = axes[:, :count] * (len(pixels) - 1) ** 0.5 / singular[:count]
-    return lambda batch: (flat(batch) - mean) @ axes
+    def __init__(self, images: Tensor, count: int, weights: Tensor, seed: int) -> None:
+        super().__init__()
+        self.register_buffer("weights", weights)
+        pixels = self._flat(images)
+        self.register_buffer("mean", pixels.mean(0))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            centred = pixels - self.mean
+            _, singular, axes = torch.pca_lowrank(
+                centred, count + self.SPARE, center=False, niter=4
+            )
+        self.register_buffer("axes", axes[:, :count] * (len(pixels) - 1) ** 0.5 / singular[:count])
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (self._flat(images) - self.mean) @ self.axes
+
+    def _flat(self, images: Tensor) -> Tensor:
+        return (images * self.weights.sqrt()).flatten(1)
 
 
-def warm_start_loss(
-    encoder: SemanticEncoder,
-    codes: Callable[[Tensor], Tensor],
-    dtype: torch.dtype = torch.bfloat16,
-) -> Callable[[Tensor], Tensor]:
+class WarmStartLoss(nn.Module):
     """Squared error between the encoder's output and linear codes of the same images.
 
     A random encoder tells the decoder nothing, so the decoder learns to ignore it, and for
@@ -188,22 +210,33 @@ def warm_start_loss(
     codes of the face, a matter of minutes, z_sem is worth reading from the first step on.
     """
 
-    def loss(images: Tensor) -> Tensor:
-        with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
-            z_sem = encoder(images)
-        return (z_sem.float() - codes(images)).square().mean()
+    def __init__(
+        self, encoder: SemanticEncoder, codes: PrincipalCodes, dtype: torch.dtype = torch.bfloat16
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.codes = codes
+        self.dtype = dtype
 
-    return loss
+    def forward(self, images: Tensor) -> Tensor:
+        with _autocast(images, self.dtype):
+            z_sem = self.encoder(images)
+        return (z_sem.float() - self.codes(images)).square().mean()
 
 
-def latent_loss(net: LatentNet) -> Callable[[Tensor], Tensor]:
-    """L1 noise-prediction loss of the latent prior over normalised codes z (N, z_dim)."""
-    scheduler = diffusion.latent_scheduler()
+class LatentLoss(nn.Module):
+    """L1 noise-prediction loss of the latent prior: (z (N, z_dim) normalised, timesteps, eps) →
+    scalar."""
 
-    def loss(z: Tensor) -> Tensor:
-        timesteps = torch.randint(diffusion.TIMESTEPS, (len(z),), device=z.device)
-        eps = torch.randn_like(z)
-        z_t = diffusion.add_noise(scheduler, z, eps, timesteps)
-        return (net(z_t, timesteps) - eps).abs().mean()
+    def __init__(self, net: LatentNet) -> None:
+        super().__init__()
+        self.net = net
+        self.scheduler = diffusion.latent_scheduler()
 
-    return loss
+    def forward(self, z: Tensor, timesteps: Tensor, eps: Tensor) -> Tensor:
+        z_t = diffusion.add_noise(self.scheduler, z, eps, timesteps)
+        return (self.net(z_t, timesteps) - eps).abs().mean()
+
+
+def _autocast(batch: Tensor, dtype: torch.dtype) -> torch.autocast:
+    return torch.autocast(batch.device.type, dtype, enabled=dtype != torch.float32)

@@ -18,7 +18,17 @@ CLI = CliRunner()
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "run", "status", "report", "inspect", "lineage", "release", "generator import"],
+    [
+        "demo",
+        "run",
+        "status",
+        "report",
+        "inspect",
+        "lineage",
+        "release",
+        "generator import",
+        "generator train",
+    ],
 )
 def test_help_has_examples(command: str) -> None:
     result = CLI.invoke(app, [*command.split(), "--help"])

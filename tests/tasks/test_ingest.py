@@ -191,6 +191,34 @@ def test_rejects_of_a_face_table(tmp_path: Path) -> None:
     assert metrics["rejects"] == 2
 
 
+def test_faces_that_are_not_aligned(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 30, 50, 3), np.uint8)
+    structs = [{"bytes": encode_png(image), "path": None} for image in images]
+    points = {"left_eye": (20, 10), "right_eye": (28, 10)}
+    points |= {"mouth_left": (21, 19), "mouth_right": (27, 19)}
+    columns = {
+        f"{name}_{axis}": point[k] for name, point in points.items() for k, axis in enumerate("xy")
+    }
+    table = faces().assign(image=structs, **columns)
+    table["left_eye_x"] = [20, np.nan, 20, 20]
+    paths = {"mine": write(table, tmp_path / "mine.parquet")}
+
+    def take_aligned(align: dict[str, str], on_error: str) -> dict[str, Any]:
+        section = Ingest(seed=0, size=8, paths=paths, align=align, on_error=on_error)
+        datasets = Datasets(aus="mine", attributes="mine")
+        return ingest.run(tmp_path / "out", COMPUTE, datasets, section)
+
+    with pytest.raises(FacsimileError, match="image is 50 × 30, aligned faces are square"):
+        take_aligned({}, "raise")
+    with pytest.raises(FacsimileError, match=r"row 1 \(a/1\) column left_eye_x: is missing"):
+        take_aligned({"mine": "columns"}, "raise")
+    with pytest.raises(FacsimileError, match=r"ingest\.align\.mine: landmark model no\.such:f: No"):
+        take_aligned({"mine": "no.such:f"}, "raise")
+    metrics = take_aligned({"mine": "columns"}, "skip")
+    assert metrics["faces"] == 3 and metrics["rejects"] == 1
+    assert decode_images(read_faces(tmp_path / "out" / "mine")).shape == (3, 8, 8, 3)
+
+
 def test_adapter_is_recognised_or_declared(tmp_path: Path) -> None:
     path = tree(tmp_path / "mine")
     declared = {"adapter": "table", "root": path}

@@ -55,6 +55,11 @@ def test_adapters_are_those_of_the_library() -> None:
             {"ingest.paths": {"me": {"root": "x", "adapter": "excel"}}},
             "ingest.paths.me.adapter: input should be 'table', 'disfa', 'disfa-plus'",
         ),
+        ({"ingest.align": {"me": "columns"}}, "me is under align, but not under paths"),
+        (
+            {"ingest.paths": {"me": "x"}, "ingest.align": {"me": "dlib"}},
+            "ingest.align.me: string should match pattern",
+        ),
         ({"ingest.on_error": "ignore"}, "ingest.on_error: input should be 'raise' or 'skip'"),
     ],
 )

@@ -8,17 +8,17 @@ import torch
 from torch import nn
 
 from facsimile.generator import DiffAEUNet, LatentNet, LatentNetConfig, UNetConfig, diffusion
+from facsimile.generator.draws import Draws
 from facsimile.generator.evaluation import fidelity, frechet_distance
 from facsimile.generator.training import (
+    AutoencoderLoss,
+    LatentLoss,
     OptimizerSettings,
+    PrincipalCodes,
     Trainer,
-    autoencoder_loss,
+    WarmStartLoss,
     face_weights,
-    latent_loss,
     learning_rate_factor,
-    principal_codes,
-    stratified_timesteps,
-    warm_start_loss,
 )
 
 
@@ -28,23 +28,11 @@ def test_learning_rate_rises_linearly_and_falls_along_a_cosine():
     assert factors == pytest.approx([0.1, 0.5, 1, 1, 0.5, 0])
 
 
-def test_timesteps_fall_one_into_each_stratum():
-    timesteps = stratified_timesteps(10, skew=0)
-    assert sorted((timesteps // 100).tolist()) == list(range(10))
-
-
-def test_skewed_timesteps_follow_a_power_law():
-    # Density ~ t: the median is at 1000 / sqrt(2).
-    timesteps = stratified_timesteps(10_000, skew=1)
-    assert timesteps.float().median().item() == pytest.approx(707, abs=3)
-    assert timesteps.max() <= 999
-
-
 @pytest.mark.parametrize("prediction", ["epsilon", "velocity"])
 def test_untrained_autoencoder_loss_is_the_power_of_the_target(prediction):
     # The output layer starts at zero, so the loss is the mean square of eps or of v.
     config = UNetConfig(16, 32, (1, 2), (1, 2), 1, (8,), 8, 0.0, prediction=prediction)
-    loss = autoencoder_loss(DiffAEUNet(config), face_weights(16, 0.0), dtype=torch.float32)
+    loss = AutoencoderLoss(DiffAEUNet(config), face_weights(16, 0.0), dtype=torch.float32)
     images = torch.full((2, 3, 16, 16), 0.5)
     eps = torch.stack([torch.full((3, 16, 16), 2.0), torch.full((3, 16, 16), 3.0)])
     timesteps = torch.tensor([0, 999])
@@ -70,7 +58,7 @@ def test_principal_codes_are_white_and_rank_directions_by_variance():
     noise = torch.randn(400, 3, 4, 4, generator=generator)
     noise[:, 0, 1, 2] *= 30
     noise[:, 2, 3, 3] *= 10
-    codes = principal_codes(noise, 2, torch.ones(1, 1, 4, 4), seed=0)
+    codes = PrincipalCodes(noise, 2, torch.ones(1, 1, 4, 4), seed=0)
     z = codes(noise)
     assert torch.allclose(z.T @ z / 399, torch.eye(2), atol=1e-3)
     pixels = torch.stack([noise[:, 0, 1, 2], noise[:, 2, 3, 3]])
@@ -82,9 +70,9 @@ def test_warm_start_teaches_the_codes():
     torch.manual_seed(0)
     config = UNetConfig(16, 32, (1, 2), (1, 2), 1, (), 4, 0.0, encoder_pool="flatten")
     images = torch.rand(128, 3, 16, 16) * torch.linspace(-1, 1, 128)[:, None, None, None]
-    codes = principal_codes(images, 4, face_weights(16, 4.0), seed=0)
+    codes = PrincipalCodes(images, 4, face_weights(16, 4.0), seed=0)
     encoder = DiffAEUNet(config).encoder
-    loss = warm_start_loss(encoder, codes, dtype=torch.float32)
+    loss = WarmStartLoss(encoder, codes, dtype=torch.float32)
     trainer = Trainer(encoder, loss, OptimizerSettings(60, 1e-3, warmup_steps=5))
     before = loss(images).item()
     for _ in range(60):
@@ -92,46 +80,76 @@ def test_warm_start_teaches_the_codes():
     assert loss(images).item() < 0.5 * before
 
 
+class Hundredfold(nn.Sequential):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 100 * super().forward(x).sum()
+
+
 def test_step_clips_and_averages_weights():
     layer = nn.Linear(1, 1, bias=False)
     nn.init.ones_(layer.weight)
     settings = OptimizerSettings(1000, 0.1, warmup_steps=1, ema_decay=0.9)
-    trainer = Trainer(layer, lambda x: 100 * layer(x).sum(), settings)
+    trainer = Trainer(layer, Hundredfold(layer), settings)
     trainer.step(torch.ones(1, 1))
     # Adam's first step is the learning rate whatever the gradient; decay starts at 2/11.
     assert layer.weight.item() == pytest.approx(0.9, abs=1e-4)
     assert trainer.ema.weight.item() == pytest.approx(1 - 0.1 * 9 / 11, abs=1e-4)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one():
-    def build():
-        torch.manual_seed(0)
-        net = LatentNet(LatentNetConfig(16, 3, 8), 4)
-        return Trainer(net, lambda z: net(z, torch.zeros(len(z))).square().mean(), settings)
+class Square(nn.Module):
+    """Mean square of a network's output."""
 
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return self.net(z, torch.zeros(len(z))).square().mean()
+
+
+def square_trainer(accumulate: int = 1) -> Trainer:
+    torch.manual_seed(0)
+    net = LatentNet(LatentNetConfig(16, 3, 8), 4)
     settings = OptimizerSettings(10, 1e-2, warmup_steps=2)
+    return Trainer(net, Square(net), settings, accumulate)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one():
     z = torch.randn(8, 4)
-    whole = build()
+    whole = square_trainer()
     for _ in range(6):
         whole.step(z)
-    first = build()
+    first = square_trainer()
     for _ in range(3):
         first.step(z)
-    second = build()
+    second = square_trainer()
     second.load_state_dict(first.state_dict())
     for _ in range(3):
         second.step(z)
     for a, b in zip(whole.ema.parameters(), second.ema.parameters(), strict=True):
-        torch.testing.assert_close(a, b)
+        assert torch.equal(a, b)
+
+
+def test_a_batch_in_parts_equals_one_at_once():
+    batches = torch.randn(5, 8, 4, generator=torch.Generator().manual_seed(0))
+    at_once, in_parts = square_trainer(), square_trainer(accumulate=4)
+    for z in batches:
+        torch.testing.assert_close(at_once.step(z), in_parts.step(z), rtol=1e-5, atol=0)
+    for a, b in zip(at_once.ema.parameters(), in_parts.ema.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
 
 
 def test_the_prior_learns_a_point():
     # All codes equal to c: the best eps is a function of z_t alone, far better than guessing 0.
     torch.manual_seed(0)
     net = LatentNet(LatentNetConfig(32, 4, 16), 4)
-    trainer = Trainer(net, latent_loss(net), OptimizerSettings(300, 3e-3, warmup_steps=10))
+    trainer = Trainer(net, LatentLoss(net), OptimizerSettings(300, 3e-3, warmup_steps=10))
     z = torch.ones(64, 4)
-    losses = [trainer.step(z) for _ in range(300)]
+    draws = Draws(0, "prior", 64, 64)
+    losses = [
+        trainer.step(z, draws.timesteps(step), draws.noise(step, slice(None), (4,))).item()
+        for step in range(300)
+    ]
     assert losses[0] > 0.7
     assert np.mean(losses[-30:]) < 0.5 * math.sqrt(2 / math.pi)
 

@@ -1,0 +1,197 @@
+"""Faces as FFHQ frames them: a square that turns and grows with eyes and mouth.
+
+Karras, Laine, Aila: A Style-Based Generator Architecture for Generative Adversarial Networks, CVPR
+2019, appendix A. Legend, in pixels, x to the right and y down:
+
+    e    from the left to the right eye; m: from between the eyes to between the mouth corners
+    x    half a side of the square: along e - rot90(m), max(2 |e|, 1.8 |m|) long
+    y    the other half side: rot90(x)
+    c    its centre: between the eyes + 0.1 m
+"""
+
+import importlib
+import threading
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from facsimile.errors import FacsimileError
+
+POINTS = ("left_eye", "right_eye", "mouth_left", "mouth_right")
+LANDMARKS = tuple(f"{point}_{axis}" for point in POINTS for axis in "xy")
+"""Columns of landmarks: pixels of the picture as it is seen, left being its left-hand side."""
+
+LandmarkModel = Callable[[np.ndarray], np.ndarray | None]
+"""uint8 (H, W, 3) → landmarks (5, 2) or (68, 2) of one face, see `four_points`; None: no face."""
+
+# Of the side of the square: kept around it, mirrored beyond the picture, standard deviation of the
+# blur of what is mirrored.
+_MARGIN, _MIRRORED, _BLUR = 0.1, 0.3, 0.02
+
+# The square is sampled finer than the result, then reduced by a filter that does not alias.
+_SUPERSAMPLING = 4
+
+
+class Aligner:
+    """Aligns the pictures of a dataset.
+
+    Args:
+        model: ``package.module:function`` of a `LandmarkModel`, called by one thread at a time;
+            None where landmarks come with the dataset.
+
+    Raises:
+        FacsimileError: there is no such module or function.
+    """
+
+    def __init__(self, model: str | None = None) -> None:
+        self.name = model
+        self._lock = threading.Lock()
+        if model:
+            module, _, function = model.partition(":")
+            try:
+                self._find: LandmarkModel = getattr(importlib.import_module(module), function)
+            except (ImportError, AttributeError) as error:
+                raise FacsimileError(f"landmark model {model}: {error}") from error
+
+    def __repr__(self) -> str:
+        return f"Aligner({self.name!r})"
+
+    def __call__(self, picture: Image.Image, given: np.ndarray | None, size: int) -> np.ndarray:
+        """`align` a picture at its ``POINTS`` `given`, or where the model finds a face.
+
+        Raises:
+            FacsimileError: there is no face, see `align`.
+        """
+        if not self.name:
+            return align(picture, given, size)
+        with self._lock:
+            landmarks = self._find(np.asarray(picture))
+        if landmarks is None:
+            raise FacsimileError(f"shows no face to {self.name}")
+        try:
+            return align(picture, four_points(landmarks), size)
+        except ValueError as error:
+            raise FacsimileError(f"is not understood: {self.name}: {error}") from error
+
+
+def four_points(landmarks: np.ndarray) -> np.ndarray:
+    """``POINTS`` (4, 2) of a face's landmarks.
+
+    Args:
+        landmarks: (5, 2): eyes, nose, mouth corners, the left one first; or (68, 2), as iBUG
+            numbers them: an eye is the mean of its six points.
+
+    Raises:
+        ValueError: landmarks of another shape.
+    """
+    points = np.asarray(landmarks, float)
+    if points.shape == (5, 2):
+        return points[[0, 1, 3, 4]]
+    if points.shape == (68, 2):
+        return np.stack([points[36:42].mean(0), points[42:48].mean(0), points[48], points[54]])
+    raise ValueError(f"landmarks are {points.shape}, not (5, 2) or (68, 2)")
+
+
+def align(picture: Image.Image, points: np.ndarray, size: int) -> np.ndarray:
+    """Cut a face out of a picture; what lies beyond its border is mirrored and blurred.
+
+    Args:
+        picture: RGB.
+        points: ``POINTS`` (4, 2), the centre of the upper left pixel being (0, 0).
+        size: side of the result, pixels.
+
+    Returns:
+        uint8 (size, size, 3).
+
+    Raises:
+        FacsimileError: why there is no face at these points, as the end of a sentence that begins
+            with the name of the picture.
+    """
+    points = points + 0.5  # from centres of pixels to distances from the edge of the picture
+    _check(points, picture.size)
+    centre, half = _square(points)
+    # Corners in the order of PIL: upper left, lower left, lower right, upper right.
+    down = np.array([-half[1], half[0]])
+    corners = centre + np.stack([-half - down, -half + down, half + down, half - down])
+    side = 2 * np.hypot(*half)
+
+    # Much larger than the result: reduced first, so that sampling misses no pixel.
+    factor = int(side / size / 2)
+    if factor > 1:
+        width, height = (max(1, round(length / factor)) for length in picture.size)
+        corners *= np.array([width, height]) / picture.size
+        side /= factor
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+
+    margin = max(round(side * _MARGIN), 3)
+    low = np.floor(corners.min(0)).astype(int) - margin
+    high = np.ceil(corners.max(0)).astype(int) + margin
+    inner_low, inner_high = np.maximum(low, 0), np.minimum(high, picture.size)
+    picture = picture.crop((*inner_low, *inner_high))
+    corners -= inner_low
+    beyond = np.stack([inner_low - low, high - inner_high])
+    if beyond.max() > margin:  # more than the margin is missing
+        beyond = np.maximum(beyond, max(round(side * _MIRRORED), 1))
+        picture = _mirror(picture, beyond, side * _BLUR)
+        corners += beyond[0]
+
+    fine = _SUPERSAMPLING * size
+    quad = tuple(corners.flatten())
+    crop = picture.transform((fine, fine), Image.Transform.QUAD, quad, Image.Resampling.BILINEAR)
+    return np.asarray(crop.resize((size, size), Image.Resampling.LANCZOS))
+
+
+def _square(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centre and half side (x of the legend) of the square."""
+    left_eye, right_eye, mouth_left, mouth_right = points
+    eyes = (left_eye + right_eye) / 2
+    e = right_eye - left_eye
+    m = (mouth_left + mouth_right) / 2 - eyes
+    x = e + np.array([m[1], -m[0]])
+    x *= max(2.0 * np.hypot(*e), 1.8 * np.hypot(*m)) / np.hypot(*x)
+    return eyes + 0.1 * m, x
+
+
+def _check(points: np.ndarray, size: tuple[int, int]) -> None:
+    left_eye, right_eye, mouth_left, mouth_right = points
+    mouth = (mouth_left + mouth_right) / 2
+    for name, point in (("left eye", left_eye), ("right eye", right_eye), ("mouth", mouth)):
+        if not (0 <= point[0] <= size[0] and 0 <= point[1] <= size[1]):
+            x, y = point - 0.5
+            raise FacsimileError(
+                f"has its {name} at ({x:g}, {y:g}), the picture is {size[0]} × {size[1]}"
+            )
+    e, m = right_eye - left_eye, mouth - (left_eye + right_eye) / 2
+    if np.hypot(*e) < 1 or np.hypot(*m) < 1:
+        raise FacsimileError("has eyes and mouth in one place")
+    if e[0] * m[1] - e[1] * m[0] <= 0:
+        raise FacsimileError("has left and right the wrong way round: left is that of the picture")
+
+
+def _mirror(picture: Image.Image, beyond: np.ndarray, blur: float) -> Image.Image:
+    """Extend a picture on all sides, and blur it towards them, so that no border shows.
+
+    Args:
+        picture: RGB.
+        beyond: pixels to add, [[left, top], [right, bottom]].
+        blur: standard deviation, pixels.
+    """
+    (left, top), (right, bottom) = beyond
+    pixels = np.asarray(picture, np.float32)
+    pixels = np.pad(pixels, ((top, bottom), (left, right), (0, 0)), "reflect")
+    height, width = pixels.shape[:2]
+    column, row = np.arange(width), np.arange(height)[:, None]
+    # 1 at the edges, 0 where the picture itself begins, less within.
+    outside = (
+        1
+        - np.minimum(
+            np.minimum(column / left, (width - 1 - column) / right),
+            np.minimum(row / top, (height - 1 - row) / bottom),
+        )[..., None]
+    )
+    blurred = ndimage.gaussian_filter(pixels, [blur, blur, 0])
+    pixels += (blurred - pixels) * (3 * outside + 1).clip(0, 1)
+    pixels += (np.median(pixels, axis=(0, 1)) - pixels) * outside.clip(0, 1)
+    return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
