@@ -80,22 +80,27 @@ def invert(model: EpsModel, scheduler: DDIMScheduler, x0: Tensor, steps: int) ->
 
 def sample_multistep(model: EpsModel, scheduler: DDIMScheduler, x_t: Tensor, steps: int) -> Tensor:
     """`sample` by DPM-Solver++ (2M): like results in fewer steps, in any number of them."""
+    _check_multistep(steps)
     timesteps = _quadratic_timesteps(steps - 1)[::-1]
     return _multistep(DPMSolverMultistepScheduler, model, scheduler, x_t, timesteps, sigma_end=0)
 
 
 def invert_multistep(model: EpsModel, scheduler: DDIMScheduler, x0: Tensor, steps: int) -> Tensor:
     """`invert` by DPM-Solver++ (2M), for `sample_multistep`; x_T is at the last timestep."""
+    _check_multistep(steps)
     *timesteps, last = _quadratic_timesteps(steps)
     kind = DPMSolverMultistepInverseScheduler
     return _multistep(kind, model, scheduler, x0, timesteps, _sigma(scheduler, last))
 
 
+def _check_multistep(steps: int) -> None:
+    if not 2 <= steps < TIMESTEPS:
+        raise FacsimileError(f"steps={steps}: must be 2…{TIMESTEPS - 1} with dpm++")
+
+
 def _quadratic_timesteps(count: int) -> list[int]:
     """0 … 999 in `count` steps that grow: what tells a face from others of its kind is decided in
     the last, least noisy steps, and evenly spaced ones pass over it."""
-    if not 1 <= count < TIMESTEPS:
-        raise FacsimileError(f"steps={count}: must be 2…{TIMESTEPS - 1} with this solver")
     last = TIMESTEPS - 1
     return [max(i, round(last * (i / count) ** 2)) for i in range(count + 1)]
 

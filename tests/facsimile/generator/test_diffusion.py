@@ -113,12 +113,11 @@ def test_quadratic_timesteps_rise_from_the_first_to_the_last(count):
     assert timesteps == sorted(set(timesteps))
 
 
-@pytest.mark.parametrize("steps", [0, 1, 1001])
-def test_second_order_steps_are_counted(steps):
-    with pytest.raises(FacsimileError, match="must be 2…999"):
-        diffusion.sample_multistep(
-            point_mass(0), diffusion.image_scheduler(), torch.randn(1, 3, 2, 2), steps
-        )
+@pytest.mark.parametrize("steps", [0, 1, 1000])
+@pytest.mark.parametrize("run", [diffusion.sample_multistep, diffusion.invert_multistep])
+def test_second_order_steps_are_counted(run, steps):
+    with pytest.raises(FacsimileError, match=f"steps={steps}: must be 2…999"):
+        run(point_mass(0), diffusion.image_scheduler(), torch.randn(1, 3, 2, 2), steps)
 
 
 def test_velocity_is_the_same_prediction_as_noise():
