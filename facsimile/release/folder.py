@@ -174,7 +174,7 @@ def _lineage(row: dict[str, Any], release: Release, edits: pd.DataFrame) -> Line
             values[name] = f"{row[column]:.0f}" if name == "Seed" else row[column]
     intended = edits.loc[row["sample_id"]]
     if intended.notna().all():
-        values["Edit"] = [f"{au} {s!s}" for au, s in intended.items() if s > 0]
+        values["Edit"] = [f"{au} {np.float32(s)!s}" for au, s in intended.items() if s > 0]
     values["NotLabelled"] = [au for au in AUS if pd.isna(row[au])]
     made = release.stage(MAKES[row["origin"]])
     if made:
