@@ -139,6 +139,8 @@ class Ingest(Section):
     def _one_source_each(self) -> "Ingest":
         if twice := self.faces.keys() & self.paths.keys():
             raise ValueError(f"{min(twice)} is both under faces and under paths")
+        if self.fold and not self.paths:
+            raise ValueError("fold is of datasets under paths, and there is none")
         return self
 
 
