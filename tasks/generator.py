@@ -285,7 +285,7 @@ def run(arguments: argparse.Namespace) -> None:
         out = Path(folder)
         # What is measured is what is shipped: half-precision weights, read back.
         pipeline.save_pretrained(out)
-        pipeline = DiffAEPipeline.from_pretrained(out, str(ranks.device))
+        pipeline = DiffAEPipeline.from_pretrained(out, str(ranks.device), solver=params.eval_solver)
         metrics, picture = evaluate(pipeline, oracle, faces, params)
         metrics["parameters"] = sum(p.numel() for p in pipeline.parameters())
         metrics["images_seen"] = params.autoencoder.steps * params.autoencoder.batch_size

@@ -72,7 +72,7 @@ class GeneratorParams(Section):
     codes_faces: PositiveInt = 8_000
     unet: UNetParams = UNetParams()
     latent_net: LatentNetParams = LatentNetParams()
-    timestep_skew: float = Field(0.5, ge=0)
+    timestep_skew: float = Field(1.0, ge=0)
     face_weight: float = Field(4.0, ge=0)
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     compile: bool = True
@@ -80,9 +80,10 @@ class GeneratorParams(Section):
     warm_start: OptimizerParams = OptimizerParams(
         steps=1_500, batch_size=32, learning_rate=1e-3, warmup_steps=100, ema_decay=0.99
     )
-    autoencoder: OptimizerParams = OptimizerParams(steps=9_000, batch_size=32, learning_rate=5e-4)
+    autoencoder: OptimizerParams = OptimizerParams(steps=16_000, batch_size=32, learning_rate=5e-4)
     prior: OptimizerParams = OptimizerParams(steps=8_000, batch_size=256, learning_rate=1e-3)
-    eval_steps: PositiveInt = 20
+    eval_solver: Literal["ddim", "dpm++"] = "dpm++"
+    eval_steps: PositiveInt = 10
 
     @property
     def torch_dtype(self) -> torch.dtype:

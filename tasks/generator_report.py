@@ -37,6 +37,7 @@ def preview(
     steps = params.eval_steps
     pipeline = DiffAEPipeline(params.config())
     pipeline.model = unet
+    pipeline.solver = params.eval_solver
     pipeline.to(probe.device)
     z_sem = pipeline.encode(probe)
     x_t = pipeline.invert(probe, z_sem, steps)
@@ -141,8 +142,8 @@ z_sem has {unet.z_dim} dimensions.
 - Prior: {prior.steps} steps of {prior.batch_size}.
 - Command: `python -m tasks.generator`.
 
-Measured on {len(faces.test)} faces of people unseen in training, {params.eval_steps} DDIM steps
-each way. `frechet` is the Fréchet distance between normalised z_sem of held-out faces and of
+Measured on {len(faces.test)} faces of people unseen in training, {params.eval_steps} steps of
+{params.eval_solver} each way. `frechet` is the Fréchet distance between normalised z_sem of held-out faces and of
 samples from the prior.{readings}
 
 | metric | value |

@@ -147,6 +147,8 @@ class Ingest(Section):
             raise ValueError(f"{min(twice)} is both under faces and under paths")
         if unknown := self.align.keys() - self.paths.keys():
             raise ValueError(f"{min(unknown)} is under align, but not under paths")
+        if self.fold and not self.paths:
+            raise ValueError("fold is of datasets under paths, and there is none")
         return self
 
 

@@ -159,7 +159,8 @@ def _pick(rows: pd.DataFrame, most: int) -> pd.DataFrame:
     aus = rows[list(AUS)].astype(float).fillna(0)
     strongest = aus.idxmax(axis=1).where(aus.max(axis=1) >= ACTIVE_THRESHOLD)
     kinds = rows.reindex(columns=["origin", "dataset", "reason"])
-    kinds = kinds.assign(au=rows["edited_au"].fillna(strongest)).astype(str)
+    # Null is a kind, too, and no group to pandas.
+    kinds = kinds.assign(au=rows["edited_au"].fillna(strongest)).astype(object).fillna("")
     order = rows["sample_id"].map(lambda name: sample_seed(0, name)).sort_values().index
     turn = kinds.loc[order].groupby(list(kinds.columns)).cumcount()
     return rows.loc[turn.sort_values(kind="stable").index[:most].sort_values()]

@@ -50,7 +50,7 @@ def ingested(project: Callable[..., Path]) -> Path:
     """A project whose stage ingest has run."""
     root = project()
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["ingest"] |= {"size": 8, "fold": {"count": 3, "index": 0}}
+    params["ingest"] |= {"size": 8, "on_error": "skip"}
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     for name in COPIED:
         (root / name).parent.mkdir(parents=True, exist_ok=True)

@@ -60,6 +60,15 @@ def test_adapters_are_those_of_the_library() -> None:
             {"ingest.paths": {"me": "x"}, "ingest.align": {"me": "dlib"}},
             "ingest.align.me: string should match pattern",
         ),
+        (
+            {"ingest.paths": {"me": {"root": "x", "crop": "left"}}},
+            "ingest.paths.me.crop: input should be 'center'",
+        ),
+        (
+            {"ingest.paths": {"me": "x"}, "ingest.fold": {"count": 3, "index": 3}},
+            "ingest.fold: index 3 is not below count 3",
+        ),
+        ({"ingest.fold": {"count": 3, "index": 0}}, "ingest: fold is of datasets under paths"),
         ({"ingest.on_error": "ignore"}, "ingest.on_error: input should be 'raise' or 'skip'"),
     ],
 )
