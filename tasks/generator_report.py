@@ -143,8 +143,8 @@ z_sem has {unet.z_dim} dimensions.
 - Command: `python -m tasks.generator`.
 
 Measured on {len(faces.test)} faces of people unseen in training, {params.eval_steps} steps of
-{params.eval_solver} each way. `frechet` is the Fréchet distance between normalised z_sem of held-out faces and of
-samples from the prior.{readings}
+{params.eval_solver} each way. `frechet` is the Fréchet distance between normalised z_sem of
+held-out faces and of samples from the prior.{readings}
 
 | metric | value |
 | --- | --- |
