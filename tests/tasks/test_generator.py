@@ -23,6 +23,7 @@ from facsimile.generator import DiffAEUNet, GeneratorConfig
 from facsimile.tables import FACE_SCHEMA, image_structs, write_shards
 from tasks import generator
 from tasks.frozen import main
+from tasks.ranks import Ranks
 
 ROOT = Path(__file__).parents[2]
 SIZE = 16
@@ -175,6 +176,13 @@ def test_processes_of_torchrun_train_what_one_does(tmp_path: Path, table: Path) 
     moved = weights(alone) - decoder(begin.state_dict())
     # Not bit by bit: sums are rounded in another order, and Adam makes steps of tiny gradients.
     assert (weights(options) - weights(alone)).norm() < 0.02 * moved.norm()
+
+
+def test_a_batch_is_divided_without_remainder() -> None:
+    second = Ranks(1, 2, torch.device("cpu"))
+    assert second.share(8, 2, "batch_size") == slice(4, 8)
+    with pytest.raises(FacsimileError, match="batch_size: 6 is no multiple of 2 processes × 2"):
+        second.share(6, 2, "batch_size")
 
 
 def weights(options: argparse.Namespace) -> torch.Tensor:
