@@ -166,7 +166,7 @@ def export(faces: Path, folder: Path) -> None:
     ):
         (out / "images").mkdir()
         writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+        writer.writerow(("image_path", *ANNOTATIONS))
         count = 0
         for batch in iter_table(faces, 256, [*ANNOTATIONS, "image"]):
             values = batch[list(ANNOTATIONS)].astype(object)
