@@ -1,7 +1,7 @@
 """Encode, invert and decode: our generator against the reference implementation, lever by lever.
 
     python -m benchmarks.generator [--reference PATH] [--device cpu|cuda]
-        [--preset small|ffhq256_autoenc] [--batch-size N] [--steps T] [--repeats N] [--json FILE]
+        [--preset small|ffhq256_autoenc|…] [--batch-size N] [--steps T] [--repeats N] [--json FILE]
 
 PATH is a checkout of github.com/phizaz/diffae, which is imported from there and run on the same
 random weights, as its notebooks do: in half precision where there is a GPU. Without it, our levers
@@ -13,7 +13,8 @@ thread, whatever else the machine does. Three tables:
   over repeats with the least and the most.
 - quality: what solvers, steps and precision cost on weights that are trained (the shipped generator
   and faces rendered for this), as SSIM and PSNR against our own result with 100 steps of float32
-  DDIM. Images: faces inverted and decoded as they are, and moved halfway to the next one's z_sem.
+  DDIM, and as SSIM against the faces. Images: faces inverted and decoded as they are, and moved
+  halfway to the next one's z_sem.
   Not LPIPS, whose networks would have to be downloaded.
 - sweep: edits of one face, each with an inversion and a decoding of its own, or all with one
   inversion in one batch.
@@ -39,9 +40,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from facsimile.generator import DiffAEPipeline, GeneratorConfig, UNetConfig, preset
+from facsimile.generator import PRESETS, DiffAEPipeline, GeneratorConfig, UNetConfig, preset
 from facsimile.generator.evaluation import fidelity
 from facsimile.generator.pipeline import CONFIG_FILE
+from facsimile.measurement import to_json
 from facsimile.tables import decode_images, to_tensor
 from facsimile.world import iter_faces
 
@@ -80,9 +82,11 @@ class Throughput:
 
 @dataclass
 class Quality:
-    """SSIM and PSNR of both kinds of images, and time of the first row over the own one."""
+    """SSIM to the face itself; SSIM and PSNR of both kinds of images to those of the first row; the
+    first row's time over its own."""
 
     name: str
+    ssim_face: float
     ssim: float
     psnr: float
     ssim_moved: float
@@ -352,9 +356,10 @@ def quality(folder: Path, device: str, faces: int) -> list[Quality]:
         spent = seconds(device, work)
         base = base or (made, spent)
         scores = [fidelity(made[kind], base[0][kind]) for kind in ("kept", "moved")]
+        face, _ = fidelity(made["kept"], images)
         dtype = str(options.get("dtype", torch.float32)).removeprefix("torch.")
         rows.append(
-            Quality(f"{steps} × {solver}, {dtype}", *scores[0], *scores[1], base[1] / spent)
+            Quality(f"{steps} × {solver}, {dtype}", face, *scores[0], *scores[1], base[1] / spent)
         )
     return rows
 
@@ -385,30 +390,37 @@ def sweep(folder: Path, device: str, steps: int, repeats: int) -> dict[str, floa
     }
 
 
-def report(result: dict[str, Any]) -> None:
-    """Print what goes into the JSON file."""
-    console = Console()
-    keys = ("device", "preset", "batch_size", "steps", "agreement")
-    console.print({key: result[key] for key in keys if key in result})
+def throughput_table(rows: list[Throughput]) -> Table:
     table = Table("contender", *(f"{task}/s" for task in TASKS), "ratio", "memory, MB")
-    for row in result["throughput"]:
+    for row in rows:
         rates = (f"{getattr(row, task):.2f}" for task in TASKS)
         ratio = f"{row.ratio:.2f} ({row.ratio_min:.2f}–{row.ratio_max:.2f})"
         table.add_row(row.name, *rates, ratio, "" if row.memory is None else f"{row.memory:.0f}")
-    console.print(table)
-    table = Table("steps × solver", "SSIM", "PSNR", "SSIM moved", "PSNR moved", "ratio")
-    for row in result["quality"]:
-        figures = (f"{row.ssim:.4f}", f"{row.psnr:.1f}", f"{row.ssim_moved:.4f}")
+    return table
+
+
+def quality_table(rows: list[Quality]) -> Table:
+    table = Table("steps × solver", "face", "SSIM", "PSNR", "SSIM moved", "PSNR moved", "ratio")
+    for row in rows:
+        figures = (
+            f"{row.ssim_face:.4f}",
+            f"{row.ssim:.4f}",
+            f"{row.psnr:.1f}",
+            f"{row.ssim_moved:.4f}",
+        )
         table.add_row(row.name, *figures, f"{row.psnr_moved:.1f}", f"{row.ratio:.1f}")
-    console.print(table)
-    console.print("sweep", result["sweep"])
+    return table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--reference", type=Path)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--preset", help="default: small on a CPU, else ffhq256_autoenc")
+    parser.add_argument(
+        "--preset",
+        choices=("small", *PRESETS),
+        help="default: small on a CPU, else ffhq256_autoenc",
+    )
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--steps", type=int, default=10, help="of both sides; ratios hardly change")
     parser.add_argument("--repeats", type=int, default=5)
@@ -419,6 +431,8 @@ def main() -> None:
     arguments.preset = arguments.preset or (
         "small" if arguments.device == "cpu" else "ffhq256_autoenc"
     )
+    if arguments.reference and not (arguments.reference / "model" / "unet_autoenc.py").exists():
+        parser.error(f"{arguments.reference}: no checkout of github.com/phizaz/diffae")
     torch.set_num_threads(1)
     device = arguments.device
 
@@ -436,15 +450,18 @@ def main() -> None:
     result |= {key: getattr(arguments, key) for key in ("preset", "batch_size", "steps")}
     if arguments.reference:
         result["agreement"] = agreement(entrants, images)
-    result["throughput"] = throughput(entrants, images, device, arguments.repeats)
-    result["quality"] = quality(arguments.generator, device, arguments.faces)
+    console = Console()
+    console.print(result)
+    rows = throughput(entrants, images, device, arguments.repeats)
+    console.print(throughput_table(rows))
+    result["throughput"] = [asdict(row) for row in rows]
+    scores = quality(arguments.generator, device, arguments.faces)
+    console.print(quality_table(scores))
+    result["quality"] = [asdict(row) for row in scores]
     result["sweep"] = sweep(arguments.generator, device, 20, arguments.repeats)
-    report(result)
+    console.print("sweep", result["sweep"])
     if arguments.json:
-        plain = result | {
-            key: [asdict(row) for row in result[key]] for key in ("throughput", "quality")
-        }
-        arguments.json.write_text(json.dumps(plain, indent=2) + "\n")
+        arguments.json.write_text(json.dumps(to_json(result), indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class Compute:
         device: "cpu" or "cuda".
         batch_size: faces at once.
         workers: processes that render or train side by side.
-        compile: whether the generator is compiled, which pays from thousands of faces on.
+        compile: whether the generator is compiled, which takes a minute or more.
     """
 
     device: str
