@@ -1,7 +1,7 @@
 """Face tables: Parquet shards that Hugging Face `datasets` opens as images.
 
-A table is one ``.parquet`` file or a folder of ``part-NNNNN.parquet`` shards. Writers put shards in
-a temporary sibling folder and rename it at the end, so a reader never sees half a table.
+A table is one ``.parquet`` file or a folder of ``part-NNNNN.parquet`` shards. Writers write
+to a temporary sibling and rename it at the end, so a reader never sees half a table.
 """
 
 import io
@@ -88,12 +88,8 @@ LATENT_SCHEMA = pa.schema(
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that replaces it on success and vanishes on failure."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Remains of a process that was killed outright are cleaned by the next writer.
-    for stale in path.parent.glob(f".{path.name}.*.tmp"):
-        shutil.rmtree(stale, ignore_errors=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    replaced = path.with_name(f".{path.name}.{os.getpid()}.replaced.tmp")
+    temporary = _temporary(path)
+    replaced = temporary.with_suffix(".replaced.tmp")
     temporary.mkdir()
     try:
         yield temporary
@@ -104,6 +100,29 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path`; what is written there replaces it on success only."""
+    path = Path(path)
+    temporary = _temporary(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    """A sibling of `path` to write to, after what processes killed outright have left is gone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for stale in path.parent.glob(f".{path.name}.*.tmp"):
+        if stale.is_dir():
+            shutil.rmtree(stale, ignore_errors=True)
+        else:
+            stale.unlink(missing_ok=True)
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def write_shards(

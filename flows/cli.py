@@ -6,27 +6,22 @@ brings a published one in.
 
 import os
 import sys
-import time
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 
 from facsimile.errors import FacsimileError
 from flows import dvc, events
+from flows.display import Display, coloured, summary
 from flows.graph import needed_by, read_graph
 from flows.outputs import INSPECTION, REPORT, inspectable, key_figure
 from tasks.params import PARAMS, read_params
-
-if TYPE_CHECKING:
-    from flows.conductor import StageReport
 
 BAD_INPUT = 2
 
@@ -115,7 +110,7 @@ def status(root: Root = HERE) -> None:
                 state, why = "frozen" if frozen else "up to date", ""
             if state in ("changed", "behind"):
                 behind.add(stage)
-            table.add_row(stage, _coloured(state), why, key_figure(root, stage))
+            table.add_row(stage, coloured(state), why, key_figure(root, stage))
         console.print(table)
 
 
@@ -411,7 +406,7 @@ def _conduct(root: Path, targets: list[str]) -> None:
 
     # The table takes the place of Prefect's own log, which still goes to its server.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    display = _Display(names)
+    display = Display(names, console)
     with display, events.listening(display.tell):
         from flows.conductor import regenerate
 
@@ -419,90 +414,10 @@ def _conduct(root: Path, targets: list[str]) -> None:
     reports = state.result(raise_on_failure=False)
     if isinstance(reports, BaseException):  # not a stage but the flow itself failed
         raise reports
-    console.print(_summary(reports, display.seconds))
+    console.print(summary(reports, display.seconds))
     if state.is_failed():
         print(f"facsimile: {state.message}", file=sys.stderr)
         raise typer.Exit(1)
-
-
-@dataclass
-class _Row:
-    state: str = "waiting"
-    detail: str = ""
-    begin: float | None = None
-    end: float | None = None
-
-
-class _Display:
-    """Stages, what they do and for how long: a live table, or on no terminal a line an event."""
-
-    def __init__(self, stages: list[str]) -> None:
-        self.rows = {stage: _Row() for stage in stages}
-        self.begin = time.monotonic()
-        self.live = Live(get_renderable=self.table, console=console, refresh_per_second=4)
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.begin
-
-    def __enter__(self) -> "_Display":
-        if console.is_terminal:
-            self.live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if console.is_terminal:
-            self.live.stop()
-
-    def tell(self, stage: str, state: str, detail: str) -> None:
-        """See `events.Listener`."""
-        row = self.rows[stage]
-        changed = (row.state, row.detail) != (state, detail)
-        if state == events.RUNNING and row.state != events.RUNNING:
-            row.begin = time.monotonic()
-        row.state, row.detail = state, detail
-        if state not in (events.WAITING, events.RUNNING):
-            row.end = time.monotonic()
-        if changed and not console.is_terminal:
-            # One write, because stages tell from threads of their own.
-            sys.stdout.write(f"[{self.seconds:4.0f} s] {stage}: {detail or state}\n")
-            sys.stdout.flush()
-
-    def table(self) -> Table:
-        """The rows as they stand."""
-        table = Table("stage", "state", "time", "", box=None, title=f"{self.seconds:.0f} s")
-        for stage, row in self.rows.items():
-            spent = (
-                "" if row.begin is None else f"{(row.end or time.monotonic()) - row.begin:.0f} s"
-            )
-            table.add_row(stage, _coloured(row.state), spent, row.detail)
-        return table
-
-
-def _summary(reports: "list[StageReport]", seconds: float) -> Table:
-    table = Table(
-        "stage", "state", "time", "key figure", "because", title=f"{seconds:.0f} s in all", box=None
-    )
-    for row in reports:
-        spent = f"{row.seconds:.0f} s" if row.seconds else ""
-        table.add_row(row.stage, _coloured(row.state), spent, row.key_figure, row.reason)
-    return table
-
-
-def _coloured(state: str) -> str:
-    colours = {
-        "Completed": "green",
-        "Cached": "cyan",
-        "Failed": "bold red",
-        "Crashed": "bold red",
-        "up to date": "green",
-        "frozen": "cyan",
-        "changed": "yellow",
-        "behind": "yellow",
-        events.RUNNING: "bold yellow",
-    }
-    colour = colours.get(state, "dim")
-    return f"[{colour}]{state}[/{colour}]"
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ from facsimile.generator.training import (
     face_weights,
 )
 from facsimile.seeding import sample_seed
-from facsimile.tables import to_tensor
+from facsimile.tables import atomic_file, to_tensor
 from tasks.data import ORACLE
 from tasks.frozen import main
 from tasks.generator_faces import Faces, open_faces
@@ -147,15 +147,13 @@ class Stats:
 
     def add(self, row: dict[str, object]) -> None:
         self.rows.append(row)
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
-        temporary.replace(self.path)
+        with atomic_file(self.path) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
 
 
 def _save(trainer: Trainer, checkpoint: Path) -> None:
-    temporary = checkpoint.with_suffix(".tmp")
-    torch.save(trainer.state_dict(), temporary)
-    temporary.replace(checkpoint)
+    with atomic_file(checkpoint) as temporary:
+        torch.save(trainer.state_dict(), temporary)
 
 
 def image_batches(

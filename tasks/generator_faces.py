@@ -11,7 +11,14 @@ import pandas as pd
 from facsimile import world
 from facsimile.aus import AUS
 from facsimile.errors import FacsimileError
-from facsimile.tables import column_names, decode_images, iter_table, read_faces, shard_paths
+from facsimile.tables import (
+    atomic_file,
+    column_names,
+    decode_images,
+    iter_table,
+    read_faces,
+    shard_paths,
+)
 from tasks.frozen import render_faces
 from tasks.generator_params import GeneratorParams
 
@@ -92,9 +99,8 @@ def _begin(work: Path, table: Path, rows: pd.DataFrame, params: GeneratorParams)
     now = params.of_the_result() | {"faces of the table": digest.hexdigest()[:12]}
     note = work / BEGUN
     if not note.exists():
-        temporary = note.with_suffix(".tmp")
-        temporary.write_text(json.dumps(now, indent=2) + "\n")
-        temporary.replace(note)
+        with atomic_file(note) as temporary:
+            temporary.write_text(json.dumps(now, indent=2) + "\n")
         return
     then = json.loads(note.read_text())
     for key in now:
@@ -107,22 +113,21 @@ def _begin(work: Path, table: Path, rows: pd.DataFrame, params: GeneratorParams)
 
 def _decode(table: Path, chosen: np.ndarray, size: int, path: Path) -> None:
     """Write images of the rows `chosen` (bool) as one array uint8 (N, size, size, 3)."""
-    temporary = path.with_suffix(".tmp")
     shape = (int(chosen.sum()), size, size, 3)
-    images = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-    start = done = 0
-    for batch in iter_table(table, 256, ["sample_id", "image"]):
-        rows = batch[chosen[start : start + len(batch)]]
-        start += len(batch)
-        if rows.empty:
-            continue
-        pixels = decode_images(rows, str(table))
-        if pixels.shape[1:] != shape[1:]:
-            raise FacsimileError(
-                f"{table}: {rows['sample_id'].iat[0]}: image is {pixels.shape[1:3]}, "
-                f"generator.unet.image_size is {size}"
-            )
-        images[done : done + len(rows)] = pixels
-        done += len(rows)
-    images.flush()
-    temporary.replace(path)
+    with atomic_file(path) as temporary:
+        images = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+        start = done = 0
+        for batch in iter_table(table, 256, ["sample_id", "image"]):
+            rows = batch[chosen[start : start + len(batch)]]
+            start += len(batch)
+            if rows.empty:
+                continue
+            pixels = decode_images(rows, str(table))
+            if pixels.shape[1:] != shape[1:]:
+                raise FacsimileError(
+                    f"{table}: {rows['sample_id'].iat[0]}: image is {pixels.shape[1:3]}, "
+                    f"generator.unet.image_size is {size}"
+                )
+            images[done : done + len(rows)] = pixels
+            done += len(rows)
+        images.flush()

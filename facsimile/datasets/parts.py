@@ -6,7 +6,6 @@ again by a run with the same inputs and by no other, and it is there as a whole 
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -20,7 +19,7 @@ import pyarrow.parquet as pq
 from facsimile.datasets.adapter import Adapter, Intake, image_file
 from facsimile.datasets.rejects import Rejects
 from facsimile.schema import Violation
-from facsimile.tables import FACE_SCHEMA
+from facsimile.tables import FACE_SCHEMA, atomic_file
 
 PART_ROWS = 1024
 """Rows from which a part ends where its next person, video or file begins."""
@@ -82,9 +81,8 @@ def write_parts(
             count = _write(adapter.faces(rows, intake, found, workers), path, advance)
             made = {"faces": count, "rejects": [asdict(violation) for violation in found.found]}
             # Last of all and at once: it says that the part is finished.
-            temporary = _temporary(record)
-            temporary.write_text(json.dumps(made))
-            temporary.rename(record)
+            with atomic_file(record) as temporary:
+                temporary.write_text(json.dumps(made))
             rejects.add(found.found)
             advance(len(rows) - count)
         if made["faces"]:
@@ -125,25 +123,19 @@ def _code() -> str:
 
 def _write(tables: Iterable[pa.Table], path: Path, advance: Callable[[int], None]) -> int:
     """Write tables as one file, a group of rows at a time. Returns the number of rows."""
-    temporary = _temporary(path)
     count = 0
     pending: list[pa.Table] = []
-    try:
-        with pq.ParquetWriter(temporary, FACE_SCHEMA, compression="zstd") as writer:
-            for table in tables:
-                pending.append(table)
-                count += table.num_rows
-                advance(table.num_rows)
-                if sum(map(len, pending)) >= GROUP_ROWS:
-                    writer.write_table(pa.concat_tables(pending))
-                    pending = []
-            if pending:
+    with (
+        atomic_file(path) as temporary,
+        pq.ParquetWriter(temporary, FACE_SCHEMA, compression="zstd") as writer,
+    ):
+        for table in tables:
+            pending.append(table)
+            count += table.num_rows
+            advance(table.num_rows)
+            if sum(map(len, pending)) >= GROUP_ROWS:
                 writer.write_table(pa.concat_tables(pending))
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+                pending = []
+        if pending:
+            writer.write_table(pa.concat_tables(pending))
     return count
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")

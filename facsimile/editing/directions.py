@@ -31,6 +31,7 @@ from facsimile.editing.linear import (
     reading_correlation,
 )
 from facsimile.errors import FacsimileError
+from facsimile.tables import atomic_file
 
 Method = Literal["ridge", "svm", "combined"]
 
@@ -107,13 +108,9 @@ class Directions:
 
     def save(self, path: str | Path) -> None:
         """Write the table as one Parquet file, atomically."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        pq.write_table(
-            pa.Table.from_pandas(self.table, DIRECTION_SCHEMA, preserve_index=False), temporary
-        )
-        temporary.replace(path)
+        table = pa.Table.from_pandas(self.table, DIRECTION_SCHEMA, preserve_index=False)
+        with atomic_file(Path(path)) as temporary:
+            pq.write_table(table, temporary)
 
     @classmethod
     def load(cls, path: str | Path) -> "Directions":

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from facsimile.report.evidence import Evidence
 from facsimile.report.pictures import Picture, pictures
 from facsimile.report.style import to_svg
 from facsimile.report.summary import tiles, verdict
-from facsimile.tables import decode_images
+from facsimile.tables import atomic_file, decode_images
 
 TEMPLATE = "report.html"
 THUMBNAIL = 128  # pixels: largest side of a face in the file
@@ -68,11 +67,8 @@ def write_report(directory: Path, lineage: Mapping[str, Any], path: Path) -> Non
         FacsimileError: the folder has no metrics, or a table lacks a column.
     """
     page = render(Evidence.read(directory), lineage)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    with atomic_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
 def render(evidence: Evidence, lineage: Mapping[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """One HTML file to look through samples: filtered in the browser, opens anywhere, offline."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,14 @@ from facsimile.editing.demographics import AGE_CUTS, GENDERS
 from facsimile.errors import FacsimileError
 from facsimile.report.html import environment, inline_image
 from facsimile.seeding import sample_seed
-from facsimile.tables import column_names, decode_images, iter_table, read_table, shard_paths
+from facsimile.tables import (
+    atomic_file,
+    column_names,
+    decode_images,
+    iter_table,
+    read_table,
+    shard_paths,
+)
 
 TEMPLATE = "inspect.html"
 SAMPLES = 2000
@@ -115,11 +121,8 @@ def write_inspection(
             },
         )
     )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    with atomic_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
     return len(picked)
 
 

@@ -1,0 +1,98 @@
+"""What the command line shows of a flow: its stages while they run, and what came of them."""
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from flows import events
+
+if TYPE_CHECKING:
+    from flows.conductor import StageReport
+
+
+@dataclass
+class _Row:
+    state: str = "waiting"
+    detail: str = ""
+    begin: float | None = None
+    end: float | None = None
+
+
+class Display:
+    """Stages, what they do and for how long: a live table, or on no terminal a line an event."""
+
+    def __init__(self, stages: list[str], console: Console) -> None:
+        self.console = console
+        self.rows = {stage: _Row() for stage in stages}
+        self.begin = time.monotonic()
+        self.live = Live(get_renderable=self.table, console=console, refresh_per_second=4)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.begin
+
+    def __enter__(self) -> "Display":
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.console.is_terminal:
+            self.live.stop()
+
+    def tell(self, stage: str, state: str, detail: str) -> None:
+        """See `events.Listener`."""
+        row = self.rows[stage]
+        changed = (row.state, row.detail) != (state, detail)
+        if state == events.RUNNING and row.state != events.RUNNING:
+            row.begin = time.monotonic()
+        row.state, row.detail = state, detail
+        if state not in (events.WAITING, events.RUNNING):
+            row.end = time.monotonic()
+        if changed and not self.console.is_terminal:
+            # One write, because stages tell from threads of their own.
+            sys.stdout.write(f"[{self.seconds:4.0f} s] {stage}: {detail or state}\n")
+            sys.stdout.flush()
+
+    def table(self) -> Table:
+        """The rows as they stand."""
+        table = Table("stage", "state", "time", "", box=None, title=f"{self.seconds:.0f} s")
+        for stage, row in self.rows.items():
+            spent = (
+                "" if row.begin is None else f"{(row.end or time.monotonic()) - row.begin:.0f} s"
+            )
+            table.add_row(stage, coloured(row.state), spent, row.detail)
+        return table
+
+
+def summary(reports: "list[StageReport]", seconds: float) -> Table:
+    """What became of each stage of a flow that took `seconds`."""
+    table = Table(
+        "stage", "state", "time", "key figure", "because", title=f"{seconds:.0f} s in all", box=None
+    )
+    for row in reports:
+        spent = f"{row.seconds:.0f} s" if row.seconds else ""
+        table.add_row(row.stage, coloured(row.state), spent, row.key_figure, row.reason)
+    return table
+
+
+def coloured(state: str) -> str:
+    """A state in the colour it has everywhere, as rich markup."""
+    colours = {
+        "Completed": "green",
+        "Cached": "cyan",
+        "Failed": "bold red",
+        "Crashed": "bold red",
+        "up to date": "green",
+        "frozen": "cyan",
+        "changed": "yellow",
+        "behind": "yellow",
+        events.RUNNING: "bold yellow",
+    }
+    colour = colours.get(state, "dim")
+    return f"[{colour}]{state}[/{colour}]"
