@@ -199,7 +199,7 @@ def train_autoencoder(training: Training, faces: Faces) -> DiffAEUNet:
         warm = warm_encoder(training, unet.encoder, images)
         unet.encoder.load_state_dict(warm.state_dict())
     weights = face_weights(config.unet.image_size, params.face_weight)
-    loss = AutoencoderLoss(unet, weights, params.torch_dtype)
+    loss = AutoencoderLoss(unet, weights, params.detail, params.torch_dtype)
     draws, share = training.draws("autoencoder", len(images)), training.share("autoencoder")
     batch = image_batches(images, draws, share, device)
     probe = to_tensor(faces.test[:PROBES], device)

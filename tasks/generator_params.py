@@ -23,7 +23,7 @@ class UNetParams(Section):
     z_dim: PositiveInt = 256
     encoder_pool: Literal["average", "flatten"] = "flatten"
     dropout: float = Field(0.0, ge=0, lt=1)
-    prediction: Literal["epsilon", "velocity"] = "velocity"
+    prediction: Literal["epsilon", "sample"] = "sample"
 
 
 class LatentNetParams(Section):
@@ -72,8 +72,9 @@ class GeneratorParams(Section):
     codes_faces: PositiveInt = 8_000
     unet: UNetParams = UNetParams()
     latent_net: LatentNetParams = LatentNetParams()
-    timestep_skew: float = Field(1.0, ge=0)
-    face_weight: float = Field(4.0, ge=0)
+    timestep_skew: float = Field(0.0, ge=0)
+    face_weight: float = Field(8.0, ge=0)
+    detail: float = Field(4.0, ge=0)
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     compile: bool = True
     checkpoint_every: PositiveInt = 500

@@ -138,7 +138,8 @@ z_sem has {unet.z_dim} dimensions.
 - Warm start: {warm.steps} steps in which the encoder learns {unet.z_dim} principal components.
 - Training: {training.steps} steps of {training.batch_size}, AdamW at {training.learning_rate:g}
   with cosine decay, {unet.prediction} prediction in {params.dtype}, timesteps drawn with density
-  t^{params.timestep_skew:g}, weights averaged with decay {training.ema_decay}.
+  t^{params.timestep_skew:g}, face weight {params.face_weight:g}, detail {params.detail:g}, weights
+  averaged with decay {training.ema_decay}.
 - Prior: {prior.steps} steps of {prior.batch_size}.
 - Command: `python -m tasks.generator`.
 

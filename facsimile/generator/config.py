@@ -16,7 +16,8 @@ class UNetConfig:
     `z_dim` is both the size of z_sem and the width of the time embedding (embed_channels of the
     reference). Attention is applied at the side lengths in `attention_resolutions`, counted after
     the pixel-unshuffle by `patch_size` (1 in the reference). The decoder puts out the noise
-    ("epsilon", the reference) or the velocity, which is converted to the noise where it is used.
+    ("epsilon", the reference) or the face ("sample", see `diffusion.blend`), which a network with
+    fewer channels than a patch has values can do.
     The encoder ends in average pooling (the reference) or in a linear layer over all positions
     ("flatten"), which learns where things are from far fewer faces.
     """
@@ -30,7 +31,7 @@ class UNetConfig:
     z_dim: int = 512
     dropout: float = 0.1
     patch_size: int = 1
-    prediction: Literal["epsilon", "velocity"] = "epsilon"
+    prediction: Literal["epsilon", "sample"] = "epsilon"
     encoder_pool: Literal["average", "flatten"] = "average"
 
 

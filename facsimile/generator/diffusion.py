@@ -21,6 +21,8 @@ from torch import Tensor
 from facsimile.errors import FacsimileError
 
 TIMESTEPS = 1000
+SPREAD = 0.03
+"""s of `blend`, on pixels in [-1, 1]."""
 EpsModel = Callable[[Tensor, Tensor], Tensor]
 """(x_t, timesteps (N,)) → eps."""
 Sampler = Callable[[EpsModel, DDIMScheduler, Tensor, int], Tensor]
@@ -139,12 +141,30 @@ SOLVERS: dict[Solver, tuple[Sampler, Sampler]] = {
 """x_T → x0 and x0 → x_T by each solver; the two of a row belong together."""
 
 
-def velocity_to_eps(
-    scheduler: DDIMScheduler, velocity: Tensor, x_t: Tensor, timesteps: Tensor
+def blend(predicted: Tensor, x_t: Tensor, alpha_bar: Tensor) -> Tensor:
+    """x0 of what a network of ``prediction="sample"`` puts out, and of x_t.
+
+    If faces with one z_sem spread around the predicted one with standard deviation s, independently
+    for each pixel, their mean given x_t is ``c x_t / sqrt(alpha_bar) + (1 - c) predicted``,
+    c = s² / (s² + sigma²), sigma² = (1 - alpha_bar) / alpha_bar. The network improves on that where
+    it can, and never has to put out noise, which takes as many channels as an image has values.
+
+    Args:
+        predicted, x_t: (N, 3, H, W).
+        alpha_bar: of each, broadcast to them.
+    """
+    variance = (1 - alpha_bar) / alpha_bar
+    share = SPREAD**2 / (SPREAD**2 + variance)
+    return share * x_t / alpha_bar.sqrt() + (1 - share) * predicted
+
+
+def sample_to_eps(
+    scheduler: DDIMScheduler, predicted: Tensor, x_t: Tensor, timesteps: Tensor
 ) -> Tensor:
-    """eps = sqrt(alpha_bar_t) v + sqrt(1 - alpha_bar_t) x_t (Salimans & Ho 2022, appendix D)."""
-    alpha = scheduler.alphas_cumprod.to(x_t.device)[timesteps][:, None, None, None]
-    return alpha.sqrt() * velocity + (1 - alpha).sqrt() * x_t
+    """The noise in x_t by what a network of ``prediction="sample"`` puts out (see `blend`)."""
+    alpha_bar = scheduler.alphas_cumprod.to(x_t.device)[timesteps][:, None, None, None]
+    x0 = blend(predicted, x_t, alpha_bar)
+    return (x_t - alpha_bar.sqrt() * x0) / (1 - alpha_bar).sqrt()
 
 
 def add_noise(scheduler: DDIMScheduler, x0: Tensor, eps: Tensor, timesteps: Tensor) -> Tensor:

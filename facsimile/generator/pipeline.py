@@ -206,7 +206,7 @@ class DiffAEPipeline(torch.nn.Module):
             predicted = self.model(x_t.to(self.dtype), timesteps, z_sem).to(x_t.dtype)
             if self.config.unet.prediction == "epsilon":
                 return predicted
-            return diffusion.velocity_to_eps(self.image_scheduler, predicted, x_t, timesteps)
+            return diffusion.sample_to_eps(self.image_scheduler, predicted, x_t, timesteps)
 
         return eps
 

@@ -136,7 +136,7 @@ class DiffAEUNet(nn.Module):
         self.encoder = SemanticEncoder(config)
 
     def forward(self, x_t: Tensor, timesteps: Tensor, z_sem: Tensor) -> Tensor:
-        """Predict the noise in x_t, or the velocity (see `UNetConfig.prediction`).
+        """Predict the noise in x_t, or x0 (see `UNetConfig.prediction`).
 
         Args:
             x_t: noisy images (N, 3, H, W).
@@ -144,7 +144,7 @@ class DiffAEUNet(nn.Module):
             z_sem: semantic codes (N, z_dim), raw encoder output.
 
         Returns:
-            eps or v (N, 3, H, W).
+            eps or x0 (N, 3, H, W).
         """
         time_emb = self.time_embed(timesteps)
         h = F.pixel_unshuffle(x_t, self.patch_size)

@@ -120,17 +120,23 @@ def test_second_order_steps_are_counted(run, steps):
         run(point_mass(0), diffusion.image_scheduler(), torch.randn(1, 3, 2, 2), steps)
 
 
-def test_velocity_is_the_same_prediction_as_noise():
+def test_blend_is_the_mean_of_faces_that_spread_around_the_predicted_one():
+    a = diffusion.image_scheduler().alphas_cumprod[[0, 20, 300, 999]].double()
+    predicted, x_t = torch.tensor([0.3, -0.2, 0.5, 0.9]), torch.tensor([0.4, 0.1, -1.2, 2.0])
+    # Bayes: x0 ~ N(predicted, s²), x_t | x0 ~ N(sqrt(a) x0, 1 - a).
+    s = diffusion.SPREAD
+    gain = s**2 * a.sqrt() / (s**2 * a + 1 - a)
+    expected = predicted + gain * (x_t - a.sqrt() * predicted)
+    torch.testing.assert_close(diffusion.blend(predicted, x_t, a), expected)
+
+
+def test_noise_is_what_the_predicted_face_leaves_of_x_t():
     scheduler = diffusion.image_scheduler()
-    x0, eps, timesteps = (
-        torch.rand(3, 3, 2, 2),
-        torch.randn(3, 3, 2, 2),
-        torch.tensor([0, 500, 999]),
-    )
-    x_t = diffusion.add_noise(scheduler, x0, eps, timesteps)
-    velocity = scheduler.get_velocity(x0, eps, timesteps)
-    found = diffusion.velocity_to_eps(scheduler, velocity, x_t, timesteps)
-    torch.testing.assert_close(found, eps, atol=1e-5, rtol=0)
+    timesteps = torch.tensor([0, 500, 999])
+    predicted, x_t = torch.rand(3, 3, 2, 2), torch.randn(3, 3, 2, 2)
+    eps = diffusion.sample_to_eps(scheduler, predicted, x_t, timesteps)
+    x0 = diffusion.blend(predicted, x_t, scheduler.alphas_cumprod[timesteps].reshape(3, 1, 1, 1))
+    torch.testing.assert_close(diffusion.add_noise(scheduler, x0, eps, timesteps), x_t)
 
 
 def test_schedules():

@@ -95,8 +95,8 @@ def test_a_row_does_not_depend_on_its_batch(pipeline, images):
 
 @pytest.fixture
 def smooth(pipeline) -> DiffAEPipeline:
-    """As smooth in x_t as trained networks are; velocity, because x0 of a random eps is not."""
-    unet = replace(pipeline.config.unet, prediction="velocity")
+    """As smooth in x_t as trained networks are; x0 predicted, as that of a random eps is not."""
+    unet = replace(pipeline.config.unet, prediction="sample")
     pipeline.config = replace(pipeline.config, unet=unet)
     pipeline.model.out[2].weight.mul_(0.1)
     return pipeline

@@ -17,6 +17,7 @@ from facsimile.generator.training import (
     PrincipalCodes,
     Trainer,
     WarmStartLoss,
+    detailed_square,
     face_weights,
     learning_rate_factor,
 )
@@ -28,20 +29,30 @@ def test_learning_rate_rises_linearly_and_falls_along_a_cosine():
     assert factors == pytest.approx([0.1, 0.5, 1, 1, 0.5, 0])
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "velocity"])
-def test_untrained_autoencoder_loss_is_the_power_of_the_target(prediction):
-    # The output layer starts at zero, so the loss is the mean square of eps or of v.
+@pytest.mark.parametrize("prediction", ["epsilon", "sample"])
+def test_untrained_autoencoder_loss_is_the_power_of_what_is_missing(prediction):
+    # The output layer starts at zero: all of eps is missing, or what x_t does not tell of x0.
     config = UNetConfig(16, 32, (1, 2), (1, 2), 1, (8,), 8, 0.0, prediction=prediction)
     loss = AutoencoderLoss(DiffAEUNet(config), face_weights(16, 0.0), dtype=torch.float32)
     images = torch.full((2, 3, 16, 16), 0.5)
     eps = torch.stack([torch.full((3, 16, 16), 2.0), torch.full((3, 16, 16), 3.0)])
     timesteps = torch.tensor([0, 999])
     expected = (4 + 9) / 2
-    if prediction == "velocity":
+    if prediction == "sample":
         a = diffusion.image_scheduler().alphas_cumprod[timesteps]
-        v = a.sqrt() * torch.tensor([2.0, 3]) - (1 - a).sqrt() * 0.5
-        expected = v.square().mean().item()
+        x0 = 0.5 + ((1 - a) / a).sqrt() * torch.tensor([2.0, 3])  # as x_t alone has it
+        share = 0.03**2 / (0.03**2 + (1 - a) / a)
+        expected = (torch.tensor([5.0, 1]) * (share * x0 - 0.5).square()).mean().item()
     assert loss(images, timesteps, eps).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_detail_is_what_differs_from_the_next_row_and_column():
+    error = torch.tensor([[1.0, 3.0], [1.0, 0.0]])[None, None]
+    squares = torch.tensor([[1.0, 9.0], [1.0, 0.0]])
+    down = torch.tensor([[0.0, 9.0], [0.0, 0.0]])
+    right = torch.tensor([[4.0, 0.0], [1.0, 0.0]])
+    assert torch.equal(detailed_square(error, 0.0)[0, 0], squares)
+    assert torch.equal(detailed_square(error, 0.5)[0, 0], squares + 0.5 * (down + right))
 
 
 def test_face_weights_average_one_and_peak_on_the_face():
