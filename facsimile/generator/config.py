@@ -34,6 +34,11 @@ class UNetConfig:
     prediction: Literal["epsilon", "sample"] = "epsilon"
     encoder_pool: Literal["average", "flatten"] = "average"
 
+    def __post_init__(self) -> None:
+        # Weights trained for another target would decode to noise without a word.
+        if self.prediction not in ("epsilon", "sample"):
+            raise ValueError(f"prediction {self.prediction!r} is not one of epsilon, sample")
+
 
 @dataclass(frozen=True)
 class LatentNetConfig:
@@ -93,5 +98,5 @@ def _build(kind: type, values: Any, source: str) -> Any:
         arguments[name] = tuple(value) if isinstance(value, list) else value
     try:
         return kind(**arguments)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise FacsimileError(f"{source}: {error}") from error

@@ -205,12 +205,22 @@ def test_absent_and_broken_files_are_named(pipeline, tmp_path):
         DiffAEPipeline.from_pretrained(tmp_path)
 
 
+VELOCITY = {
+    "image_size": 16,
+    "model_channels": 32,
+    "channel_mult": [1],
+    "encoder_channel_mult": [1],
+    "prediction": "velocity",
+}
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
         ({"colour": 1}, "unknown GeneratorConfig key colour"),
         ({"unet": {"size": 1}}, "unknown UNetConfig key size"),
         ({"unet": {"image_size": 16}}, "missing"),
+        ({"unet": VELOCITY}, "config.json: prediction 'velocity' is not one of epsilon, sample"),
         ({"unet": None}, "UNetConfig must be a mapping"),
         ({"latent_net": 3}, "LatentNetConfig must be a mapping"),
     ],
