@@ -23,13 +23,8 @@ Fused attention is no lever here: ours has no other.
 """
 
 import argparse
-import ctypes
 import json
 import statistics
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +35,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.clocks import peak_bytes, seconds, with_spread
+from benchmarks.contenders import Contender, contenders
 from facsimile.generator import PRESETS, DiffAEPipeline, GeneratorConfig, UNetConfig, preset
 from facsimile.generator.evaluation import fidelity
 from facsimile.generator.pipeline import CONFIG_FILE
@@ -53,17 +50,6 @@ SMALL = UNetConfig(
 TASKS = ("encode", "invert", "decode")
 REFERENCE_STEPS = 100
 SWEPT = 8
-
-
-@dataclass
-class Contender:
-    """One way to do the three tasks; all take and give float32 images on the device."""
-
-    name: str
-    encode: Callable[[Tensor], Tensor]
-    invert: Callable[[Tensor, Tensor], Tensor]
-    decode: Callable[[Tensor, Tensor], Tensor]
-    weight_bytes: int
 
 
 @dataclass
@@ -94,179 +80,8 @@ class Quality:
     ratio: float
 
 
-class Contiguous(DiffAEPipeline):
-    """Ours without channels-last."""
-
-    def _check_images(self, images: Tensor) -> Tensor:
-        return super()._check_images(images).contiguous()
-
-
-def weight_bytes(module: torch.nn.Module) -> int:
-    return sum(value.numel() * value.element_size() for value in module.parameters())
-
-
-def ours(name: str, pipeline: DiffAEPipeline, steps: int) -> Contender:
-    return Contender(
-        name,
-        pipeline.encode,
-        lambda images, z_sem: pipeline.invert(images, z_sem, steps),
-        lambda z_sem, x_t: pipeline.decode(z_sem, x_t, steps),
-        weight_bytes(pipeline.model),
-    )
-
-
-def variant(
-    state: dict[str, Tensor],
-    config: GeneratorConfig,
-    device: str,
-    *,
-    kind: type[DiffAEPipeline] = DiffAEPipeline,
-    dtype: torch.dtype = torch.float32,
-    **options: Any,
-) -> DiffAEPipeline:
-    """A pipeline with these weights, compiled if there are `options`."""
-    pipeline = kind(config).eval().requires_grad_(False)
-    pipeline.load_state_dict(state)
-    layout = torch.contiguous_format if kind is Contiguous else torch.channels_last
-    pipeline.model.to(device, dtype, memory_format=layout)
-    pipeline.to(device)
-    if options:
-        pipeline.compile(**options)
-    return pipeline
-
-
-def reference(
-    path: Path, config: UNetConfig, state: dict[str, Tensor], steps: int, device: str
-) -> Contender:
-    """The reference implementation in `path`, with our weights by their names."""
-    sys.path.insert(0, str(path))
-    from choices import GenerativeType, LossType, ModelMeanType, ModelType, ModelVarType
-    from diffusion.base import get_named_beta_schedule
-    from diffusion.diffusion import SpacedDiffusionBeatGansConfig, space_timesteps
-    from model.unet_autoenc import BeatGANsAutoencConfig
-
-    model = BeatGANsAutoencConfig(
-        image_size=config.image_size,
-        model_channels=config.model_channels,
-        channel_mult=config.channel_mult,
-        enc_channel_mult=config.encoder_channel_mult,
-        num_res_blocks=config.num_res_blocks,
-        enc_num_res_block=config.num_res_blocks,
-        attention_resolutions=config.attention_resolutions,
-        embed_channels=config.z_dim,
-        enc_out_channels=config.z_dim,
-        enc_pool="adaptivenonzero",
-        resnet_two_cond=True,
-    ).make_model()
-    prefix = "model."
-    model.load_state_dict(
-        {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}
-    )
-    model.to(device).eval().requires_grad_(False)
-    sampler = SpacedDiffusionBeatGansConfig(
-        gen_type=GenerativeType.ddim,
-        model_type=ModelType.autoencoder,
-        betas=get_named_beta_schedule("linear", 1000),
-        model_mean_type=ModelMeanType.eps,
-        model_var_type=ModelVarType.fixed_large,
-        loss_type=LossType.mse,
-        rescale_timesteps=False,
-        use_timesteps=space_timesteps(1000, f"ddim{steps}"),
-        fp16=device != "cpu",
-    ).make_sampler()
-
-    def invert(images: Tensor, z_sem: Tensor) -> Tensor:
-        out = sampler.ddim_reverse_sample_loop(model, images, model_kwargs={"cond": z_sem})
-        return out["sample"]
-
-    def decode(z_sem: Tensor, x_t: Tensor) -> Tensor:
-        return sampler.sample(model=model, noise=x_t, model_kwargs={"cond": z_sem})
-
-    return Contender(
-        "reference", torch.no_grad()(model.encoder), invert, decode, weight_bytes(model)
-    )
-
-
-def random_weights(config: GeneratorConfig) -> dict[str, Tensor]:
-    """Weights of a new generator; zero-initialised layers drawn with sd 0.02, lest eps be 0."""
-    torch.manual_seed(0)
-    pipeline = DiffAEPipeline(config).requires_grad_(False)
-    for parameter in pipeline.parameters():
-        if not parameter.any():
-            parameter.normal_(std=0.02)
-    return pipeline.state_dict()
-
-
-def contenders(arguments: argparse.Namespace) -> Iterator[Contender]:
-    """The baseline first."""
-    device, steps = arguments.device, arguments.steps
-    config = GeneratorConfig(SMALL, None)
-    if arguments.preset != "small":
-        config = GeneratorConfig(preset(arguments.preset).unet, None)
-    state = random_weights(config)
-    if arguments.reference:
-        yield reference(arguments.reference, config.unet, state, steps, device)
-    fused = {"dynamic": False}
-    half = {"dtype": torch.bfloat16}
-    levers = {
-        "ours, float32": {"kind": Contiguous},
-        "channels last (the default)": {},
-        "compiled": fused,
-        "bfloat16": half,
-        "bfloat16, compiled": half | fused,
-    }
-    if device != "cpu":
-        levers["float16, compiled"] = {"dtype": torch.float16} | fused
-        levers["bfloat16, CUDA graphs"] = half | fused | {"mode": "reduce-overhead"}
-    for name, options in levers.items():
-        yield ours(name, variant(state, config, device, **options), steps)
-
-
-def synchronize(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.synchronize()
-
-
-def seconds(device: str, work: Callable[[], Any]) -> float:
-    """Time on a GPU; on a CPU that of its one thread, which other processes do not prolong."""
-    clock = time.process_time if device == "cpu" else time.perf_counter
-    synchronize(device)
-    start = clock()
-    work()
-    synchronize(device)
-    return clock() - start
-
-
-def peak_bytes(device: str, work: Callable[[], Any]) -> int | None:
-    """The most memory that is in use during the work beyond what was before it.
-
-    On a CPU that of the process, where Linux tells it.
-    """
-    if device != "cpu":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        work()
-        return torch.cuda.max_memory_allocated() - before
-
-    def resident(key: str) -> int:
-        status = Path("/proc/self/status").read_text()
-        return 1024 * int(status.split(key + ":")[1].split()[0])
-
-    with suppress(OSError):
-        ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-        before = resident("VmRSS")
-        work()
-        return resident("VmHWM") - before
-    return None
-
-
-def with_spread(ratios: list[float]) -> dict[str, float]:
-    return {
-        "ratio": statistics.median(ratios),
-        "ratio_min": min(ratios),
-        "ratio_max": max(ratios),
-    }
+def noise_like(images: Tensor) -> Tensor:
+    return torch.randn(images.shape, generator=torch.Generator().manual_seed(0)).to(images)
 
 
 def throughput(
@@ -278,7 +93,7 @@ def throughput(
     work = {}
     for entrant in entrants:
         z_sem = entrant.encode(images)
-        x_t = torch.randn(images.shape, generator=torch.Generator().manual_seed(0)).to(images)
+        x_t = noise_like(images)
         work[entrant.name] = {
             "encode": lambda e=entrant: e.encode(images),
             "invert": lambda e=entrant, z=z_sem: e.invert(images, z),
@@ -319,7 +134,7 @@ def agreement(entrants: list[Contender], images: Tensor) -> dict[str, float]:
     """
     theirs, mine = entrants[0], entrants[1]
     z_sem = theirs.encode(images)
-    x_t = torch.randn(images.shape, generator=torch.Generator().manual_seed(0)).to(images)
+    x_t = noise_like(images)
     return {
         "z_sem": float((theirs.encode(images) - mine.encode(images)).abs().max()),
         "decoded": float((theirs.decode(z_sem, x_t) - mine.decode(z_sem, x_t)).abs().max()),
@@ -436,12 +251,9 @@ def main() -> None:
     torch.set_num_threads(1)
     device = arguments.device
 
-    entrants = list(contenders(arguments))
-    size = (
-        SMALL.image_size
-        if arguments.preset == "small"
-        else preset(arguments.preset).unet.image_size
-    )
+    unet = SMALL if arguments.preset == "small" else preset(arguments.preset).unet
+    entrants = list(contenders(unet, arguments.steps, device, arguments.reference))
+    size = unet.image_size
     images = torch.rand(arguments.batch_size, 3, size, size).to(device) * 2 - 1
     result: dict[str, Any] = {
         "torch": torch.__version__,

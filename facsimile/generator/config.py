@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from facsimile.errors import FacsimileError
 
@@ -33,11 +33,6 @@ class UNetConfig:
     patch_size: int = 1
     prediction: Literal["epsilon", "sample"] = "epsilon"
     encoder_pool: Literal["average", "flatten"] = "average"
-
-    def __post_init__(self) -> None:
-        # Weights trained for another target would decode to noise without a word.
-        if self.prediction not in ("epsilon", "sample"):
-            raise ValueError(f"prediction {self.prediction!r} is not one of epsilon, sample")
 
 
 @dataclass(frozen=True)
@@ -95,8 +90,11 @@ def _build(kind: type, values: Any, source: str) -> Any:
         nested = get_args(annotation)[0] if optional else annotation
         if is_dataclass(nested) and not (optional and value is None):
             value = _build(nested, value, source)
+        if get_origin(nested) is Literal and value not in get_args(nested):
+            allowed = ", ".join(get_args(nested))
+            raise FacsimileError(f"{source}: {name} {value!r} is not one of {allowed}")
         arguments[name] = tuple(value) if isinstance(value, list) else value
     try:
         return kind(**arguments)
-    except (TypeError, ValueError) as error:
+    except TypeError as error:
         raise FacsimileError(f"{source}: {error}") from error
