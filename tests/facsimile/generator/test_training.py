@@ -42,8 +42,9 @@ def test_untrained_autoencoder_loss_is_the_power_of_what_is_missing(prediction):
         a = diffusion.image_scheduler().alphas_cumprod[timesteps]
         x0 = 0.5 + ((1 - a) / a).sqrt() * torch.tensor([2.0, 3])  # as x_t alone has it
         share = 0.03**2 / (0.03**2 + (1 - a) / a)
-        expected = (torch.tensor([5.0, 1]) * (share * x0 - 0.5).square()).mean().item()
-    assert loss(images, timesteps, eps).item() == pytest.approx(expected, rel=1e-4)
+        importance = torch.stack([torch.tensor(5.0), 1 / (1 - a[1])])
+        expected = (importance * (share * x0 - 0.5).square()).mean().item()
+    assert loss(images, timesteps, eps).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_detail_is_what_differs_from_the_next_row_and_column():
