@@ -37,7 +37,6 @@ from facsimile.generator.training import (
     PrincipalCodes,
     Trainer,
     WarmStartLoss,
-    face_weights,
 )
 from facsimile.seeding import sample_seed
 from facsimile.tables import atomic_file, to_tensor
@@ -181,7 +180,7 @@ def warm_encoder(
             f"generator.unet.z_dim: {z_dim} components need at least "
             f"{z_dim + PrincipalCodes.SPARE} faces to be fitted on, not {len(sample)}"
         )
-    weights = face_weights(params.unet.image_size, params.face_weight)
+    weights = params.pixel_weights()
     codes = PrincipalCodes(to_tensor(sample), z_dim, weights, params.seed)
     loss = WarmStartLoss(encoder, codes, params.torch_dtype)
     draws, share = training.draws("warm_start", len(images)), training.share("warm_start")
@@ -198,8 +197,7 @@ def train_autoencoder(training: Training, faces: Faces) -> DiffAEUNet:
     if not (training.work / "autoencoder.pt").exists():
         warm = warm_encoder(training, unet.encoder, images)
         unet.encoder.load_state_dict(warm.state_dict())
-    weights = face_weights(config.unet.image_size, params.face_weight)
-    loss = AutoencoderLoss(unet, weights, params.detail, params.torch_dtype)
+    loss = AutoencoderLoss(unet, params.pixel_weights(), params.detail, params.torch_dtype)
     draws, share = training.draws("autoencoder", len(images)), training.share("autoencoder")
     batch = image_batches(images, draws, share, device)
     probe = to_tensor(faces.test[:PROBES], device)

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from facsimile.generator import GeneratorConfig, LatentNetConfig, UNetConfig
-from facsimile.generator.training import OptimizerSettings
+from facsimile.generator.training import OptimizerSettings, face_weights
 from tasks.params import Section
 
 
@@ -61,7 +61,9 @@ class GeneratorParams(Section):
     """Section `generator` of params.yaml.
 
     `dataset`, `faces` and `workers` concern faces that are rendered, where no table is given.
-    `dtype` is that of convolutions and linear layers in training; weights stay float32.
+    `eye_row` and `eye_distance` are those of the frame that faces are aligned to, of the embedded
+    world by default; FFHQ's are about 0.47 and 0.25. `dtype` is that of convolutions and linear
+    layers in training; weights stay float32.
     """
 
     dataset: str = "world-ffhq"
@@ -73,7 +75,9 @@ class GeneratorParams(Section):
     unet: UNetParams = UNetParams()
     latent_net: LatentNetParams = LatentNetParams()
     timestep_skew: float = Field(0.0, ge=0)
-    face_weight: float = Field(8.0, ge=0)
+    face_weight: float = Field(12.0, ge=0)
+    eye_row: float = Field(0.37, gt=0, lt=1)
+    eye_distance: float = Field(0.29, gt=0, lt=1)
     detail: float = Field(4.0, ge=0)
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     compile: bool = True
@@ -95,6 +99,10 @@ class GeneratorParams(Section):
         return GeneratorConfig(
             UNetConfig(**self.unet.model_dump()), LatentNetConfig(**self.latent_net.model_dump())
         )
+
+    def pixel_weights(self) -> torch.Tensor:
+        """Weights of the pixels in both losses (see `face_weights`)."""
+        return face_weights(self.unet.image_size, self.face_weight, self.eye_row, self.eye_distance)
 
     def of_the_result(self) -> dict[str, Any]:
         """What the weights depend on, beyond rounding, by dotted name."""

@@ -8,7 +8,8 @@ some 1000 steps need.
 The network was designed for 224 px, where its five strides leave 7 × 7 features. Faces of the
 working resolution are 64 px, so the first of those strides is dropped (4 × 4 left). Dropping a
 later one costs less time a step, but lids and lip corners are a few pixels: with the third dropped
-instead, twice the steps teach less.
+instead, twice the steps teach less. It also starts as a shallower network than torchvision's, with
+which the first hundreds of those steps teach nothing but the mean (see `AUDetector`).
 """
 
 import copy
@@ -21,6 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v3_small
+from torchvision.models.mobilenetv3 import InvertedResidual
 
 from facsimile.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.detection.augmentation import augment
@@ -33,7 +35,11 @@ _AUGMENTATION = 0.3
 
 
 class AUDetector(nn.Module):
-    """AU intensities of faces, and per AU the threshold from which it counts as detected."""
+    """AU intensities of faces, and per AU the threshold from which it counts as detected.
+
+    Residual branches start at zero (Goyal et al., arXiv:1706.02677, 5.1), and the two linear layers
+    with the variance that carries a signal: torchvision's 0.01 for both leaves next to none.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,6 +49,10 @@ class AUDetector(nn.Module):
             # torchvision's 0.01 follows the weights too slowly for trainings of a few 1000 steps.
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 0.1
+            elif isinstance(module, InvertedResidual) and module.use_res_connect:
+                nn.init.zeros_(module.block[-1][1].weight)
+            elif isinstance(module, nn.Linear):
+                module.reset_parameters()
         self.register_buffer("thresholds", torch.full((len(AUS),), ACTIVE_THRESHOLD))
         self.to(memory_format=torch.channels_last)
 
@@ -134,7 +144,11 @@ def train_detector(
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = AUDetector().to(device)
+        model = AUDetector()
+        labels = torch.tensor(aus_train, dtype=torch.float32)
+        with torch.no_grad():
+            model.net.classifier[-1].bias.copy_(labels.nanmean(0).nan_to_num())
+        model.to(device)
         optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.02, fused=True)
         steps = max(epoch_faces // batch_size, 1)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -144,7 +158,6 @@ def train_detector(
             pct_start=0.1,
             cycle_momentum=False,
         )
-        labels = torch.tensor(aus_train, dtype=torch.float32)
         history, best_loss, best_state, best_epoch = [], float("inf"), None, 0
         order = torch.empty(0, dtype=torch.long)
         for epoch in range(max_epochs):

@@ -121,20 +121,26 @@ class Trainer:
         self.step_count = state["step_count"]
 
 
-def face_weights(image_size: int, weight: float) -> Tensor:
-    """Pixel weights (1, 1, H, W), mean 1: a Gaussian bump over the face of a tight crop.
+def face_weights(image_size: int, weight: float, eye_row: float, eye_distance: float) -> Tensor:
+    """Pixel weights (1, 1, H, W), mean 1: Gaussian bumps over brows with eyes, and over the mouth.
 
-    Hair and background fill most of the pixels and would claim most of z_sem. The weights do not
-    move the optimum of the denoising loss, which is a conditional mean per pixel; they say which
-    pixels matter when capacity is short.
+    That is where faces move. Hair, background and cheeks fill most of the pixels and would claim
+    most of z_sem. The weights do not move the optimum of the denoising loss, which is a conditional
+    mean per pixel; they say which pixels matter when capacity is short.
 
     Args:
         image_size: H = W.
-        weight: height of the bump over the background's 1; 0 for none.
+        weight: height of the bumps over the others' 1; 0 for none.
+        eye_row: of the frame to which faces are aligned: the eyes' distance from its upper edge, as
+            a share of the side.
+        eye_distance: from one eye to the other, as a share of the side.
     """
-    row = torch.linspace(-1, 1, image_size)[:, None]
-    bump = torch.exp(-((row.T / 0.45) ** 2) - ((row - 0.1) / 0.55) ** 2)
-    weights = 1 + weight * bump
+    # In units of the distance between the eyes, from the point between them.
+    row = ((torch.arange(image_size) + 0.5) / image_size - eye_row)[:, None] / eye_distance
+    column = ((torch.arange(image_size) + 0.5) / image_size - 0.5)[None] / eye_distance
+    brows = torch.exp(-(((column.abs() - 0.55) / 0.4) ** 2) - ((row + 0.25) / 0.45) ** 2)
+    mouth = torch.exp(-((column / 0.6) ** 2) - ((row - 1.2) / 0.45) ** 2)
+    weights = 1 + weight * (brows + mouth)
     return (weights / weights.mean())[None, None]
 
 

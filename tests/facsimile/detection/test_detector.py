@@ -54,6 +54,19 @@ def test_augmentation_mirrors_and_recolours_but_keeps_the_face():
     assert 0.3 < rises.float().mean() < 0.7
 
 
+def test_a_new_detector_is_shallow_and_its_answers_depend_on_the_face():
+    torch.manual_seed(0)
+    model = AUDetector().train()
+    seen = []
+    for block in model.net.features:
+        if getattr(block, "use_res_connect", False):
+            block.register_forward_hook(lambda _, given, put_out: seen.append((*given, put_out)))
+    answers = model(torch.rand(16, 3, 64, 64) * 2 - 1)
+    assert len(seen) == 6
+    assert all(torch.equal(given, put_out) for given, put_out in seen)
+    assert answers.std(0).mean() > 0.015
+
+
 @pytest.fixture(scope="module")
 def trained():
     train, val = bars(512, seed=1), bars(128, seed=2)

@@ -33,7 +33,7 @@ def test_learning_rate_rises_linearly_and_falls_along_a_cosine():
 def test_untrained_autoencoder_loss_is_the_power_of_what_is_missing(prediction):
     # The output layer starts at zero: all of eps is missing, or what x_t does not tell of x0.
     config = UNetConfig(16, 32, (1, 2), (1, 2), 1, (8,), 8, 0.0, prediction=prediction)
-    loss = AutoencoderLoss(DiffAEUNet(config), face_weights(16, 0.0), dtype=torch.float32)
+    loss = AutoencoderLoss(DiffAEUNet(config), torch.ones(1, 1, 16, 16), dtype=torch.float32)
     images = torch.full((2, 3, 16, 16), 0.5)
     eps = torch.stack([torch.full((3, 16, 16), 2.0), torch.full((3, 16, 16), 3.0)])
     timesteps = torch.tensor([0, 999])
@@ -56,13 +56,21 @@ def test_detail_is_what_differs_from_the_next_row_and_column():
     assert torch.equal(detailed_square(error, 0.5)[0, 0], squares + 0.5 * (down + right))
 
 
-def test_face_weights_average_one_and_peak_on_the_face():
-    weights = face_weights(64, 4.0)
+def test_face_weights_average_one_and_peak_on_brows_and_mouth():
+    weights = face_weights(64, 8.0, eye_row=0.5, eye_distance=0.25)
     assert weights.shape == (1, 1, 64, 64)
     assert weights.mean().item() == pytest.approx(1)
-    row, column = divmod(int(weights.argmax()), 64)
-    assert (row, column) in {(34, 31), (34, 32), (35, 31), (35, 32)}
-    assert torch.equal(face_weights(8, 0.0), torch.ones(1, 1, 8, 8))
+    mouth = (slice(48, 55), slice(31, 33))
+    left, right = (slice(24, 32), slice(20, 25)), (slice(24, 32), slice(39, 44))
+    cheek, background = (slice(38, 41), slice(16, 20)), (slice(0, 64), slice(0, 8))
+    for moving in (mouth, left, right):
+        for still in (cheek, background):
+            assert weights[0, 0][moving].min() > 3 * weights[0, 0][still].max()
+
+
+def test_no_face_weight_is_one_for_every_pixel():
+    weights = face_weights(8, 0.0, eye_row=0.37, eye_distance=0.29)
+    assert torch.equal(weights, torch.ones(1, 1, 8, 8))
 
 
 def test_principal_codes_are_white_and_rank_directions_by_variance():
@@ -82,7 +90,7 @@ def test_warm_start_teaches_the_codes():
     torch.manual_seed(0)
     config = UNetConfig(16, 32, (1, 2), (1, 2), 1, (), 4, 0.0, encoder_pool="flatten")
     images = torch.rand(128, 3, 16, 16) * torch.linspace(-1, 1, 128)[:, None, None, None]
-    codes = PrincipalCodes(images, 4, face_weights(16, 4.0), seed=0)
+    codes = PrincipalCodes(images, 4, face_weights(16, 4.0, 0.37, 0.29), seed=0)
     encoder = DiffAEUNet(config).encoder
     loss = WarmStartLoss(encoder, codes, dtype=torch.float32)
     trainer = Trainer(encoder, loss, OptimizerSettings(60, 1e-3, warmup_steps=5))
