@@ -250,8 +250,7 @@ class Train(Section):
     lr: PositiveFloat
     batch_size: Annotated[int, Field(ge=2)]
     epoch_faces: PositiveInt
-    max_epochs: PositiveInt
-    patience: PositiveInt
+    epochs: PositiveInt
 
 
 class Evaluate(Section):

@@ -88,7 +88,7 @@ def run_all(jobs: list[partial], compute: Compute) -> Iterator[tuple[Path, float
 def fit(
     folder: Path, faces: Faces, val: Faces, seed: int, options: dict[str, Any], device: str
 ) -> tuple[Path, float]:
-    """Train and save one detector. Returns its folder and lowest validation loss."""
+    """Train and save one detector. Returns its folder and validation loss."""
     images, aus, presence_only = faces
     detector, history = train_detector(
         images,
@@ -101,7 +101,7 @@ def fit(
     )
     detector.to("cpu").save(folder)
     history.to_parquet(folder / "history.parquet", index=False)
-    return folder, float(history["val_loss"].min())
+    return folder, float(history["val_loss"].iloc[-1])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """The downstream AU detector: MobileNetV3-Small from scratch, 12 intensities.
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", IV-A: MobileNetV3-Small,
-randomly initialized, Adam, early stopping on the validation loss. Differently from there, the
-learning rate warms up and decays, there is no dropout, and augmentation is slight, as trainings of
-some 1000 steps need.
+randomly initialized, Adam. Differently from there, the learning rate warms up and decays to zero,
+there is no dropout, and augmentation is slight, as trainings of some 1000 steps need. Nor is there
+early stopping: where generated faces join, weights of the lowest validation loss come from before
+the decay, and detect worse on people of either split than those of the end.
 
 The network was designed for 224 px, where its five strides leave 7 × 7 features. Faces of the
 working resolution are 64 px, so the first of those strides is dropped (4 × 4 left). Dropping a
@@ -12,7 +13,6 @@ instead, twice the steps teach less. It also starts as a shallower network than 
 which the first hundreds of those steps teach nothing but the mean (see `AUDetector`).
 """
 
-import copy
 import json
 from pathlib import Path
 
@@ -105,15 +105,13 @@ def train_detector(
     lr: float = 1e-3,
     batch_size: int = 64,
     epoch_faces: int = 2048,
-    max_epochs: int = 40,
-    patience: int = 8,
+    epochs: int = 40,
     device: str = "cpu",
 ) -> tuple[AUDetector, pd.DataFrame]:
-    """Train one detector; keep the weights of the lowest validation loss.
+    """Train one detector; its thresholds are those of the highest F1 on the validation faces.
 
     An epoch is `epoch_faces` faces, however many there are to train on: arms with generated faces
-    then get neither more steps nor more chances to stop than the arm without. Thresholds are those
-    of the highest F1 on the validation faces.
+    then get no more steps than the arm without.
 
     Args:
         images_train, images_val: uint8 (N, H, W, 3), of different people.
@@ -123,7 +121,7 @@ def train_detector(
         reweight: weigh each AU by the inverse of its frequency in the training set (IV-D2).
         lr, batch_size: of AdamW; lr is reached after a tenth of the steps and falls along a cosine.
         epoch_faces: training faces between two looks at the validation loss.
-        max_epochs, patience: end of training, or epochs without improvement before it.
+        epochs: length of the training.
         device: "cpu" or "cuda".
 
     Returns:
@@ -154,13 +152,13 @@ def train_detector(
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=lr,
-            total_steps=steps * max_epochs,
+            total_steps=steps * epochs,
             pct_start=0.1,
             cycle_momentum=False,
         )
-        history, best_loss, best_state, best_epoch = [], float("inf"), None, 0
+        history = []
         order = torch.empty(0, dtype=torch.long)
-        for epoch in range(max_epochs):
+        for epoch in range(epochs):
             model.train()
             losses = []
             for _ in range(steps):
@@ -185,14 +183,7 @@ def train_detector(
             ).item()
             train_loss = torch.stack(losses).mean().item()
             history.append({"epoch": epoch, "train_loss": train_loss, "val_loss": val_loss})
-            if val_loss < best_loss:
-                best_loss, best_epoch = val_loss, epoch
-                best_state = copy.deepcopy(model.state_dict())
-                thresholds = choose_thresholds(aus_val, predictions)
-            elif epoch - best_epoch >= patience:
-                break
-    model.load_state_dict(best_state)
-    model.thresholds.copy_(torch.from_numpy(thresholds))
+    model.thresholds.copy_(torch.from_numpy(choose_thresholds(aus_val, predictions)))
     return model.eval(), pd.DataFrame(history)
 
 
