@@ -3,8 +3,8 @@
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", IV-A: MobileNetV3-Small,
 randomly initialized, Adam. Differently from there, the learning rate warms up and decays to zero,
 there is no dropout, and augmentation is slight, as trainings of some 1000 steps need. Nor is there
-early stopping: where generated faces join, weights of the lowest validation loss come from before
-the decay, and detect worse on people of either split than those of the end.
+early stopping: where generated faces join, weights of the lowest validation loss often come from
+before the decay, and detected no better, in some runs much worse, than those of the end.
 
 The network was designed for 224 px, where its five strides leave 7 × 7 features. Faces of the
 working resolution are 64 px, so the first of those strides is dropped (4 × 4 left). Dropping a
