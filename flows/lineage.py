@@ -90,6 +90,8 @@ def _face(lineage: Lineage) -> Tree:
     else:
         tree.add(_entry("AUs set", _intensities(lineage)))
         tree.add(_entry("filter", _verdict(lineage.decision)))
+        if lineage.labels is not None:
+            tree.add(_entry("labels", _values(lineage.labels, AUS)))
     if lineage.kind == REAL:
         tree.add(_entry("x_T", _x_t(lineage)))
         return tree
@@ -127,7 +129,7 @@ def _intensities(lineage: Lineage) -> str:
     parts = [f"{au} {intended[au]:.3f}" for au in AUS if intended[au] > 0]
     unlabelled = [au for au in AUS if pd.isna(labels[au])]
     if unlabelled:
-        parts.append(f"not labelled, because another one moves it: {', '.join(unlabelled)}")
+        parts.append(f"not known, because another one moves it: {', '.join(unlabelled)}")
     return "; ".join(parts) or "none"
 
 

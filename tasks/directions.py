@@ -23,7 +23,6 @@ from facsimile.editing import (
     edited_rise,
     fit_directions,
     image_scales,
-    measurable,
     real_rise,
     stretch,
     unmix,
@@ -75,7 +74,7 @@ def run(
     rises.reset_index().to_parquet(out / "rises.parquet", index=False)
     scales = image_scales(rises, np.diag(wanted))
     shares = crosstalk(rises, scales, wanted, trust, fitted)
-    fitted = unmix(stretch(fitted, scales, measurable(rises, np.diag(wanted))), shares)
+    fitted = unmix(stretch(fitted, scales), shares)
     fitted.save(out / "directions.parquet")
     own = fitted.table[fitted.table["kind"] == "au"]
     cosines = fitted.cosines().loc[list(fitted.aus), list(fitted.aus)].to_numpy()
@@ -83,7 +82,6 @@ def run(
         "pearson": float(own["pearson"].mean()),
         "length": float(own["length"].mean()),
         "image_scale": float(own["image_scale"].mean()),
-        "calibrated": int(own["calibrated"].sum()),
         "crosstalk": float(shares.abs().to_numpy().sum() / max(shares.size - len(shares), 1)),
         "kept_by_projection": float((own["norm_after"] / own["norm_before"]).mean()),
         "cosine": float(np.abs(cosines[~np.eye(len(cosines), dtype=bool)]).mean()),

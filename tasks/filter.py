@@ -1,4 +1,4 @@
-"""Accept or reject every generated face, with the reason.
+"""Label every generated face as far as is known, and accept or reject it, with the reason.
 
     python -m tasks.filter [--device cuda] [--batch-size N]
 
@@ -17,7 +17,13 @@ import pandas as pd
 from facsimile.aus import AUS
 from facsimile.detection import AUOracle
 from facsimile.errors import FacsimileError
-from facsimile.filtering import FilterLimits, IdentitySpace, filter_faces
+from facsimile.filtering import (
+    MIN_PEARSON,
+    FilterLimits,
+    IdentitySpace,
+    corrected_labels,
+    filter_faces,
+)
 from facsimile.generator import DiffAEPipeline
 from facsimile.measurement import choose_thresholds, filter_metrics, pearson_per_au, presence
 from facsimile.tables import (
@@ -42,12 +48,6 @@ from tasks.data import (
 from tasks.params import Datasets, Filter
 from tasks.stage import Compute, main, progress
 
-MIN_PEARSON = 0.75
-"""Correlation with the labels of validation people from which the reader is asked about an AU.
-
-One that reads worse finds little of an AU even where it is plain to see, and would reject most
-faces that show it."""
-
 
 def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict[str, Any]:
     """Judge edited and synthetic faces together, so that what is accepted is balanced over all."""
@@ -59,6 +59,11 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
         [read_faces(folder / "faces") for folder in (EDIT, SYNTHESIZE)], ignore_index=True
     )
     images = decode_images(candidates, "generated faces")
+    intended = candidates[list(AUS)].to_numpy(np.float32)
+    readings, trust, thresholds = read_aus(images, datasets, compute)
+    candidates[list(AUS)] = corrected_labels(intended, readings, trust)
+    # Of AUs that it reads badly it would reject most faces that show them.
+    detected = np.where(trust >= MIN_PEARSON, presence(readings, thresholds), np.nan)
     references = pd.concat([train, spread(attributes, filter.reference_faces)])
 
     limits = filter.model_dump(exclude={"reference_faces", "seed"})
@@ -70,7 +75,7 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
         real_images=read_images(datasets, references["sample_id"]),
         real_z=stack(references["z"]),
         real_subjects=references["subject_id"].to_numpy(),
-        detected=detect(images, datasets, compute),
+        detected=detected,
         identity=IdentitySpace.fit(
             stack(attributes["z"]), attributes["subject_id"].to_numpy(), seed=filter.seed
         ),
@@ -84,18 +89,22 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
     write_shards([accepted], out / "faces", GENERATED_SCHEMA)
     decisions.to_parquet(out / "decisions.parquet", index=False)
     # Accepted faces first: the first metric is the key figure of the stage.
-    return {"accepted": len(accepted)} | filter_metrics(decisions)
+    correction = np.nanmean(np.abs(candidates[list(AUS)].to_numpy() - intended))
+    metrics = {"accepted": len(accepted), "label_correction": float(correction)}
+    return metrics | filter_metrics(decisions)
 
 
-def detect(images: np.ndarray, datasets: Datasets, compute: Compute) -> np.ndarray:
-    """Presence (N, 12) of AUs; NaN for those that the reader cannot tell on validation people."""
+def read_aus(
+    images: np.ndarray, datasets: Datasets, compute: Compute
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the reader of `directions` sees: AU intensities (N, 12), unclipped; of validation
+    people, its correlation with their labels (12,) and the thresholds of the highest F1 (12,)."""
     reader = AUOracle.load(READER, compute.device)
     faces = read_faces(INGEST / datasets.aus, ["sample_id", "split", "image", *AUS])
     val = of_split(faces, "val", INGEST / datasets.aus)
     labels, readings = val[list(AUS)].to_numpy(float), reader.aus(decode_images(val))
-    detected = presence(reader.aus(images), choose_thresholds(labels, readings))
-    detected[:, ~(pearson_per_au(labels, readings) >= MIN_PEARSON)] = np.nan
-    return detected
+    trust, thresholds = pearson_per_au(labels, readings), choose_thresholds(labels, readings)
+    return reader.aus(images), trust, thresholds
 
 
 def encode(pipeline: DiffAEPipeline, images: np.ndarray, compute: Compute, name: str) -> np.ndarray:

@@ -67,6 +67,7 @@ class Lineage:
         source: the neutral face that it was made of; None for real faces and identities.
         latents: of a real face that was encoded, its row of ``LATENT_SCHEMA``; else None.
         decision: what the filter decided, a row of its decisions; None where it did not judge.
+        labels: of a face that it accepted, the AUs that it is delivered with; else None.
     """
 
     kind: str
@@ -74,6 +75,7 @@ class Lineage:
     source: "Lineage | None"
     latents: pd.Series | None
     decision: pd.Series | None
+    labels: pd.Series | None
 
     @property
     def sample_id(self) -> str:
@@ -110,20 +112,22 @@ def trace(sample_id: str) -> Lineage:
     if face is None:
         raise FacsimileError(_unknown(sample_id))
     made = kind in (EDITED, SYNTHETIC)
+    accepted = _row(FILTER / "faces", sample_id) if made else None
     return Lineage(
         kind,
         face,
         source=trace(face["source_id"]) if made else None,
         latents=_row(ENCODE / path.name, sample_id) if kind == REAL else None,
         decision=_row(FILTER / "decisions.parquet", sample_id) if made else None,
+        labels=None if accepted is None else accepted[list(AUS)],
     )
 
 
 def planned(lineage: Lineage) -> pd.DataFrame | None:
     """The one row that an edited or synthetic face was planned as.
 
-    Unlike the labels of the face, it has the intensity of every AU that was set, those included
-    that another one moves along.
+    Unlike the stage's row of the face, it has the intensity of every AU that was set, those
+    included that another one moves along.
 
     Returns:
         A row as `plan_edits` gives it; None if params.yaml plans this face no longer or otherwise.
@@ -141,15 +145,21 @@ def intended(faces: pd.DataFrame) -> pd.DataFrame:
     """Intensity of every AU that was set on generated faces (see `planned`).
 
     Args:
-        faces: rows with sample_id, source_id, origin, seed and the AUs.
+        faces: rows with sample_id, source_id, origin and seed; their AUs are not asked, for the
+            filter corrects them.
 
     Returns:
         The AUs by sample_id, in the order of `faces`; null where params.yaml plans a face no longer
-        or otherwise.
+        or otherwise than it was made.
 
     Raises:
         FacsimileError: a section of params.yaml is not valid.
     """
+    tables = [folder / "faces" for folder in (EDIT, SYNTHESIZE) if (folder / "faces").exists()]
+    made = [read_table(path, ["sample_id", "seed", *AUS]) for path in tables]
+    if not made:
+        return pd.DataFrame(np.float32(np.nan), index=pd.Index(faces["sample_id"]), columns=AUS)
+    made = pd.concat(made).set_index("sample_id").reindex(faces["sample_id"])
     sources = faces.drop_duplicates("source_id")
     sources = sources.assign(sample_id=sources["source_id"])
     plans = [
@@ -158,7 +168,7 @@ def intended(faces: pd.DataFrame) -> pd.DataFrame:
         if (sources["origin"] == origin).any()
     ]
     plan = pd.concat(plans).set_index("sample_id").reindex(faces["sample_id"])
-    plan.loc[~_agree(plan, faces), list(AUS)] = np.nan
+    plan.loc[~_agree(plan, made), list(AUS)] = np.nan
     return plan[list(AUS)].astype(np.float32)
 
 
@@ -243,10 +253,7 @@ def _plan_edits(sources: pd.DataFrame) -> pd.DataFrame:
 
 
 def _plan_synthesis(identity: pd.DataFrame) -> pd.DataFrame:
-    section = read_section(PARAMS, "synthesize", Synthesize)
-    return plan_synthesis(
-        identity, intensity=section.intensity, aus=section.aus, mixed=section.mixed
-    )
+    return plan_synthesis(identity, **read_section(PARAMS, "synthesize", Synthesize).variants())
 
 
 def _tables() -> list[tuple[Path, str]]:

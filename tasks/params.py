@@ -222,8 +222,13 @@ class Synthesize(Section):
     max_draws: PositiveInt
     aus: ActionUnits
     intensity: Intensity
+    single: NonNegativeInt | None
     mixed: NonNegativeInt
     seed: int
+
+    def variants(self) -> dict[str, Any]:
+        """Arguments of `facsimile.editing.plan_synthesis`."""
+        return self.model_dump(include={"aus", "intensity", "single", "mixed"})
 
 
 class Filter(Section):

@@ -74,12 +74,7 @@ def run(
     identities = pd.concat(operate(neutralize, sampled, compute, "neutralize"), ignore_index=True)
     write_shards([identities], out / "identities", IDENTITY_SCHEMA)
 
-    plan = plan_synthesis(
-        identities,
-        intensity=synthesize.intensity,
-        aus=synthesize.aus,
-        mixed=synthesize.mixed,
-    )
+    plan = plan_synthesis(identities, **synthesize.variants())
     operator = SynthesisOperator(
         pipeline,
         DIRECTIONS / "directions.parquet",

@@ -112,7 +112,8 @@ def image_scales(rises: pd.DataFrame, wanted: np.ndarray) -> pd.Series:
         rises that never suffice.
     """
     rises = own_rises(rises)
-    goals = _goals(rises, wanted)
+    goals = pd.Series(wanted, index=list(AUS))[list(rises.columns)]
+    goals = goals.where(goals >= 0.25 * goals.median())
     scales = pd.Series(np.nan, index=rises.columns)
     steps = np.concatenate([[0.0], rises.index.to_numpy()])
     for au, goal in goals.dropna().items():
@@ -128,25 +129,12 @@ def image_scales(rises: pd.DataFrame, wanted: np.ndarray) -> pd.Series:
     return scales.fillna(scales.median() if scales.notna().any() else 1.0)
 
 
-def measurable(rises: pd.DataFrame, wanted: np.ndarray) -> pd.Series:
-    """Per AU, whether there was a level of real faces to aim at in `image_scales`; arguments as
-    there."""
-    return _goals(own_rises(rises), wanted).notna()
-
-
-def _goals(rises: pd.DataFrame, wanted: np.ndarray) -> pd.Series:
-    """Rise of real faces per AU, NaN where it is unknown or too little to aim at."""
-    goals = pd.Series(wanted, index=list(AUS))[list(rises.columns)]
-    return goals.where(goals >= 0.25 * goals.median())
-
-
-def stretch(directions: Directions, scales: pd.Series, calibrated: pd.Series) -> Directions:
+def stretch(directions: Directions, scales: pd.Series) -> Directions:
     """Directions whose AU vectors are `scales` times as long.
 
     Args:
         directions: with AU directions for all of `scales`.
         scales: of `image_scales`; kept in the table.
-        calibrated: of `measurable`; kept in the table.
     """
     table = directions.table.copy()
     factors = table["name"].map(scales).fillna(1.0)
@@ -155,7 +143,6 @@ def stretch(directions: Directions, scales: pd.Series, calibrated: pd.Series) ->
     ]
     table["length"] *= factors
     table["image_scale"] = factors
-    table["calibrated"] = table["name"].map(calibrated).fillna(True).astype(bool)
     return Directions(table)
 
 

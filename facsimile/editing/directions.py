@@ -48,7 +48,6 @@ DIRECTION_SCHEMA = pa.schema(
         ("norm_after", pa.float32()),
         ("length", pa.float32()),
         ("image_scale", pa.float32()),
-        ("calibrated", pa.bool_()),
         ("pearson", pa.float32()),
     ]
 )
@@ -66,8 +65,6 @@ class Directions:
         norm_before, norm_after: length of w around the projection, before calibration;
         length: ``||w||`` in units of the normalised z;
         image_scale: factor by which calibration on images stretched it; 1 without;
-        calibrated: False where that could not be measured, so that the level that an edit reaches
-            is unknown;
         pearson: ridge reading against label, on subjects not used to fit it (within them, where
             directions were fitted so).
     """
@@ -96,10 +93,6 @@ class Directions:
     def entails(self, au: str) -> tuple[str, ...]:
         """AUs whose intensity an edit of `au` leaves unknown."""
         return tuple(self.table["entails"].iloc[self.names.index(au)])
-
-    def calibrated(self, au: str) -> bool:
-        """Whether an edit of `au` by s is known to reach s."""
-        return bool(self.table["calibrated"].iloc[self.names.index(au)])
 
     def cosines(self) -> pd.DataFrame:
         """Cosine similarity of every two directions."""
@@ -304,6 +297,5 @@ def _row(
         "vector": (length * unit).astype(np.float32),
         "length": length,
         "image_scale": 1.0,
-        "calibrated": True,
         "pearson": pearson,
     }

@@ -3,7 +3,7 @@
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", III-A. Several AUs at
 once are the sum of their edits. The label of an edited AU is s and that of the others 0, but null
 where nobody knows: of AUs which an edited one entails by the declared causal graph (a dropping jaw
-parts the lips), and of edited AUs whose direction could not be calibrated.
+parts the lips).
 """
 
 from collections.abc import Mapping
@@ -101,10 +101,7 @@ class EditOperator:
         z = self.pipeline.normalize(codes(batch["z_sem"]))
         z_sem = self.pipeline.denormalize(edit(z, self.directions, edits))
         for name, s in edits.items():
-            unknown = [*self.directions.entails(name)]
-            if not self.directions.calibrated(name):
-                unknown.append(name)
-            for au in unknown:
+            for au in self.directions.entails(name):
                 labels[au] = np.where(s > 0, np.float32(np.nan), labels[au])
         images = to_uint8(self.pipeline.decode(z_sem, x_t.to(z_sem), self.steps))
 

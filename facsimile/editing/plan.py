@@ -3,7 +3,8 @@
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", IV-A: every neutral
 face gives twelve variants with exactly one active AU. These alone teach a detector that AUs exclude
 each other, so *mixed* variants join them, in which every AU is active or not independently of the
-others: combinations that real faces seldom show, and neutral faces among them.
+others: combinations that real faces seldom show, and neutral faces among them. Where new people
+cost little, many of them with a few variants each teach more than few people with all.
 """
 
 import numpy as np
@@ -52,15 +53,17 @@ def plan_edits(
     intensity: Intensity,
     seed: int,
     aus: tuple[str, ...] = AUS,
+    single: int | None = None,
     mixed: int = 0,
 ) -> pd.DataFrame:
-    """Repeat every neutral face once for each AU and `mixed` times with several.
+    """Repeat every neutral face with AUs that are active alone, and `mixed` times with several.
 
     Args:
         faces: neutral face rows; the image column may be left out.
         intensity: s of every edit, or its range (low, high), drawn by the id of the new face.
         seed: of the draws.
         aus: AUs to activate.
+        single: how many of `aus`, at most, each face shows alone, drawn by its id; None for all.
         mixed: variants of each face in which every one of `aus` is active with probability
             ``MIXED_RATE``.
 
@@ -74,11 +77,20 @@ def plan_edits(
     low, high = (intensity, intensity) if np.isscalar(intensity) else intensity
     if not 0 < low <= high <= 1:
         raise FacsimileError(f"edit intensity {intensity} is not within 0 < low ≤ high ≤ 1")
-    suffixes = [*(f"edit/{au}" for au in aus), *(f"mixed/{n}" for n in range(mixed))]
-    edited = np.tile(np.array([*aus, *[None] * mixed], object), len(faces))
-    plan = faces.loc[faces.index.repeat(len(suffixes))].reset_index(drop=True)
+    edited, suffixes = [], []
+    for name in faces["sample_id"]:
+        alone = aus
+        if single is not None:
+            drawn = sample_rng(seed, f"{name}/single").permutation(len(aus))[:single]
+            alone = tuple(aus[k] for k in sorted(drawn))
+        edited += [*alone, *[None] * mixed]
+        suffixes += [*(f"edit/{au}" for au in alone), *(f"mixed/{n}" for n in range(mixed))]
+    each = len(suffixes) // len(faces)
+    plan = faces.loc[faces.index.repeat(each)].reset_index(drop=True)
     plan["source_id"] = plan["sample_id"]
-    plan["sample_id"] = plan["source_id"] + "/" + np.tile(suffixes, len(faces))
+    plan["sample_id"] = [
+        f"{name}/{suffix}" for name, suffix in zip(plan["source_id"], suffixes, strict=True)
+    ]
 
     intended = np.zeros((len(plan), len(AUS)), np.float32)
     columns = [AUS.index(au) for au in aus]

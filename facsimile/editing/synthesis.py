@@ -174,16 +174,23 @@ class IdentityOperator:
 
 
 def plan_synthesis(
-    identities: pd.DataFrame, *, intensity: Intensity, aus: tuple[str, ...] = AUS, mixed: int = 0
+    identities: pd.DataFrame,
+    *,
+    intensity: Intensity,
+    aus: tuple[str, ...] = AUS,
+    single: int | None = None,
+    mixed: int = 0,
 ) -> pd.DataFrame:
     """Edits of neutral identities, for `SynthesisOperator`.
 
     Args:
         identities: rows of `IdentityOperator`; their seed also draws the intensities.
-        intensity, aus, mixed: see `plan_edits`.
+        intensity, aus, single, mixed: see `plan_edits`.
     """
     seed = int(identities["seed"].iloc[0])
-    plan = plan_edits(identities, intensity=intensity, seed=seed, aus=aus, mixed=mixed)
+    plan = plan_edits(
+        identities, intensity=intensity, seed=seed, aus=aus, single=single, mixed=mixed
+    )
     return plan.assign(eyeglasses=np.nan, beard=np.nan)
 
 

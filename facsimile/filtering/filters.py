@@ -2,11 +2,11 @@
 
 Every check has a score and a limit; a face is rejected for the first one it fails:
 
-    au_consistency   Jaccard similarity of the intended active AUs and those read from the face
+    au_consistency   Jaccard similarity of the active AUs by the label and those read from the face
     latent_distance  Mahalanobis distance of its re-encoded code from the codes of real faces
     identity         distance to the unedited face in a space that tells people apart
     realism          rank by a discriminator of real and generated faces
-    duplicate        a face like one accepted before, with the same intended AUs
+    duplicate        a face like one accepted before, with the same active AUs
     balance          more accepted than the rest of its AU × gender × age group design allows
 
 Scores come from the re-encoded image, not from the code it was decoded from: the decoder may not
@@ -57,7 +57,7 @@ class FilterLimits:
     """What a face must reach to be accepted.
 
     Attributes:
-        min_jaccard: similarity of intended and read AUs; 0.5 allows one more AU than intended.
+        min_jaccard: similarity of labelled and read AUs; 0.5 allows one more AU than labelled.
         realism_quantile: share of the faces, ranked last by realism, that is rejected.
         mahalanobis_quantile: quantile of the real faces' own distances that none may exceed.
         duplicate_rms: root mean square difference of thumbnails, as a share of the full range,
@@ -90,8 +90,9 @@ def filter_faces(
     """Judge all generated faces of a run together.
 
     Args:
-        candidates: N rows with sample_id, subject_id, origin, edited_au, the 12 AUs (null where
-            unknown: such AUs may be active or not), male and age (nullable).
+        candidates: N rows with sample_id, subject_id, origin, edited_au, the 12 AUs that are to be
+            their labels (null where unknown: such AUs may be active or not), male and age
+            (nullable).
         images: uint8 (N, H, W, 3).
         z: normalised codes (N, D) of `images`, encoded again.
         z_source: normalised codes (N, D) of the neutral face that each was made of.
@@ -112,8 +113,8 @@ def filter_faces(
     """
     _check_lengths(candidates, images=images, z=z, z_source=z_source, detected=detected)
     ids = candidates["sample_id"].to_numpy()
-    intended = presence(candidates[list(AUS)].to_numpy(np.float64))
-    judged = np.where(np.isnan(detected), np.nan, intended)
+    active = presence(candidates[list(AUS)].to_numpy(np.float64))
+    judged = np.where(np.isnan(detected), np.nan, active)
     similarity = jaccard(judged, np.nan_to_num(detected))
     distance, limit = latent_distances(real_z, real_subjects, z, limits.mahalanobis_quantile)
     drift = identity.distance(z, z_source)
@@ -131,7 +132,7 @@ def filter_faces(
         "realism": realism <= limits.realism_quantile,
     }
     kept = ~np.any(list(failed.values()), axis=0)
-    original = near_duplicates(images, intended, kept, limits.duplicate_rms)
+    original = near_duplicates(images, active, kept, limits.duplicate_rms)
     failed["duplicate"] = original >= 0
     kept &= ~failed["duplicate"]
     failed["balance"] = overfull(candidates, kept, limits.balance_slack, seed)
@@ -178,21 +179,21 @@ def latent_distances(
 
 
 def near_duplicates(
-    images: np.ndarray, intended: np.ndarray, kept: np.ndarray, rms: float
+    images: np.ndarray, active: np.ndarray, kept: np.ndarray, rms: float
 ) -> np.ndarray:
     """For each face the row of an earlier one that it repeats, -1 for none, (N,).
 
-    Faces with different intended AUs are no duplicates, however alike: their labels differ.
+    Faces with different active AUs are no duplicates, however alike: their labels differ.
 
     Args:
         images: uint8 (N, H, W, 3).
-        intended: presence (N, 12) of the AUs, NaN where unknown.
+        active: presence (N, 12) of the AUs, NaN where unknown.
         kept: (N,) bool, faces that are still in play.
         rms: root mean square difference of thumbnails, as a share of the full range.
     """
     original = np.full(len(images), -1)
     kept_rows = np.flatnonzero(kept)
-    known = np.nan_to_num(intended[kept_rows], nan=-1)
+    known = np.nan_to_num(active[kept_rows], nan=-1)
     _, group = np.unique(known, axis=0, return_inverse=True)
     for number in range(group.max(initial=-1) + 1):
         rows = kept_rows[group == number]

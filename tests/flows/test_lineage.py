@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from facsimile.aus import AUS, NUISANCES
 from facsimile.editing import Directions, Neutralizer
 from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig, UNetConfig
-from facsimile.tables import FACE_SCHEMA, image_structs, read_table, write_shards
+from facsimile.tables import FACE_SCHEMA, GENERATED_SCHEMA, image_structs, read_table, write_shards
 from flows import dvc
 from flows.cli import app
 from tasks import edit, encode, synthesize
@@ -62,6 +62,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             stage.run(out, Compute("cpu", 16, 1), **used)
         FILTER.mkdir()
         decisions().to_parquet(FILTER / "decisions.parquet")
+        accepted = read_table(EDIT / "faces").query("sample_id == @EDITED").assign(AU25=0.125)
+        write_shards([accepted], FILTER / "faces", GENERATED_SCHEMA)
     return root
 
 
@@ -78,7 +80,7 @@ def directions(rng: np.random.Generator) -> Directions:
     table = pd.DataFrame({"name": names, "kind": "au", "method": "ridge", "vector": vectors})
     table = table.assign(conditioned_on=empty, projected_off=empty, entails=[[], [], ["AU25"]])
     scalars = ("norm_before", "norm_after", "length", "image_scale", "pearson")
-    return Directions(table.assign(calibrated=True, **dict.fromkeys(scalars, 1.0)))
+    return Directions(table.assign(**dict.fromkeys(scalars, 1.0)))
 
 
 def faces(dataset: str, count: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -137,6 +139,8 @@ def test_an_edited_face_has_its_source_and_the_verdict(made: Path) -> None:
     assert f"directions.parquet  md5 {face['directions_md5']}\n" in result.output
     assert f"generator.safetensors  md5 {face['generator_md5']}\n" in result.output
     assert "filter  accepted; jaccard 0.25" in result.output
+    labels = result.output.split("labels  ")[1]
+    assert f"AU12 {face['AU12']:.2g}" in labels and "AU25 0.12" in labels
     assert f"{REAL}  real face" in result.output
     assert "not in dvc.lock" in result.output
 
@@ -146,9 +150,9 @@ def test_of_mixed_faces_every_au_that_was_set_is_told(made: Path) -> None:
     # AU25 has no label where AU26 moves it along; some of these faces were given AU25 as well.
     both = table[table["AU25"].isna() & table["edited_au"].isna()]
     outputs = [lineage(made, sample_id).output for sample_id in both["sample_id"]]
-    assert all("not labelled, because another one moves it: AU25" in text for text in outputs)
+    assert all("not known, because another one moves it: AU25" in text for text in outputs)
     assert any("AU25 0." in text.split("made of")[0] for text in outputs)
-    assert f"rejected: duplicate of {EDITED}" in outputs[0]
+    assert f"rejected: duplicate of {EDITED}" in outputs[0] and "labels" not in outputs[0]
 
 
 def test_a_synthetic_face_has_its_identity(made: Path) -> None:

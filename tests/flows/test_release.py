@@ -20,6 +20,7 @@ from facsimile.tables import FACE_SCHEMA, GENERATED_SCHEMA, image_structs, read_
 from flows.cli import app
 
 ROOT = Path(__file__).parents[2]
+VARIANTS = ("aus", "intensity", "single", "mixed", "seed")
 
 
 def faces(dataset: str) -> pd.DataFrame:
@@ -50,10 +51,16 @@ def make_project(folder: Path, dataset: str = "world-disfa", **ingest: object) -
     edited = plan_edits(real, **params["edit"]).assign(origin="edited")
     # A face that was made by other params than those that are there now.
     edited.loc[0, "seed"] = 99
-    made = {key: params["synthesize"][key] for key in ("aus", "mixed", "intensity", "seed")}
+    made = {
+        key: params["synthesize"][key] for key in ("aus", "single", "mixed", "intensity", "seed")
+    }
     new = plan_edits(faces("synthetic"), **made).assign(origin="synthetic")
-    rows = pd.concat([edited, new]).assign(generator_md5="e" * 32, au_presence_only=False)
-    write_shards([rows], root / "data" / "filter" / "faces", GENERATED_SCHEMA)
+    rows = []
+    for stage, table in (("edit", edited), ("synthesize", new)):
+        table = table.assign(generator_md5="e" * 32, au_presence_only=False)
+        write_shards([table], root / "data" / stage / "faces", GENERATED_SCHEMA)
+        rows.append(table.assign(AU01=0.05))  # the filter's correction
+    write_shards([pd.concat(rows)], root / "data" / "filter" / "faces", GENERATED_SCHEMA)
     return root
 
 

@@ -89,6 +89,25 @@ def test_mixed_faces_draw_every_au_by_itself():
     np.testing.assert_array_equal(again[list(AUS)], plan[list(AUS)][7 * 9 : 8 * 9])
 
 
+def test_some_aus_alone_are_drawn_by_id():
+    faces = face_rows(np.zeros((300, 12)), np.zeros((300, 4)), np.arange(300).astype(str))
+    aus = ("AU04", "AU06", "AU12", "AU25")
+    plan = plan_edits(faces, intensity=(0.3, 0.7), seed=3, aus=aus, single=2, mixed=1)
+    assert len(plan) == 300 * 3 and plan["sample_id"].is_unique
+    single = plan.dropna(subset="edited_au")
+    assert (single.groupby("source_id")["edited_au"].nunique() == 2).all()
+    share = single["edited_au"].value_counts() / 300
+    assert set(share.index) == set(aus) and share.between(0.4, 0.6).all()
+    # Each is what it is where all are shown, and does not depend on the other faces.
+    whole = plan_edits(faces, intensity=(0.3, 0.7), seed=3, aus=aus, single=9, mixed=1)
+    assert len(whole) == 300 * 5
+    columns = ["sample_id", "edited_au", "intensity", *AUS]
+    expected = whole[columns].set_index("sample_id").loc[plan["sample_id"]].reset_index()
+    pd.testing.assert_frame_equal(plan[columns], expected)
+    again = plan_edits(faces.iloc[[7]], intensity=(0.3, 0.7), seed=3, aus=aus, single=2, mixed=1)
+    assert again["sample_id"].tolist() == plan["sample_id"].iloc[21:24].tolist()
+
+
 def test_mixed_faces_move_along_every_direction(plan, pipeline, directions):
     mixed = plan.iloc[:2].assign(edited_au=None, intensity=np.nan)
     mixed[["AU04", "AU12"]] = [[0.5, 0.0], [0.4, 0.8]]
@@ -155,13 +174,6 @@ def test_directions_of_another_generator_are_refused(pipeline, directions):
     table = directions.table.assign(vector=[np.ones(8, np.float32)] * len(directions.table))
     with pytest.raises(FacsimileError, match="directions have 8 dimensions"):
         EditOperator(pipeline, Directions(table), steps=5)
-
-
-def test_aus_of_unknown_level_are_left_unlabelled(plan, pipeline, directions):
-    table = directions.table.assign(calibrated=directions.table["name"] != "AU15")
-    rows = EditOperator(pipeline, Directions(table), steps=5)(plan).set_index("edited_au")
-    assert rows.loc["AU15", "AU15"].isna().all() and (rows.loc["AU15", "AU12"] == 0).all()
-    assert rows.drop(index="AU15")[list(AUS)].notna().all(axis=None)
 
 
 def test_aus_that_an_edit_entails_are_left_unlabelled(world, pipeline, plan):
