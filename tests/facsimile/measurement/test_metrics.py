@@ -117,6 +117,18 @@ def test_thresholds_separate_what_is_separable():
     assert f1_per_au(presence(labels), presence(predictions, thresholds))[0] == 1
 
 
+def test_where_an_au_leaves_its_threshold_open_the_others_decide():
+    rng = np.random.default_rng(0)
+    labels = np.zeros((200, len(AUS)))
+    labels[:60, :2] = 0.6
+    predictions = np.zeros(labels.shape)
+    predictions[:60, 0] = 0.55  # by itself anything between, 0.28 in the middle
+    predictions[:60, 1] = rng.uniform(0.44, 0.6, 60)
+    predictions[60:, 1] = rng.uniform(0, 0.40, 140)
+    thresholds = choose_thresholds(labels, predictions)
+    assert 0.39 < thresholds[0] < 0.45 and 0.39 < thresholds[1] < 0.45
+
+
 def test_cosine_distance_and_verification():
     first = np.array([[1.0, 0], [1, 0], [1, 0]])
     second = np.array([[2.0, 0], [0, 3], [-1, 0]])
