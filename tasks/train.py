@@ -19,6 +19,7 @@ import torch
 
 from facsimile.aus import AUS
 from facsimile.detection import train_detector
+from facsimile.measurement import mean_defined
 from facsimile.tables import decode_images, read_faces
 from tasks.data import FILTER, INGEST, of_split
 from tasks.params import Datasets, Train
@@ -88,7 +89,7 @@ def run_all(jobs: list[partial], compute: Compute) -> Iterator[tuple[Path, float
 def fit(
     folder: Path, faces: Faces, val: Faces, seed: int, options: dict[str, Any], device: str
 ) -> tuple[Path, float]:
-    """Train and save one detector. Returns its folder and validation loss."""
+    """Train and save one detector. Returns its folder and mean squared validation error."""
     images, aus, presence_only = faces
     detector, history = train_detector(
         images,
@@ -101,7 +102,7 @@ def fit(
     )
     detector.to("cpu").save(folder)
     history.to_parquet(folder / "history.parquet", index=False)
-    return folder, float(history["val_loss"].iloc[-1])
+    return folder, mean_defined((detector.predict(val[0]) - val[1]) ** 2)
 
 
 if __name__ == "__main__":

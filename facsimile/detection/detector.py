@@ -120,12 +120,12 @@ def train_detector(
         presence_only_train: (N,) bool, faces whose labels are 0 or 1 for absent or present.
         reweight: weigh each AU by the inverse of its frequency in the training set (IV-D2).
         lr, batch_size: of AdamW; lr is reached after a tenth of the steps and falls along a cosine.
-        epoch_faces: training faces between two looks at the validation loss.
+        epoch_faces: training faces to a row of the history.
         epochs: length of the training.
         device: "cpu" or "cuda".
 
     Returns:
-        The detector and its history (epoch, train_loss, val_loss), one row an epoch.
+        The detector and its history (epoch, train_loss), one row an epoch.
 
     Raises:
         FacsimileError: a split is empty or has no AU label.
@@ -175,15 +175,10 @@ def train_detector(
                 optimizer.step()
                 schedule.step()
                 losses.append(loss.detach())
-            predictions = model.predict(images_val)
-            val_loss = masked_mse(
-                torch.from_numpy(predictions),
-                torch.tensor(aus_val, dtype=torch.float32),
-                weights=weights,
-            ).item()
             train_loss = torch.stack(losses).mean().item()
-            history.append({"epoch": epoch, "train_loss": train_loss, "val_loss": val_loss})
-    model.thresholds.copy_(torch.from_numpy(choose_thresholds(aus_val, predictions)))
+            history.append({"epoch": epoch, "train_loss": train_loss})
+    thresholds = choose_thresholds(aus_val, model.predict(images_val))
+    model.thresholds.copy_(torch.from_numpy(thresholds))
     return model.eval(), pd.DataFrame(history)
 
 

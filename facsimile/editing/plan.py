@@ -77,16 +77,14 @@ def plan_edits(
     low, high = (intensity, intensity) if np.isscalar(intensity) else intensity
     if not 0 < low <= high <= 1:
         raise FacsimileError(f"edit intensity {intensity} is not within 0 < low ≤ high ≤ 1")
+    singles = len(aus) if single is None else min(single, len(aus))
     edited, suffixes = [], []
     for name in faces["sample_id"]:
-        alone = aus
-        if single is not None:
-            drawn = sample_rng(seed, f"{name}/single").permutation(len(aus))[:single]
-            alone = tuple(aus[k] for k in sorted(drawn))
+        drawn = sample_rng(seed, f"{name}/single").permutation(len(aus))[:singles]
+        alone = [aus[k] for k in sorted(drawn)]
         edited += [*alone, *[None] * mixed]
         suffixes += [*(f"edit/{au}" for au in alone), *(f"mixed/{n}" for n in range(mixed))]
-    each = len(suffixes) // len(faces)
-    plan = faces.loc[faces.index.repeat(each)].reset_index(drop=True)
+    plan = faces.loc[faces.index.repeat(singles + mixed)].reset_index(drop=True)
     plan["source_id"] = plan["sample_id"]
     plan["sample_id"] = [
         f"{name}/{suffix}" for name, suffix in zip(plan["source_id"], suffixes, strict=True)

@@ -74,13 +74,12 @@ def trained():
     return train_detector(*train, *val, seed=0, epoch_faces=512, epochs=5, lr=2e-3)
 
 
-def test_detector_learns_and_is_that_of_the_last_epoch(trained):
+def test_detector_learns_and_takes_its_thresholds_from_validation_faces(trained):
     model, history = trained
     images, aus = bars(128, seed=2)
     read = model.predict(images)
-    loss = masked_mse(torch.from_numpy(read), torch.from_numpy(aus)).item()
     assert len(history) == 5
-    assert loss == pytest.approx(history["val_loss"].iloc[-1], rel=1e-3)
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
     assert pearson_per_au(aus, read).mean() > 0.3
     np.testing.assert_array_equal(
         model.thresholds.numpy(), choose_thresholds(aus, read).astype(np.float32)
