@@ -13,6 +13,7 @@ from facsimile.report import gallery_rows
 from facsimile.tables import decode_images, read_faces, read_table, to_uint8
 from tasks.data import EDIT, FILTER, INGEST, SYNTHESIZE, read_invertible
 
+MIXTURES = 4
 REJECTED_PER_REASON = 8
 REJECTED_IN_ALL = 40
 
@@ -47,8 +48,8 @@ def edited_people(
 
 
 def synthetic_people() -> list[pa.Table]:
-    """Sheet "synthetic": one identity of each gender × age group, sampled, neutralized, edited by
-    each AU and, last, by the most at once."""
+    """Sheet "synthetic": one identity of each gender × age group, sampled, neutralized, with its
+    single AUs and, of its mixtures, those of the most AUs."""
     identities = read_table(
         SYNTHESIZE / "identities", ["sample_id", "gender", "age_group", "image", "sampled_image"]
     )
@@ -59,14 +60,23 @@ def synthetic_people() -> list[pa.Table]:
     for cell in CELLS:
         own = identities[(identities["gender"] == cell[0]) & (identities["age_group"] == cell[1])]
         identity = own.iloc[0]
-        made = faces[faces["source_id"] == identity["sample_id"]].fillna({"edited_au": "mixed"})
-        made = made.sort_values("active", ascending=False)
-        edits = made.drop_duplicates("edited_au").sort_index()
-        structs = [identity["sampled_image"], identity["image"], *edits["image"]]
-        columns = ["sampled", "neutralized", *edits["edited_au"]]
+        made = faces[faces["source_id"] == identity["sample_id"]]
+        several = made[made["edited_au"].isna()].sort_values("active", ascending=False)
+        edits = {"one AU": made.dropna(subset="edited_au"), "several": several.head(MIXTURES)}
+        columns = [f"{name} {n + 1}" for name, rows in edits.items() for n in range(len(rows))]
+        columns = ["sampled", "neutralized", *columns]
+        shown = pd.concat(edits.values())
+        structs = [identity["sampled_image"], identity["image"], *shown["image"]]
         images = decode_images(pd.DataFrame({"sample_id": columns, "image": structs}))
-        tables.append(gallery_rows("synthetic", [" ".join(cell)] * len(columns), columns, images))
+        captions = ["", "", *(_set(face) for _, face in shown.iterrows())]
+        row = [" ".join(cell)] * len(columns)
+        tables.append(gallery_rows("synthetic", row, columns, images, captions))
     return tables
+
+
+def _set(face: pd.Series) -> str:
+    """The AUs set on a face; those that another one moves along are null."""
+    return ", ".join(f"{au} {face[au]:.1f}" for au in AUS if face[au] > 0) or "neutral"
 
 
 def rejected_faces() -> list[pa.Table]:
