@@ -155,8 +155,8 @@ def intended(faces: pd.DataFrame) -> pd.DataFrame:
     Raises:
         FacsimileError: a section of params.yaml is not valid.
     """
-    tables = [folder / "faces" for folder in (EDIT, SYNTHESIZE) if (folder / "faces").exists()]
-    made = [read_table(path, ["sample_id", "seed", *AUS]) for path in tables]
+    columns = ["sample_id", "seed", *AUS]
+    made = [read_table(path, columns) for path, kind in _tables() if kind in (EDITED, SYNTHETIC)]
     if not made:
         return pd.DataFrame(np.float32(np.nan), index=pd.Index(faces["sample_id"]), columns=AUS)
     made = pd.concat(made).set_index("sample_id").reindex(faces["sample_id"])

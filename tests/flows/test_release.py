@@ -51,9 +51,7 @@ def make_project(folder: Path, dataset: str = "world-disfa", **ingest: object) -
     edited = plan_edits(real, **params["edit"]).assign(origin="edited")
     # A face that was made by other params than those that are there now.
     edited.loc[0, "seed"] = 99
-    made = {
-        key: params["synthesize"][key] for key in ("aus", "single", "mixed", "intensity", "seed")
-    }
+    made = {name: params["synthesize"][name] for name in VARIANTS}
     new = plan_edits(faces("synthetic"), **made).assign(origin="synthetic")
     rows = []
     for stage, table in (("edit", edited), ("synthesize", new)):
