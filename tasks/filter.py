@@ -5,7 +5,8 @@
 Reads   data/edit, data/synthesize, data/ingest, data/encode, data/directions, data/generator;
         params datasets, filter. Only training and validation splits, and models fitted on them.
 Writes  data/filter/faces/part-*.parquet (accepted, GENERATED_SCHEMA), decisions.parquet (one row a
-        candidate: scores, accepted, reason), metrics.json.
+        candidate: scores, accepted, reason), reader/ (the AU estimator of real and generated people
+        that corrected the labels, AUOracle.save), metrics.json.
 """
 
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from facsimile.aus import AUS
-from facsimile.detection import AUOracle
+from facsimile.detection import AUOracle, train_oracle
 from facsimile.errors import FacsimileError
 from facsimile.filtering import (
     MIN_PEARSON,
@@ -60,13 +61,24 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
     )
     images = decode_images(candidates, "generated faces")
     intended = candidates[list(AUS)].to_numpy(np.float32)
-    readings, trust, thresholds = read_aus(images, datasets, compute)
+    faces = read_faces(INGEST / datasets.aus, ["sample_id", "subject_id", "split", "image", *AUS])
+    val = of_split(faces, "val", INGEST / datasets.aus)
+    known = of_split(faces, "train", INGEST / datasets.aus)
+    # The reader of `directions` has seen few people. What it makes of the labels is good enough to
+    # learn from, beside the real faces, and a reader that has seen so many reads better.
+    few = AUOracle.load(READER, compute.device)
+    readings, trust, _ = read_aus(few, images, val)
     candidates[list(AUS)] = corrected_labels(intended, readings, trust)
+    many = train_reader(pd.concat([known, candidates]), val, filter, compute)
+    many.save(out / "reader")
+    readings, trust, thresholds = read_aus(many, images, val)
+    labels = candidates[list(AUS)].to_numpy(np.float32)
+    candidates[list(AUS)] = corrected_labels(labels, readings, trust)
     # Of AUs that it reads badly it would reject most faces that show them.
     detected = np.where(trust >= MIN_PEARSON, presence(readings, thresholds), np.nan)
     references = pd.concat([train, spread(attributes, filter.reference_faces)])
 
-    limits = filter.model_dump(exclude={"reference_faces", "seed"})
+    limits = filter.model_dump(exclude={"reader_epochs", "reference_faces", "seed"})
     decisions = filter_faces(
         candidates,
         images,
@@ -94,14 +106,30 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
     return metrics | filter_metrics(decisions)
 
 
+def train_reader(
+    faces: pd.DataFrame, val: pd.DataFrame, filter: Filter, compute: Compute
+) -> AUOracle:
+    """An AU estimator of all these people, real and generated."""
+    with progress("train the reader", filter.reader_epochs, "epochs") as advance:
+        reader, _ = train_oracle(
+            decode_images(faces),
+            faces[list(AUS)].to_numpy(np.float32),
+            faces["subject_id"].to_numpy(),
+            decode_images(val),
+            val[list(AUS)].to_numpy(np.float32),
+            seed=filter.seed,
+            epochs=filter.reader_epochs,
+            device=compute.device,
+            on_epoch=lambda _: advance(1),
+        )
+    return reader
+
+
 def read_aus(
-    images: np.ndarray, datasets: Datasets, compute: Compute
+    reader: AUOracle, images: np.ndarray, val: pd.DataFrame
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the reader of `directions` sees: AU intensities (N, 12), unclipped; of validation
-    people, its correlation with their labels (12,) and the thresholds of the highest F1 (12,)."""
-    reader = AUOracle.load(READER, compute.device)
-    faces = read_faces(INGEST / datasets.aus, ["sample_id", "split", "image", *AUS])
-    val = of_split(faces, "val", INGEST / datasets.aus)
+    """What a reader sees: AU intensities (N, 12), unclipped; of validation people, its correlation
+    with their labels (12,) and the thresholds of the highest F1 (12,)."""
     labels, readings = val[list(AUS)].to_numpy(float), reader.aus(decode_images(val))
     trust, thresholds = pearson_per_au(labels, readings), choose_thresholds(labels, readings)
     return reader.aus(images), trust, thresholds

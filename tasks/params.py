@@ -233,8 +233,10 @@ class Synthesize(Section):
 
 class Filter(Section):
     """See `facsimile.filtering.FilterLimits`; `reference_faces` of the attribute set join the
-    annotated ones as examples of real faces."""
+    annotated ones as examples of real faces, and the reader that corrects the labels is trained for
+    `reader_epochs`."""
 
+    reader_epochs: PositiveInt
     min_jaccard: Share
     realism_quantile: Share
     mahalanobis_quantile: Share

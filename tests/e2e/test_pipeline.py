@@ -36,7 +36,7 @@ SMALL = {
     "neutralizer": {"width": 8, "max_epochs": 1},
     "edit": {"aus": ["AU04", "AU12"], "mixed": 1},
     "synthesize": {"per_cell": 1, "aus": ["AU04", "AU12"], "mixed": 1},
-    "filter": {"min_jaccard": 0.0, "reference_faces": 50},
+    "filter": {"reader_epochs": 1, "min_jaccard": 0.0, "reference_faces": 50},
     "train": {"seeds": [0], "epoch_faces": 64, "epochs": 1},
     "evaluate": {"people": 1, "intensities": [1.0]},
 }
