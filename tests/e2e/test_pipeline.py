@@ -120,6 +120,11 @@ def test_pipeline(project: Path) -> None:
         dep for dep in lock["edit"]["deps"] if dep["path"].endswith("generator.safetensors")
     )
     assert set(edited["generator_md5"]) == {weights["md5"]}
+    # The labels handed on are what the second reader makes of those planned.
+    accepted = read_faces(data / "filter" / "faces").set_index("sample_id")
+    planned = edited.set_index("sample_id").reindex(accepted.index).dropna(subset=["AU04"])
+    assert (accepted.loc[planned.index, "AU04"] != planned["AU04"]).any()
+    assert AUOracle.load(data / "filter" / "reader").config["image_size"] == SIZE
     metrics = json.loads((data / "evaluate" / "metrics.json").read_text())
     assert set(metrics["f1"]) == {"real", "real+generated"}
     assert set(metrics["cross_dataset"]) == {"world-feafa", "world-bp4d"}
