@@ -30,6 +30,7 @@ PARAMS = {
     "datasets": {"aus": "aus", "attributes": "attributes", "tests": []},
     "ingest": {"size": SIZE, "faces": {"aus": 12, "attributes": 60}},
     "sampling": {"steps": 2, "prior_steps": 2},
+    "encode": {"neutral_per_subject": {"train": 4}},
     "edit": {"aus": ["AU12", "AU25", "AU26"], "mixed": 12},
     "synthesize": {"per_cell": 1, "aus": ["AU12"], "mixed": 1},
 }
