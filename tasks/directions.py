@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from facsimile.aus import AUS, NUISANCES
-from facsimile.detection import AUOracle, train_oracle
+from facsimile.detection import AUOracle
 from facsimile.editing import (
     CausalGraph,
     crosstalk,
@@ -44,7 +44,8 @@ from tasks.data import (
     stack,
 )
 from tasks.params import Datasets, Directions, Sampling
-from tasks.stage import Compute, main, progress
+from tasks.reader import train_reader
+from tasks.stage import Compute, main
 
 
 def run(
@@ -102,20 +103,16 @@ def measure(
     faces = read_faces(INGEST / datasets.aus, columns)
     train, val = (of_split(faces, split, INGEST / datasets.aus) for split in ("train", "val"))
     images, aus = decode_images(val), val[list(AUS)].to_numpy(np.float32)
-    epochs = directions.calibration.epochs
-    with progress("train the reader", epochs, "epochs") as advance:
-        # The network of the oracle learns in a few epochs; this one sees training people only.
-        reader, _ = train_oracle(
-            decode_images(train),
-            train[list(AUS)].to_numpy(np.float32),
-            train["subject_id"].to_numpy(),
-            images,
-            aus,
-            seed=directions.seed,
-            epochs=epochs,
-            device=compute.device,
-            on_epoch=lambda _: advance(1),
-        )
+    reader = train_reader(
+        decode_images(train),
+        train[list(AUS)].to_numpy(np.float32),
+        train["subject_id"].to_numpy(),
+        images,
+        aus,
+        seed=directions.seed,
+        epochs=directions.calibration.epochs,
+        compute=compute,
+    )
     wanted = real_rise(images, aus, val["subject_id"].to_numpy(), reader.aus)
     neutral = read_invertible(datasets.aus, "val")
     if neutral.empty:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from facsimile.aus import AUS
-from facsimile.detection import AUOracle, train_oracle
+from facsimile.detection import AUOracle
 from facsimile.errors import FacsimileError
 from facsimile.filtering import (
     MIN_PEARSON,
@@ -47,6 +47,7 @@ from tasks.data import (
     stack,
 )
 from tasks.params import Datasets, Filter
+from tasks.reader import train_reader
 from tasks.stage import Compute, main, progress
 
 
@@ -62,17 +63,24 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
     images = decode_images(candidates, "generated faces")
     intended = candidates[list(AUS)].to_numpy(np.float32)
     faces = read_faces(INGEST / datasets.aus, ["sample_id", "subject_id", "split", "image", *AUS])
-    val = of_split(faces, "val", INGEST / datasets.aus)
-    known = of_split(faces, "train", INGEST / datasets.aus)
+    known, val = (of_split(faces, split, INGEST / datasets.aus) for split in ("train", "val"))
+    unseen = decode_images(val), val[list(AUS)].to_numpy(np.float32)
     # The reader of `directions` has seen few people. What it makes of the labels is good enough to
     # learn from, beside the real faces, and a reader that has seen so many reads better.
     few = AUOracle.load(READER, compute.device)
-    readings, trust, _ = read_aus(few, images, val)
-    candidates[list(AUS)] = corrected_labels(intended, readings, trust)
-    many = train_reader(pd.concat([known, candidates]), val, filter, compute)
+    readings, trust, _ = read_aus(few, images, *unseen)
+    labels = corrected_labels(intended, readings, trust)
+    many = train_reader(
+        np.concatenate([decode_images(known), images]),
+        np.concatenate([known[list(AUS)].to_numpy(np.float32), labels]),
+        np.concatenate([known["subject_id"], candidates["subject_id"]]),
+        *unseen,
+        seed=filter.seed,
+        epochs=filter.reader_epochs,
+        compute=compute,
+    )
     many.save(out / "reader")
-    readings, trust, thresholds = read_aus(many, images, val)
-    labels = candidates[list(AUS)].to_numpy(np.float32)
+    readings, trust, thresholds = read_aus(many, images, *unseen)
     candidates[list(AUS)] = corrected_labels(labels, readings, trust)
     # Of AUs that it reads badly it would reject most faces that show them.
     detected = np.where(trust >= MIN_PEARSON, presence(readings, thresholds), np.nan)
@@ -106,32 +114,13 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
     return metrics | filter_metrics(decisions)
 
 
-def train_reader(
-    faces: pd.DataFrame, val: pd.DataFrame, filter: Filter, compute: Compute
-) -> AUOracle:
-    """An AU estimator of all these people, real and generated."""
-    with progress("train the reader", filter.reader_epochs, "epochs") as advance:
-        reader, _ = train_oracle(
-            decode_images(faces),
-            faces[list(AUS)].to_numpy(np.float32),
-            faces["subject_id"].to_numpy(),
-            decode_images(val),
-            val[list(AUS)].to_numpy(np.float32),
-            seed=filter.seed,
-            epochs=filter.reader_epochs,
-            device=compute.device,
-            on_epoch=lambda _: advance(1),
-        )
-    return reader
-
-
 def read_aus(
-    reader: AUOracle, images: np.ndarray, val: pd.DataFrame
+    reader: AUOracle, images: np.ndarray, images_val: np.ndarray, aus_val: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What a reader sees: AU intensities (N, 12), unclipped; of validation people, its correlation
     with their labels (12,) and the thresholds of the highest F1 (12,)."""
-    labels, readings = val[list(AUS)].to_numpy(float), reader.aus(decode_images(val))
-    trust, thresholds = pearson_per_au(labels, readings), choose_thresholds(labels, readings)
+    readings = reader.aus(images_val)
+    trust, thresholds = pearson_per_au(aus_val, readings), choose_thresholds(aus_val, readings)
     return reader.aus(images), trust, thresholds
 
 

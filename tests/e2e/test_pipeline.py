@@ -120,7 +120,7 @@ def test_pipeline(project: Path) -> None:
         dep for dep in lock["edit"]["deps"] if dep["path"].endswith("generator.safetensors")
     )
     assert set(edited["generator_md5"]) == {weights["md5"]}
-    # The labels handed on are what the second reader makes of those planned.
+    # Labels are handed on as readers corrected them, and the second of these is kept.
     accepted = read_faces(data / "filter" / "faces").set_index("sample_id")
     planned = edited.set_index("sample_id").reindex(accepted.index).dropna(subset=["AU04"])
     assert (accepted.loc[planned.index, "AU04"] != planned["AU04"]).any()
