@@ -140,13 +140,14 @@ def regenerate(targets: list[str] | None = None, root: str = ".") -> State:
 
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=64), persist_result=False)
 def retrain(root: str = ".") -> State:
-    """Train and evaluate on the accepted data at hand, although what made it may have changed.
+    """Train all detectors and evaluate them, on the real and accepted faces at hand, although what
+    made these may have changed.
 
     Args:
         root: project folder.
     """
     graph = read_graph(Path(root))
-    return conduct(FlowRun(Path(root).resolve(), graph, ["train", "evaluate"]))
+    return conduct(FlowRun(Path(root).resolve(), graph, ["baseline", "train", "evaluate"]))
 
 
 def conduct(run: FlowRun) -> State:

@@ -15,7 +15,7 @@ from facsimile.errors import FacsimileError
 from flows import dvc
 from flows.graph import needed_by, read_graph
 from flows.tracking import find_run, revision
-from tasks.data import ENCODE, md5
+from tasks.data import ENCODE, NEUTRAL, md5
 from tasks.lineage import (
     IDENTITY,
     NEUTRALIZER_FILE,
@@ -151,7 +151,10 @@ def _x_t(lineage: Lineage) -> str:
     latents = lineage.latents
     if latents is None or latents["x_t"] is None:
         return "not inverted"
-    return f"{ENCODE / lineage.face['dataset']}  {_vector(latents['x_t'])}"
+    if "activity" not in latents:
+        return f"{ENCODE / lineage.face['dataset']}  {_vector(latents['x_t'])}"
+    seen = f"z_sem neutralized, where detectors saw AUs of {latents['activity']:.2f} in all"
+    return f"{NEUTRAL}  {_vector(latents['x_t'])}; {seen}"
 
 
 def _vector(values: np.ndarray) -> str:

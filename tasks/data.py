@@ -18,8 +18,9 @@ from tasks.stage import DATA, Compute
 INGEST = DATA / "ingest"
 ENCODE = DATA / "encode"
 DIRECTIONS = DATA / "directions"
-READER = DIRECTIONS / "reader"
 NEUTRALIZER = DATA / "neutralizer"
+NEUTRAL = DATA / "neutral"
+BASELINE = DATA / "baseline"
 EDIT = DATA / "edit"
 SYNTHESIZE = DATA / "synthesize"
 FILTER = DATA / "filter"
@@ -80,6 +81,13 @@ def read_invertible(dataset: str, split: str) -> pd.DataFrame:
     faces = of_split(read_faces(INGEST / dataset, columns), split, INGEST / dataset)
     latents = read_table(ENCODE / dataset)
     return faces.merge(latents[latents["x_t"].notna()], on="sample_id", validate="one_to_one")
+
+
+def read_neutral(dataset: str) -> pd.DataFrame:
+    """Faces that `neutral` chose: as `read_invertible`, but ``z_sem`` is neutralized."""
+    latents = read_table(NEUTRAL / "faces")
+    columns = ["sample_id", "dataset", "subject_id", "split", *LABELS]
+    return read_faces(INGEST / dataset, columns).merge(latents, on="sample_id")
 
 
 def spread(faces: pd.DataFrame, count: int) -> pd.DataFrame:

@@ -4,9 +4,8 @@
 
 Reads   data/ingest, data/encode, data/generator, data/config/au_graph.yaml; params datasets,
         sampling, directions.
-Writes  data/directions/directions.parquet (DIRECTION_SCHEMA), reader/ (the AU estimator of the
-        training people, AUOracle.save), rises.parquet (what edits of growing length did to
-        readings), metrics.json.
+Writes  data/directions/directions.parquet (DIRECTION_SCHEMA), rises.parquet (what edits of growing
+        length did to readings), metrics.json.
 """
 
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from facsimile.aus import AUS, NUISANCES
-from facsimile.detection import AUOracle
+from facsimile.detection import train_oracle
 from facsimile.editing import (
     CausalGraph,
     crosstalk,
@@ -35,7 +34,6 @@ from facsimile.tables import decode_images, read_faces
 from tasks.data import (
     AU_GRAPH,
     INGEST,
-    READER,
     load_generator,
     of_split,
     read_encoded,
@@ -44,8 +42,7 @@ from tasks.data import (
     stack,
 )
 from tasks.params import Datasets, Directions, Sampling
-from tasks.reader import train_reader
-from tasks.stage import Compute, main
+from tasks.stage import Compute, main, progress
 
 
 def run(
@@ -68,10 +65,7 @@ def run(
         subjects_nuisance=attributes["subject_id"].to_numpy(),
         **directions.model_dump(exclude={"calibration"}),
     )
-    reader, rises, wanted, trust = measure(
-        fitted, pipeline, compute, datasets, sampling, directions
-    )
-    reader.save(out / READER.name)
+    rises, wanted, trust = measure(fitted, pipeline, compute, datasets, sampling, directions)
     rises.reset_index().to_parquet(out / "rises.parquet", index=False)
     scales = image_scales(rises, np.diag(wanted))
     shares = crosstalk(rises, scales, wanted, trust, fitted)
@@ -96,23 +90,30 @@ def measure(
     datasets: Datasets,
     sampling: Sampling,
     directions: Directions,
-) -> tuple[AUOracle, pd.DataFrame, np.ndarray, np.ndarray]:
-    """An estimator of training people; the rises it sees in edited and in real validation faces,
-    and its correlation with the labels of these."""
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """The rises that an estimator of training people sees in edited and in real validation faces,
+    and its correlation with the labels of these.
+
+    The estimator has the network of the oracle, whose readings keep rising where edits go beyond
+    what real faces show; those of a detector do not.
+    """
     columns = ["sample_id", "subject_id", "split", "image", *AUS]
     faces = read_faces(INGEST / datasets.aus, columns)
     train, val = (of_split(faces, split, INGEST / datasets.aus) for split in ("train", "val"))
     images, aus = decode_images(val), val[list(AUS)].to_numpy(np.float32)
-    reader = train_reader(
-        decode_images(train),
-        train[list(AUS)].to_numpy(np.float32),
-        train["subject_id"].to_numpy(),
-        images,
-        aus,
-        seed=directions.seed,
-        epochs=directions.calibration.epochs,
-        compute=compute,
-    )
+    epochs = directions.calibration.epochs
+    with progress("train the reader", epochs, "epochs") as advance:
+        reader, _ = train_oracle(
+            decode_images(train),
+            train[list(AUS)].to_numpy(np.float32),
+            train["subject_id"].to_numpy(),
+            images,
+            aus,
+            seed=directions.seed,
+            epochs=epochs,
+            device=compute.device,
+            on_epoch=lambda _: advance(1),
+        )
     wanted = real_rise(images, aus, val["subject_id"].to_numpy(), reader.aus)
     neutral = read_invertible(datasets.aus, "val")
     if neutral.empty:
@@ -123,7 +124,7 @@ def measure(
     examples = spread(neutral, directions.calibration.faces)
     scales = directions.calibration.scales
     rises = edited_rise(fitted, pipeline, examples, reader.aus, scales, sampling.steps)
-    return reader, rises, wanted, pearson_per_au(aus, reader.aus(images))
+    return rises, wanted, pearson_per_au(aus, reader.aus(images))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,28 @@
-"""Edit neutral training faces: each of them to every AU alone and to some AUs at once.
+"""Edit neutral training faces: each of them to AUs alone and to some AUs at once.
 
     python -m tasks.edit [--device cuda] [--batch-size N]
 
-Reads   data/ingest, data/encode, data/directions, data/generator; params datasets, sampling, edit.
+Reads   data/ingest, data/encode, data/neutral, data/directions, data/generator; params datasets,
+        sampling, edit.
 Writes  data/edit/faces/part-*.parquet (GENERATED_SCHEMA), metrics.json.
 """
 
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from facsimile.editing import EditOperator, plan_edits
 from facsimile.generator.pipeline import WEIGHTS_FILE
 from facsimile.tables import GENERATED_SCHEMA, write_shards
-from tasks.data import DIRECTIONS, GENERATOR, load_generator, md5, read_invertible
+from tasks.data import (
+    DIRECTIONS,
+    GENERATOR,
+    load_generator,
+    md5,
+    read_invertible,
+    read_neutral,
+)
 from tasks.params import Datasets, Edit, Sampling
 from tasks.stage import Compute, main, operate
 
@@ -20,9 +30,17 @@ from tasks.stage import Compute, main, operate
 def run(
     out: Path, compute: Compute, datasets: Datasets, sampling: Sampling, edit: Edit
 ) -> dict[str, Any]:
-    """Edit every training face that has an x_T (those that `encode` chose)."""
-    faces = read_invertible(datasets.aus, "train")
-    plan = plan_edits(faces, **edit.model_dump())
+    """Edit every training face that has an x_T: those that `encode` and `neutral` chose."""
+    annotated = read_invertible(datasets.aus, "train")
+    others = read_neutral(datasets.attributes)
+    plan = pd.concat(
+        [
+            plan_edits(faces, **edit.variants(annotated=faces is annotated))
+            for faces in (annotated, others)
+            if len(faces)
+        ],
+        ignore_index=True,
+    )
     operator = EditOperator(
         load_generator(compute, sampling),
         DIRECTIONS / "directions.parquet",
@@ -33,8 +51,9 @@ def run(
     edited = operate(operator, plan, compute, "edit")
     return {
         "edited": write_shards(edited, out / "faces", GENERATED_SCHEMA),
-        "neutral_faces": len(faces),
-        "people": faces["subject_id"].nunique(),
+        "neutral_faces": len(annotated),
+        "unannotated_faces": len(others),
+        "people": pd.concat([annotated["subject_id"], others["subject_id"]]).nunique(),
         "mean_intensity": plan["intensity"].mean(),
     }
 

@@ -49,6 +49,7 @@ from tasks.data import (
     FILTER,
     GENERATOR,
     INGEST,
+    NEUTRAL,
     NEUTRALIZER,
     ORACLE,
     SYNTHESIZE,
@@ -161,9 +162,14 @@ def correlations(out: Path, datasets: Datasets, oracle: AUOracle) -> dict[str, A
 
 
 def edits(out: Path, datasets: Datasets, oracle: AUOracle) -> dict[str, Any]:
-    """What edits of one AU did to AUs and to identity, before anything was filtered out."""
+    """What edits of one AU did to AUs and to identity, before anything was filtered out.
+
+    Of faces whose annotation says that they are neutral.
+    """
     columns = ["sample_id", "source_id", "edited_au", "intensity", "image"]
     edited = read_faces(EDIT / "faces", columns).dropna(subset="edited_au")
+    unannotated = read_table(NEUTRAL / "faces", ["sample_id"])["sample_id"]
+    edited = edited[~edited["source_id"].isin(unannotated)]
     sources = edited["source_id"].drop_duplicates()
     faces = read_real(datasets.aus, "train").set_index("sample_id").loc[sources].reset_index()
     row_of = pd.Series(np.arange(len(sources)), index=sources.to_numpy())

@@ -2,11 +2,11 @@
 
     python -m tasks.filter [--device cuda] [--batch-size N]
 
-Reads   data/edit, data/synthesize, data/ingest, data/encode, data/directions, data/generator;
-        params datasets, filter. Only training and validation splits, and models fitted on them.
+Reads   data/edit, data/synthesize, data/neutral, data/baseline, data/ingest, data/encode,
+        data/generator; params datasets, filter. Only training and validation splits, and models
+        fitted on them.
 Writes  data/filter/faces/part-*.parquet (accepted, GENERATED_SCHEMA), decisions.parquet (one row a
-        candidate: scores, accepted, reason), reader/ (the AU estimator of real and generated people
-        that corrected the labels, AUOracle.save), metrics.json.
+        candidate: scores, accepted, reason), metrics.json.
 """
 
 from pathlib import Path
@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from facsimile.aus import AUS
-from facsimile.detection import AUOracle
+from facsimile.detection import AUEnsemble
+from facsimile.editing.edit import codes
 from facsimile.errors import FacsimileError
 from facsimile.filtering import (
     MIN_PEARSON,
@@ -36,9 +37,10 @@ from facsimile.tables import (
     write_shards,
 )
 from tasks.data import (
+    BASELINE,
     EDIT,
     INGEST,
-    READER,
+    NEUTRAL,
     SYNTHESIZE,
     load_generator,
     of_split,
@@ -47,7 +49,6 @@ from tasks.data import (
     stack,
 )
 from tasks.params import Datasets, Filter
-from tasks.reader import train_reader
 from tasks.stage import Compute, main, progress
 
 
@@ -62,31 +63,18 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
     )
     images = decode_images(candidates, "generated faces")
     intended = candidates[list(AUS)].to_numpy(np.float32)
-    faces = read_faces(INGEST / datasets.aus, ["sample_id", "subject_id", "split", "image", *AUS])
-    known, val = (of_split(faces, split, INGEST / datasets.aus) for split in ("train", "val"))
-    unseen = decode_images(val), val[list(AUS)].to_numpy(np.float32)
-    # The reader of `directions` has seen few people. What it makes of the labels is good enough to
-    # learn from, beside the real faces, and a reader that has seen so many reads better.
-    few = AUOracle.load(READER, compute.device)
-    readings, trust, _ = read_aus(few, images, *unseen)
-    labels = corrected_labels(intended, readings, trust)
-    many = train_reader(
-        np.concatenate([decode_images(known), images]),
-        np.concatenate([known[list(AUS)].to_numpy(np.float32), labels]),
-        np.concatenate([known["subject_id"], candidates["subject_id"]]),
-        *unseen,
-        seed=filter.seed,
-        epochs=filter.reader_epochs,
-        compute=compute,
-    )
-    many.save(out / "reader")
-    readings, trust, thresholds = read_aus(many, images, *unseen)
-    candidates[list(AUS)] = corrected_labels(labels, readings, trust)
+    columns = ["sample_id", "subject_id", "split", "image", *AUS]
+    val = of_split(read_faces(INGEST / datasets.aus, columns), "val", INGEST / datasets.aus)
+    aus = val[list(AUS)].to_numpy(np.float32)
+    reader = AUEnsemble.load(BASELINE, compute.device)
+    unseen, readings = reader.aus(decode_images(val)), reader.aus(images)
+    trust, thresholds = pearson_per_au(aus, unseen), choose_thresholds(aus, unseen)
+    candidates[list(AUS)] = corrected_labels(intended, readings, trust)
     # Of AUs that it reads badly it would reject most faces that show them.
     detected = np.where(trust >= MIN_PEARSON, presence(readings, thresholds), np.nan)
     references = pd.concat([train, spread(attributes, filter.reference_faces)])
 
-    limits = filter.model_dump(exclude={"reader_epochs", "reference_faces", "seed"})
+    limits = filter.model_dump(exclude={"reference_faces", "seed"})
     decisions = filter_faces(
         candidates,
         images,
@@ -114,16 +102,6 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
     return metrics | filter_metrics(decisions)
 
 
-def read_aus(
-    reader: AUOracle, images: np.ndarray, images_val: np.ndarray, aus_val: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What a reader sees: AU intensities (N, 12), unclipped; of validation people, its correlation
-    with their labels (12,) and the thresholds of the highest F1 (12,)."""
-    readings = reader.aus(images_val)
-    trust, thresholds = pearson_per_au(aus_val, readings), choose_thresholds(aus_val, readings)
-    return reader.aus(images), trust, thresholds
-
-
 def encode(pipeline: DiffAEPipeline, images: np.ndarray, compute: Compute, name: str) -> np.ndarray:
     """Normalised codes (N, D) of uint8 images."""
     parts = []
@@ -142,13 +120,15 @@ def source_codes(
     identities = read_table(SYNTHESIZE / "identities", ["sample_id", "image"])
     images = decode_images(identities, str(SYNTHESIZE / "identities"))
     z = encode(pipeline, images, compute, "encode identities")
-    sources = pd.concat(
-        [
-            annotated.set_index("sample_id")["z"],
-            pd.Series(list(z), index=identities["sample_id"].to_numpy()),
-        ]
-    )
-    return stack(sources.loc[candidates["source_id"]])
+    sources = [
+        annotated.set_index("sample_id")["z"],
+        pd.Series(list(z), index=identities["sample_id"].to_numpy()),
+    ]
+    neutral = read_table(NEUTRAL / "faces", ["sample_id", "z_sem"])
+    if len(neutral):
+        z = pipeline.normalize(codes(neutral["z_sem"])).cpu().numpy()
+        sources.append(pd.Series(list(z), index=neutral["sample_id"].to_numpy()))
+    return stack(pd.concat(sources).loc[candidates["source_id"]])
 
 
 def read_images(datasets: Datasets, sample_ids: pd.Series) -> np.ndarray:

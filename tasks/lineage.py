@@ -33,6 +33,7 @@ from tasks.data import (
     FILTER,
     GENERATOR,
     INGEST,
+    NEUTRAL,
     NEUTRALIZER,
     SYNTHESIZE,
     load_generator,
@@ -65,7 +66,8 @@ class Lineage:
         kind: key of ``STAGES``. An identity is the neutral face of a person who does not exist.
         face: its row, as ``FACE_SCHEMA``, ``GENERATED_SCHEMA`` or ``IDENTITY_SCHEMA`` has it.
         source: the neutral face that it was made of; None for real faces and identities.
-        latents: of a real face that was encoded, its row of ``LATENT_SCHEMA``; else None.
+        latents: of a real face that was encoded, its row of ``LATENT_SCHEMA``, or of one that was
+            neutralized to be edited, that of ``NEUTRAL_SCHEMA``; else None.
         decision: what the filter decided, a row of its decisions; None where it did not judge.
         labels: of a face that it accepted, the AUs that it is delivered with; else None.
     """
@@ -117,7 +119,7 @@ def trace(sample_id: str) -> Lineage:
         kind,
         face,
         source=trace(face["source_id"]) if made else None,
-        latents=_row(ENCODE / path.name, sample_id) if kind == REAL else None,
+        latents=_latents(path.name, sample_id) if kind == REAL else None,
         decision=_row(FILTER / "decisions.parquet", sample_id) if made else None,
         labels=None if accepted is None else accepted[list(AUS)],
     )
@@ -220,7 +222,7 @@ def rebuild(lineage: Lineage, device: str) -> Rebuilt:
 def _edit(lineage: Lineage, pipeline: DiffAEPipeline, steps: int) -> pd.DataFrame:
     latents = lineage.source.latents
     if latents is None:
-        raise FacsimileError(f"{lineage.source.sample_id}: has no latents in {ENCODE}")
+        raise FacsimileError(f"{lineage.source.sample_id}: has no latents in {ENCODE} or {NEUTRAL}")
     plan = planned(lineage).assign(z_sem=[latents["z_sem"]], x_t=[latents["x_t"]])
     return EditOperator(pipeline, DIRECTIONS_FILE, steps=steps)(plan)
 
@@ -249,7 +251,26 @@ def _agree(plan: pd.DataFrame, faces: pd.DataFrame) -> np.ndarray:
 
 
 def _plan_edits(sources: pd.DataFrame) -> pd.DataFrame:
-    return plan_edits(sources, **read_section(PARAMS, "edit", Edit).model_dump())
+    edit = read_section(PARAMS, "edit", Edit)
+    unannotated = sources["sample_id"].isin(_unannotated_ids())
+    return pd.concat(
+        [
+            plan_edits(faces, **edit.variants(annotated=not unknown))
+            for unknown, faces in sources.groupby(unannotated)
+        ],
+        ignore_index=True,
+    )
+
+
+def _unannotated_ids() -> list[str]:
+    path = NEUTRAL / "faces"
+    return read_table(path, ["sample_id"])["sample_id"].to_list() if path.exists() else []
+
+
+def _latents(dataset: str, sample_id: str) -> pd.Series | None:
+    """Those that a face is edited from: of one that `neutral` chose, its neutralized code."""
+    neutral = _row(NEUTRAL / "faces", sample_id)
+    return _row(ENCODE / dataset, sample_id) if neutral is None else neutral
 
 
 def _plan_synthesis(identity: pd.DataFrame) -> pd.DataFrame:

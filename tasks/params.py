@@ -206,24 +206,43 @@ class Neutralizer(Section):
     seed: int
 
 
+class Neutral(Section):
+    """Neutral faces of the attribute set: at most `faces`, and `per_subject` of each person."""
+
+    faces: NonNegativeInt
+    per_subject: PositiveInt
+
+
+class Variants(Section):
+    """How many faces are made of one; see `facsimile.editing.plan_edits`."""
+
+    single: NonNegativeInt | None
+    mixed: NonNegativeInt
+
+
 class Edit(Section):
-    """What is activated on neutral faces; see `facsimile.editing.plan_edits`."""
+    """What is activated on neutral faces: on annotated ones, which show every AU alone and `mixed`
+    times several, and on those of `Neutral`, of more people, which show less each."""
 
     aus: ActionUnits
     intensity: Intensity
     mixed: NonNegativeInt
+    unannotated: Variants
     seed: int
 
+    def variants(self, annotated: bool) -> dict[str, Any]:
+        """Arguments of `facsimile.editing.plan_edits`."""
+        shared = self.model_dump(include={"aus", "intensity", "seed"})
+        return shared | ({"mixed": self.mixed} if annotated else self.unannotated.model_dump())
 
-class Synthesize(Section):
+
+class Synthesize(Variants):
     """New identities per gender × age group, and what is activated on them."""
 
     per_cell: PositiveInt
     max_draws: PositiveInt
     aus: ActionUnits
     intensity: Intensity
-    single: NonNegativeInt | None
-    mixed: NonNegativeInt
     seed: int
 
     def variants(self) -> dict[str, Any]:
@@ -233,10 +252,8 @@ class Synthesize(Section):
 
 class Filter(Section):
     """See `facsimile.filtering.FilterLimits`; `reference_faces` of the attribute set join the
-    annotated ones as examples of real faces, and the reader that corrects the labels is trained for
-    `reader_epochs`."""
+    annotated ones as examples of real faces."""
 
-    reader_epochs: PositiveInt
     min_jaccard: Share
     realism_quantile: Share
     mahalanobis_quantile: Share
@@ -256,6 +273,7 @@ class Train(Section):
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
     lr: PositiveFloat
     batch_size: Annotated[int, Field(ge=2)]
+    generated_share: Annotated[float, Field(gt=0, lt=1)]
     epoch_faces: PositiveInt
     epochs: PositiveInt
 
@@ -281,6 +299,7 @@ SECTIONS: dict[str, type[Section] | None] = {
     "encode": Encode,
     "directions": Directions,
     "neutralizer": Neutralizer,
+    "neutral": Neutral,
     "edit": Edit,
     "synthesize": Synthesize,
     "filter": Filter,

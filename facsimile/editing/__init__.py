@@ -14,7 +14,7 @@ from facsimile.editing.directions import DIRECTION_SCHEMA, Directions, fit_direc
 from facsimile.editing.edit import EditOperator, edit
 from facsimile.editing.neutralizer import Neutralizer, neutralize, train_neutralizer
 from facsimile.editing.noise import NoiseModel
-from facsimile.editing.plan import neutral_faces, plan_edits
+from facsimile.editing.plan import least_active, neutral_faces, plan_edits
 from facsimile.editing.synthesis import (
     IDENTITY_SCHEMA,
     IdentityOperator,
@@ -41,6 +41,7 @@ __all__ = [
     "edited_rise",
     "fit_directions",
     "image_scales",
+    "least_active",
     "neutral_faces",
     "neutralize",
     "plan_edits",

@@ -47,6 +47,25 @@ def neutral_faces(faces: pd.DataFrame, per_subject: int | None) -> pd.DataFrame:
     return pd.concat(kept)
 
 
+def least_active(faces: pd.DataFrame, count: int, per_subject: int) -> pd.DataFrame:
+    """Faces that look most neutral to an estimator, where nobody annotated them.
+
+    What an estimator makes of a person's neutral face differs from one person to the next. So the
+    faces of each person are compared with one another first, then the people.
+
+    Args:
+        faces: sample_id, subject_id and ``activity``, how much the estimator sees of all AUs.
+        count: at most so many faces.
+        per_subject: at most so many of each subject.
+
+    Returns:
+        Rows of `faces`, in their order.
+    """
+    ranked = faces.sort_values(["activity", "sample_id"])
+    kept = ranked.groupby("subject_id", sort=False).head(per_subject).head(count)
+    return kept.sort_index()
+
+
 def plan_edits(
     faces: pd.DataFrame,
     *,

@@ -2,9 +2,7 @@
 
 An edit reaches its level on average, not on each face: the decoder does not follow every step as
 far, and a neutralized face keeps a trace of an expression. What was intended and what is read err
-for different reasons, so that together they are closer to what shows than either alone. Labels so
-corrected are good enough to learn from: a second estimator, of real and generated people together,
-reads AUs of new people better than one of the few real ones, and corrects the labels once more.
+for different reasons, so that together they are closer to what shows than either alone.
 """
 
 import numpy as np

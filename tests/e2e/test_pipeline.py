@@ -34,9 +34,10 @@ SMALL = {
     "encode": {"neutral_per_subject": {"train": 1, "val": 1, "test": 1}},
     "directions": {"calibration": {"faces": 2, "scales": [1.0], "epochs": 1}},
     "neutralizer": {"width": 8, "max_epochs": 1},
-    "edit": {"aus": ["AU04", "AU12"], "mixed": 1},
+    "neutral": {"faces": 6, "per_subject": 1},
+    "edit": {"aus": ["AU04", "AU12"], "mixed": 1, "unannotated": {"single": 1, "mixed": 1}},
     "synthesize": {"per_cell": 1, "aus": ["AU04", "AU12"], "mixed": 1},
-    "filter": {"reader_epochs": 1, "min_jaccard": 0.0, "reference_faces": 50},
+    "filter": {"min_jaccard": 0.0, "reference_faces": 50},
     "train": {"seeds": [0], "epoch_faces": 64, "epochs": 1},
     "evaluate": {"people": 1, "intensities": [1.0]},
 }
@@ -113,18 +114,22 @@ def test_pipeline(project: Path) -> None:
     data = project / "data"
     assert not list(data.glob(".*.tmp")), "a half-written folder is left"
     edited = read_faces(data / "edit" / "faces")
-    neutral = json.loads((data / "edit" / "metrics.json").read_text())["neutral_faces"]
-    assert len(edited) == 3 * neutral and set(edited["split"]) == {"train"}
+    neutral = json.loads((data / "edit" / "metrics.json").read_text())
+    assert neutral["unannotated_faces"] == 6
+    assert len(edited) == 3 * neutral["neutral_faces"] + 2 * 6 and set(edited["split"]) == {"train"}
+    assert set(edited["dataset"]) == {"world-disfa", "world-celeba"}
     lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
     weights = next(
         dep for dep in lock["edit"]["deps"] if dep["path"].endswith("generator.safetensors")
     )
     assert set(edited["generator_md5"]) == {weights["md5"]}
-    # Labels are handed on as readers corrected them, and the second of these is kept.
+    # Labels are handed on as detectors of the real faces corrected them.
     accepted = read_faces(data / "filter" / "faces").set_index("sample_id")
     planned = edited.set_index("sample_id").reindex(accepted.index).dropna(subset=["AU04"])
     assert (accepted.loc[planned.index, "AU04"] != planned["AU04"]).any()
-    assert AUOracle.load(data / "filter" / "reader").config["image_size"] == SIZE
+    for name in ("model.safetensors", "config.json"):
+        baseline, arm = (data / folder / "seed-0" / name for folder in ("baseline", "train/real"))
+        assert baseline.read_bytes() == arm.read_bytes()
     metrics = json.loads((data / "evaluate" / "metrics.json").read_text())
     assert set(metrics["f1"]) == {"real", "real+generated"}
     assert set(metrics["cross_dataset"]) == {"world-feafa", "world-bp4d"}

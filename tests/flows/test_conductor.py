@@ -107,14 +107,19 @@ def test_one_device_serves_one_stage_at_a_time(
 
 def test_retrain_takes_the_data_at_hand(project: Callable[..., Path]) -> None:
     root = project(
+        baseline={"cmd": "cp params baseline", "deps": ["params"], "outs": ["baseline"]},
         filter=stage("filter"),
-        train={"cmd": "cp filter train", "deps": ["filter"], "outs": ["train"]},
+        train={
+            "cmd": "cat baseline filter > train",
+            "deps": ["baseline", "filter"],
+            "outs": ["train"],
+        },
         evaluate={"cmd": "cp train evaluate", "deps": ["train"], "outs": ["evaluate"]},
     )
     (root / "params").write_text("1")
     conduct(root, "filter")
     (root / "params").write_text("2")
     state = retrain(root=str(root), return_state=True)
-    assert [report.state for report in state.result()] == ["Completed", "Completed"]
-    assert (root / "evaluate").read_text() == "1"
+    assert [report.state for report in state.result()] == ["Completed"] * 3
+    assert (root / "evaluate").read_text() == "21"
     assert ran(root) == ["filter"]

@@ -14,13 +14,33 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from facsimile.aus import AUS, NUISANCES
-from facsimile.editing import Directions, Neutralizer
+from facsimile.detection import AUDetector, AUEnsemble
+from facsimile.editing import Directions, Neutralizer, neutralize
 from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig, UNetConfig
-from facsimile.tables import FACE_SCHEMA, GENERATED_SCHEMA, image_structs, read_table, write_shards
+from facsimile.tables import (
+    FACE_SCHEMA,
+    GENERATED_SCHEMA,
+    decode_images,
+    image_structs,
+    read_table,
+    to_tensor,
+    write_shards,
+)
 from flows import dvc
 from flows.cli import app
-from tasks import edit, encode, synthesize
-from tasks.data import DIRECTIONS, EDIT, ENCODE, FILTER, GENERATOR, INGEST, NEUTRALIZER, SYNTHESIZE
+from tasks import edit, encode, neutral, synthesize
+from tasks.data import (
+    BASELINE,
+    DIRECTIONS,
+    EDIT,
+    ENCODE,
+    FILTER,
+    GENERATOR,
+    INGEST,
+    NEUTRAL,
+    NEUTRALIZER,
+    SYNTHESIZE,
+)
 from tasks.params import read_params
 from tasks.stage import Compute, sections_of
 
@@ -31,7 +51,12 @@ PARAMS = {
     "ingest": {"size": SIZE, "faces": {"aus": 12, "attributes": 60}},
     "sampling": {"steps": 2, "prior_steps": 2},
     "encode": {"neutral_per_subject": {"train": 4}},
-    "edit": {"aus": ["AU12", "AU25", "AU26"], "mixed": 12},
+    "neutral": {"faces": 4, "per_subject": 2},
+    "edit": {
+        "aus": ["AU12", "AU25", "AU26"],
+        "mixed": 12,
+        "unannotated": {"single": 1, "mixed": 1},
+    },
     "synthesize": {"per_cell": 1, "aus": ["AU12"], "mixed": 1},
 }
 REAL = "aus/S0/000000"
@@ -58,7 +83,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, count in PARAMS["ingest"]["faces"].items():
             write_shards([faces(name, count, rng)], INGEST / name, FACE_SCHEMA)
         sections = read_params()
-        for stage, out in ((encode, ENCODE), (edit, EDIT), (synthesize, SYNTHESIZE)):
+        AUDetector().save(BASELINE / "seed-0")
+        outs = {encode: ENCODE, neutral: NEUTRAL, edit: EDIT, synthesize: SYNTHESIZE}
+        for stage, out in outs.items():
             used = {name: sections[name] for name in sections_of(stage.run)}
             stage.run(out, Compute("cpu", 16, 1), **used)
         FILTER.mkdir()
@@ -85,7 +112,7 @@ def directions(rng: np.random.Generator) -> Directions:
 
 
 def faces(dataset: str, count: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Neutral faces of three people, all noise; in `aus`, each person is a split."""
+    """Neutral faces of three people, all noise; in `aus`, the only annotated, each is a split."""
     ids = [f"{dataset}/S{n % 3}/{n:06d}" for n in range(count)]
     splits = ("train", "val", "test") if dataset == "aus" else ("train",)
     return pd.DataFrame(
@@ -95,7 +122,7 @@ def faces(dataset: str, count: int, rng: np.random.Generator) -> pd.DataFrame:
             "subject_id": [f"{dataset}/S{n % 3}" for n in range(count)],
             "split": [splits[n % len(splits)] for n in range(count)],
             "image": image_structs(rng.integers(0, 256, (count, SIZE, SIZE, 3), np.uint8), ids),
-            **dict.fromkeys(AUS, 0.0),
+            **dict.fromkeys(AUS, 0.0 if dataset == "aus" else np.nan),
             "au_presence_only": False,
             **{name: rng.random(count) for name in NUISANCES},
             "origin": "real",
@@ -191,6 +218,48 @@ def test_the_same_face_comes_out_again(made: Path, folder: Path, part: str) -> N
     result = lineage(made, "--rebuild", first_id(made, folder, part))
     assert result.exit_code == 0, result.output + result.stderr
     assert result.output.startswith("same: largest pixel difference")
+
+
+def test_faces_that_nobody_annotated_are_inverted_as_they_are_and_then_neutralized(
+    made: Path,
+) -> None:
+    latents = read_table(made / NEUTRAL / "faces")
+    ids = latents["sample_id"].to_list()
+    images = read_table(made / INGEST / "attributes").set_index("sample_id").loc[ids].reset_index()
+    pixels = decode_images(images)
+    pipeline = DiffAEPipeline.from_pretrained(made / GENERATOR, "cpu", solver="dpm++")
+    encoded = pipeline.encode(to_tensor(pixels))
+    x_t = pipeline.invert(to_tensor(pixels), encoded, 2).flatten(1).numpy()
+    np.testing.assert_allclose(np.stack(latents["x_t"]), x_t, rtol=2e-3, atol=2e-3)
+    network = Neutralizer.load(made / NEUTRALIZER / "neutralizer.safetensors")
+    code = pipeline.normalize(encoded).numpy()
+    found = pipeline.normalize(torch.from_numpy(np.stack(latents["z_sem"]))).numpy()
+    np.testing.assert_allclose(found, neutralize(network, code).z, atol=1e-4)
+    assert np.abs(found - code).max() > 0.01
+    # Of each person those in which detectors see least.
+    everyone = read_table(made / INGEST / "attributes")
+    reader = AUEnsemble.load(made / BASELINE)
+    seen = reader.aus(decode_images(everyone)).clip(min=0).sum(axis=1)
+    everyone = everyone.assign(seen=seen, chosen=everyone["sample_id"].isin(ids))
+    for _, own in everyone.groupby("subject_id"):
+        highest, lowest = own.loc[own["chosen"], "seen"], own.loc[~own["chosen"], "seen"]
+        assert highest.max() <= lowest.min() + 1e-5 or highest.empty
+    np.testing.assert_allclose(
+        everyone.set_index("sample_id").loc[ids, "seen"], latents["activity"], atol=1e-5
+    )
+
+
+def test_faces_that_nobody_annotated_come_out_again(made: Path) -> None:
+    chosen = read_table(made / NEUTRAL / "faces", ["sample_id"])["sample_id"]
+    people = chosen.str.split("/").str[1].value_counts()
+    assert len(chosen) == 4 and people.max() == 2
+    for part in ("/edit/", "/mixed/"):
+        sample_id = first_id(made, EDIT / "faces", f"^attributes/.*{part}")
+        result = lineage(made, "--rebuild", sample_id)
+        assert result.exit_code == 0, result.output + result.stderr
+    output = lineage(made, sample_id).output
+    assert f"data/neutral  {3 * SIZE * SIZE} values" in output
+    assert "AUs set  " in output and "not known" not in output.split("AUs set  ")[0]
 
 
 def test_an_identity_comes_out_again(made: Path) -> None:

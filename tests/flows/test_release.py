@@ -18,6 +18,7 @@ from facsimile.editing import plan_edits
 from facsimile.release import read_packet
 from facsimile.tables import FACE_SCHEMA, GENERATED_SCHEMA, image_structs, read_table, write_shards
 from flows.cli import app
+from tasks.params import Edit
 
 ROOT = Path(__file__).parents[2]
 VARIANTS = ("aus", "intensity", "single", "mixed", "seed")
@@ -41,14 +42,15 @@ def make_project(folder: Path, dataset: str = "world-disfa", **ingest: object) -
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["datasets"]["aus"] = dataset
     params["edit"] |= {"aus": ["AU12", "AU26"], "mixed": 1}
-    params["synthesize"] |= {"aus": ["AU12", "AU26"], "mixed": 1}
+    params["synthesize"] |= {"aus": ["AU12", "AU26"], "single": 2, "mixed": 1}
     params["ingest"] |= ingest
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     (root / "data" / "generator").mkdir(parents=True)
     (root / "data" / "generator" / "metrics.json").write_text('{"images_seen": 1}')
     real = faces(dataset).assign(au_presence_only=False)
     write_shards([real], root / "data" / "ingest" / dataset, FACE_SCHEMA)
-    edited = plan_edits(real, **params["edit"]).assign(origin="edited")
+    variants = Edit.model_validate(params["edit"]).variants(annotated=True)
+    edited = plan_edits(real, **variants).assign(origin="edited")
     # A face that was made by other params than those that are there now.
     edited.loc[0, "seed"] = 99
     made = {name: params["synthesize"][name] for name in VARIANTS}

@@ -5,7 +5,7 @@ import torch
 from facsimile.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.detection import AUDetector, train_detector
 from facsimile.detection.augmentation import augment
-from facsimile.detection.detector import inverse_frequency, masked_mse
+from facsimile.detection.detector import _Draws, inverse_frequency, masked_mse
 from facsimile.errors import FacsimileError
 from facsimile.measurement import pearson_per_au
 from facsimile.measurement.metrics import choose_thresholds
@@ -66,6 +66,51 @@ def test_a_new_detector_is_shallow_and_its_answers_depend_on_the_face():
     assert len(seen) == 6
     assert all(torch.equal(given, put_out) for given, put_out in seen)
     assert answers.std(0).mean() > 0.015
+
+
+def test_batches_have_their_share_of_generated_faces_and_go_through_all():
+    generated = np.arange(60) % 6 == 0
+    draws, generator = _Draws(60, generated, 0.25), torch.Generator().manual_seed(0)
+    batches = [draws.batch(8, generator).numpy() for _ in range(25)]
+    assert all(generated[rows].tolist() == [False] * 6 + [True] * 2 for rows in batches)
+    counts = np.bincount(np.concatenate(batches), minlength=60)
+    assert set(counts[~generated]) == {3} and set(counts[generated]) == {5}
+    assert not np.array_equal(batches[0], batches[5])
+    # Where all are of one kind, they fill the batches.
+    for kind in (True, False):
+        rows = _Draws(8, np.full(8, kind), 0.25).batch(8, generator)
+        assert sorted(rows.tolist()) == list(range(8))
+
+
+def test_generated_faces_are_learned_by_their_share():
+    images, aus = bars(64, seed=6)
+    generated = np.arange(64) < 32
+    means = []
+    for share in (0.25, 0.75):
+        labels = np.where(generated[:, None], 1.0, 0.0) * np.ones_like(aus)
+        model, _ = train_detector(
+            images,
+            labels,
+            images,
+            aus,
+            seed=0,
+            generated_train=generated,
+            generated_share=share,
+            epoch_faces=512,
+            epochs=1,
+        )
+        means.append(model.predict(images).mean())
+    assert means[0] < 0.45 and means[1] > 0.55
+
+
+def test_the_margin_of_the_picture_is_not_looked_at(trained):
+    images, _ = bars(4, seed=7)
+    framed = np.full_like(images, 17)
+    framed[:, 8:-8, 8:-8] = images[:, 8:-8, 8:-8]
+    model, _ = trained
+    np.testing.assert_array_equal(model.predict(framed), model.predict(images))
+    framed[:, 8, 8:-8] = 200
+    assert (model.predict(framed) != model.predict(images)).any()
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from facsimile.editing import (
     EditOperator,
     edit,
     fit_directions,
+    least_active,
     neutral_faces,
     plan_edits,
 )
@@ -106,6 +107,22 @@ def test_some_aus_alone_are_drawn_by_id():
     pd.testing.assert_frame_equal(plan[columns], expected)
     again = plan_edits(faces.iloc[[7]], intensity=(0.3, 0.7), seed=3, aus=aus, single=2, mixed=1)
     assert again["sample_id"].tolist() == plan["sample_id"].iloc[21:24].tolist()
+
+
+def test_the_least_active_faces_are_those_of_each_person_first():
+    faces = pd.DataFrame(
+        {
+            "sample_id": list("abcdefg"),
+            "subject_id": list("pppqqqr"),
+            "activity": [0.1, 0.3, 0.2, 0.5, 0.4, 0.4, 0.9],
+        }
+    )
+    assert list(least_active(faces, 9, 2)["sample_id"]) == ["a", "c", "e", "f", "g"]
+    assert list(least_active(faces, 9, 1)["sample_id"]) == ["a", "e", "g"]
+    assert list(least_active(faces, 3, 2)["sample_id"]) == ["a", "c", "e"]
+    assert least_active(faces, 0, 2).empty
+    shuffled = least_active(faces.iloc[[5, 3, 6, 0, 4, 2, 1]].reset_index(drop=True), 3, 2)
+    assert sorted(shuffled["sample_id"]) == ["a", "c", "e"]
 
 
 def test_mixed_faces_move_along_every_direction(plan, pipeline, directions):

@@ -1,0 +1,42 @@
+"""Train AU detectors of the real faces alone, one for each seed.
+
+    python -m tasks.baseline [--device cuda] [--workers N]
+
+They are the arm `real`, on which generated faces are to improve. Their mean is also the best reader
+of AUs while no faces are generated: it finds neutral faces that nobody annotated, and corrects the
+labels of generated ones.
+
+Reads   data/ingest; params datasets, train.
+Writes  data/baseline/seed-<n>/ (model.safetensors, config.json, history.parquet), metrics.json.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facsimile.detection import AUEnsemble
+from facsimile.measurement.metrics import mean_defined, pearson_per_au
+from tasks.detectors import Faces, fit, fit_all, fitting_options, read_split
+from tasks.params import Datasets, Train
+from tasks.stage import Compute, main
+
+
+def run(out: Path, compute: Compute, datasets: Datasets, train: Train) -> dict[str, Any]:
+    """Train on real training faces; validation people tell what the mean of all reads."""
+    faces, val = (Faces.of(read_split(datasets.aus, split)) for split in ("train", "val"))
+    options = fitting_options(train)
+    jobs = [partial(fit, out / f"seed-{seed}", faces, val, seed, options) for seed in train.seeds]
+    losses = [loss for _, loss in fit_all(jobs, compute, "baseline")]
+    readings = AUEnsemble.load(out, compute.device).aus(val.images)
+    return {
+        "pearson": mean_defined(pearson_per_au(val.aus, readings)),
+        "detectors": len(train.seeds),
+        "faces": len(faces.images),
+        "val_loss": float(np.mean(losses)),
+    }
+
+
+if __name__ == "__main__":
+    main("baseline", run)
