@@ -18,14 +18,15 @@ import numpy as np
 
 from facsimile.detection import AUEnsemble
 from facsimile.measurement.metrics import mean_defined, pearson_per_au
-from tasks.detectors import Faces, fit, fit_all, fitting_options, read_split
+from tasks.data import read_splits
+from tasks.detectors import COLUMNS, Faces, fit, fit_all, fitting_options
 from tasks.params import Datasets, Train
 from tasks.stage import Compute, main
 
 
 def run(out: Path, compute: Compute, datasets: Datasets, train: Train) -> dict[str, Any]:
     """Train on real training faces; validation people tell what the mean of all reads."""
-    faces, val = (Faces.of(read_split(datasets.aus, split)) for split in ("train", "val"))
+    faces, val = map(Faces.of, read_splits(datasets.aus, ("train", "val"), COLUMNS))
     options = fitting_options(train)
     jobs = [partial(fit, out / f"seed-{seed}", faces, val, seed, options) for seed in train.seeds]
     losses = [loss for _, loss in fit_all(jobs, compute, "baseline")]

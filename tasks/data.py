@@ -1,6 +1,7 @@
 """Where the artefacts of the stages lie, and the reads that several stages share."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,13 @@ def of_split(faces: pd.DataFrame, split: str, source: Path) -> pd.DataFrame:
     return rows
 
 
+def read_splits(dataset: str, splits: Sequence[str], columns: Sequence[str]) -> list[pd.DataFrame]:
+    """Rows of each of these splits of an ingested dataset, which is read once."""
+    path = INGEST / dataset
+    faces = read_faces(path, columns)
+    return [of_split(faces, split, path) for split in splits]
+
+
 def read_invertible(dataset: str, split: str) -> pd.DataFrame:
     """Neutral faces of a split that have an x_T: labels, raw ``z_sem`` and flattened ``x_t``."""
     columns = ["sample_id", "dataset", "subject_id", "split", *LABELS]
@@ -88,6 +96,12 @@ def read_neutral(dataset: str) -> pd.DataFrame:
     latents = read_table(NEUTRAL / "faces")
     columns = ["sample_id", "dataset", "subject_id", "split", *LABELS]
     return read_faces(INGEST / dataset, columns).merge(latents, on="sample_id")
+
+
+def unannotated_ids() -> pd.Series:
+    """Ids of the faces that `neutral` chose; none where it has not run."""
+    path = NEUTRAL / "faces"
+    return read_table(path, ["sample_id"])["sample_id"] if path.exists() else pd.Series(dtype=str)
 
 
 def spread(faces: pd.DataFrame, count: int) -> pd.DataFrame:

@@ -15,8 +15,7 @@ import torch
 from facsimile.aus import AUS
 from facsimile.detection import train_detector
 from facsimile.measurement.metrics import mean_defined
-from facsimile.tables import decode_images, read_faces
-from tasks.data import INGEST, of_split
+from facsimile.tables import decode_images
 from tasks.params import Train
 from tasks.stage import Compute, progress
 
@@ -49,11 +48,6 @@ class Faces:
             rows["au_presence_only"].to_numpy(bool),
             (rows["origin"] != "real").to_numpy(),
         )
-
-
-def read_split(dataset: str, split: str) -> pd.DataFrame:
-    """Rows of one split of an ingested dataset."""
-    return of_split(read_faces(INGEST / dataset, COLUMNS), split, INGEST / dataset)
 
 
 def fitting_options(train: Train) -> dict[str, Any]:

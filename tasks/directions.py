@@ -30,14 +30,13 @@ from facsimile.editing import Directions as FittedDirections
 from facsimile.errors import FacsimileError
 from facsimile.generator import DiffAEPipeline
 from facsimile.measurement import pearson_per_au
-from facsimile.tables import decode_images, read_faces
+from facsimile.tables import decode_images
 from tasks.data import (
     AU_GRAPH,
-    INGEST,
     load_generator,
-    of_split,
     read_encoded,
     read_invertible,
+    read_splits,
     spread,
     stack,
 )
@@ -98,8 +97,7 @@ def measure(
     what real faces show; those of a detector do not.
     """
     columns = ["sample_id", "subject_id", "split", "image", *AUS]
-    faces = read_faces(INGEST / datasets.aus, columns)
-    train, val = (of_split(faces, split, INGEST / datasets.aus) for split in ("train", "val"))
+    train, val = read_splits(datasets.aus, ("train", "val"), columns)
     images, aus = decode_images(val), val[list(AUS)].to_numpy(np.float32)
     epochs = directions.calibration.epochs
     with progress("train the reader", epochs, "epochs") as advance:

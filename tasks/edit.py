@@ -22,6 +22,7 @@ from tasks.data import (
     md5,
     read_invertible,
     read_neutral,
+    unannotated_ids,
 )
 from tasks.params import Datasets, Edit, Sampling
 from tasks.stage import Compute, main, operate
@@ -33,14 +34,7 @@ def run(
     """Edit every training face that has an x_T: those that `encode` and `neutral` chose."""
     annotated = read_invertible(datasets.aus, "train")
     others = read_neutral(datasets.attributes)
-    plan = pd.concat(
-        [
-            plan_edits(faces, **edit.variants(annotated=faces is annotated))
-            for faces in (annotated, others)
-            if len(faces)
-        ],
-        ignore_index=True,
-    )
+    plan = plan_all(pd.concat([annotated, others], ignore_index=True), edit)
     operator = EditOperator(
         load_generator(compute, sampling),
         DIRECTIONS / "directions.parquet",
@@ -56,6 +50,16 @@ def run(
         "people": pd.concat([annotated["subject_id"], others["subject_id"]]).nunique(),
         "mean_intensity": plan["intensity"].mean(),
     }
+
+
+def plan_all(sources: pd.DataFrame, edit: Edit) -> pd.DataFrame:
+    """Edits of neutral faces, annotated and not; see `facsimile.editing.plan_edits`."""
+    unannotated = sources["sample_id"].isin(unannotated_ids())
+    plans = [
+        plan_edits(faces, **edit.variants(annotated=not unknown))
+        for unknown, faces in sources.groupby(unannotated)
+    ]
+    return pd.concat(plans, ignore_index=True)
 
 
 if __name__ == "__main__":

@@ -48,16 +48,15 @@ from tasks.data import (
     EDIT,
     FILTER,
     GENERATOR,
-    INGEST,
-    NEUTRAL,
     NEUTRALIZER,
     ORACLE,
     SYNTHESIZE,
     TRAIN,
     load_generator,
-    of_split,
     read_encoded,
+    read_splits,
     stack,
+    unannotated_ids,
 )
 from tasks.params import PARAMS, Datasets, Evaluate, Sampling
 from tasks.stage import Compute, main, write_json
@@ -168,8 +167,7 @@ def edits(out: Path, datasets: Datasets, oracle: AUOracle) -> dict[str, Any]:
     """
     columns = ["sample_id", "source_id", "edited_au", "intensity", "image"]
     edited = read_faces(EDIT / "faces", columns).dropna(subset="edited_au")
-    unannotated = read_table(NEUTRAL / "faces", ["sample_id"])["sample_id"]
-    edited = edited[~edited["source_id"].isin(unannotated)]
+    edited = edited[~edited["source_id"].isin(unannotated_ids())]
     sources = edited["source_id"].drop_duplicates()
     faces = read_real(datasets.aus, "train").set_index("sample_id").loc[sources].reset_index()
     row_of = pd.Series(np.arange(len(sources)), index=sources.to_numpy())
@@ -221,7 +219,7 @@ def au_counts(out: Path, datasets: Datasets) -> None:
 def read_real(dataset: str, split: str) -> pd.DataFrame:
     """Faces of one split with labels and images."""
     columns = ["sample_id", "subject_id", "split", "origin", "image", *AUS]
-    return of_split(read_faces(INGEST / dataset, columns), split, INGEST / dataset)
+    return read_splits(dataset, (split,), columns)[0]
 
 
 def long_form(matrix: np.ndarray, row: str, column: str, value: str) -> pd.DataFrame:

@@ -45,6 +45,7 @@ from tasks.data import (
     load_generator,
     of_split,
     read_encoded,
+    read_splits,
     spread,
     stack,
 )
@@ -64,7 +65,7 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
     images = decode_images(candidates, "generated faces")
     intended = candidates[list(AUS)].to_numpy(np.float32)
     columns = ["sample_id", "subject_id", "split", "image", *AUS]
-    val = of_split(read_faces(INGEST / datasets.aus, columns), "val", INGEST / datasets.aus)
+    (val,) = read_splits(datasets.aus, ("val",), columns)
     aus = val[list(AUS)].to_numpy(np.float32)
     reader = AUEnsemble.load(BASELINE, compute.device)
     unseen, readings = reader.aus(decode_images(val)), reader.aus(images)

@@ -18,7 +18,6 @@ from facsimile.editing import (
     IdentityOperator,
     NoiseModel,
     SynthesisOperator,
-    plan_edits,
     plan_synthesis,
 )
 from facsimile.editing.edit import codes
@@ -40,6 +39,7 @@ from tasks.data import (
     md5,
     read_invertible,
 )
+from tasks.edit import plan_all
 from tasks.params import PARAMS, Datasets, Edit, Sampling, Synthesize, read_section
 from tasks.stage import Compute
 
@@ -251,20 +251,7 @@ def _agree(plan: pd.DataFrame, faces: pd.DataFrame) -> np.ndarray:
 
 
 def _plan_edits(sources: pd.DataFrame) -> pd.DataFrame:
-    edit = read_section(PARAMS, "edit", Edit)
-    unannotated = sources["sample_id"].isin(_unannotated_ids())
-    return pd.concat(
-        [
-            plan_edits(faces, **edit.variants(annotated=not unknown))
-            for unknown, faces in sources.groupby(unannotated)
-        ],
-        ignore_index=True,
-    )
-
-
-def _unannotated_ids() -> list[str]:
-    path = NEUTRAL / "faces"
-    return read_table(path, ["sample_id"])["sample_id"].to_list() if path.exists() else []
+    return plan_all(sources, read_section(PARAMS, "edit", Edit))
 
 
 def _latents(dataset: str, sample_id: str) -> pd.Series | None:

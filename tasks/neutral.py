@@ -86,17 +86,15 @@ def invert(
     if faces.empty:
         return
     faces = faces.set_index("sample_id")
-    latents = read_table(ENCODE / dataset, ["sample_id", "z_sem"]).set_index("sample_id")
-    z_sem = codes(latents["z_sem"].loc[faces.index])
+    z_sem = read_table(ENCODE / dataset, ["sample_id", "z_sem"]).set_index("sample_id")["z_sem"]
     network = Neutralizer.load(NEUTRALIZER / "neutralizer.safetensors").to(pipeline.device)
-    neutral = neutralize(network, pipeline.normalize(z_sem).cpu().numpy()).z
+    neutral = neutralize(network, pipeline.normalize(codes(z_sem[faces.index])).cpu().numpy()).z
     faces["z_sem"] = list(pipeline.denormalize(torch.from_numpy(neutral)).cpu().numpy())
-    own = pd.Series(list(z_sem), index=faces.index)
     with progress("invert neutral faces", len(faces)) as advance:
         for batch in batches(INGEST / dataset, set(faces.index), compute.batch_size):
             ids = batch["sample_id"]
             images = to_tensor(decode_images(batch, str(INGEST / dataset)))
-            x_t = pipeline.invert(images, torch.stack(list(own[ids])), steps)
+            x_t = pipeline.invert(images, codes(z_sem[ids]), steps)
             x_t = x_t.half().cpu().flatten(1).numpy()
             yield faces.loc[ids, ["z_sem", "activity"]].reset_index().assign(x_t=list(x_t))
             advance(len(batch))

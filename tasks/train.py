@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from facsimile.tables import read_faces
-from tasks.data import BASELINE, FILTER
-from tasks.detectors import COLUMNS, Faces, fit, fit_all, fitting_options, read_split
+from tasks.data import BASELINE, FILTER, read_splits
+from tasks.detectors import COLUMNS, Faces, fit, fit_all, fitting_options
 from tasks.params import Datasets, Train
 from tasks.stage import Compute, main
 
@@ -33,8 +33,8 @@ ORIGINS = {
 
 def run(out: Path, compute: Compute, datasets: Datasets, train: Train) -> dict[str, Any]:
     """Train on real training faces plus the accepted generated ones of the arm."""
-    real = read_split(datasets.aus, "train")
-    val = Faces.of(read_split(datasets.aus, "val"))
+    real, val = read_splits(datasets.aus, ("train", "val"), COLUMNS)
+    val = Faces.of(val)
     generated = read_faces(FILTER / "faces", COLUMNS)
     if REAL in train.arms:
         for seed in train.seeds:
