@@ -13,7 +13,7 @@ from facsimile.aus import AUS, NUISANCES
 from facsimile.errors import FacsimileError
 
 SPLITS = ("train", "val", "test")
-ORIGINS = ("real", "edited", "synthetic")
+ORIGINS = ("real", "edited", "transferred", "synthetic")
 
 _UNIT = pa.Check.between(0.0, 1.0, error="outside [0, 1]")
 

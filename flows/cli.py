@@ -138,7 +138,7 @@ def inspect(
         str | None,
         typer.Argument(
             help="A dataset that is ingested, or a table of faces: Parquet file or folder of "
-            "shards. Without it, all that the run has ingested, edited and synthesized.",
+            "shards. Without it, all that the run has ingested and made.",
             metavar="[DATASET|FOLDER]",
             show_default=False,
         ),

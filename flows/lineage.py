@@ -22,6 +22,7 @@ from tasks.lineage import (
     REAL,
     RECORDED,
     STAGES,
+    TRANSFERRED,
     Lineage,
     planned,
     rebuild,
@@ -88,7 +89,10 @@ def _face(lineage: Lineage) -> Tree:
         tree.add(_entry("AUs", _values(face, AUS)))
         tree.add(_entry("attributes", _values(face, NUISANCES)))
     else:
-        tree.add(_entry("AUs set", _intensities(lineage)))
+        if lineage.kind == TRANSFERRED:
+            tree.add(_entry("moved", _moved(lineage)))
+        else:
+            tree.add(_entry("AUs set", _intensities(lineage)))
         tree.add(_entry("filter", _verdict(lineage.decision)))
         if lineage.labels is not None:
             tree.add(_entry("labels", _values(lineage.labels, AUS)))
@@ -131,6 +135,12 @@ def _intensities(lineage: Lineage) -> str:
     if unlabelled:
         parts.append(f"not known, because another one moves it: {', '.join(unlabelled)}")
     return "; ".join(parts) or "none"
+
+
+def _moved(lineage: Lineage) -> str:
+    plan = planned(lineage)
+    donor = "somebody else; params.yaml plans it otherwise" if plan is None else plan["donor"][0]
+    return f"{lineage.face['intensity']:.3f} of the way to {donor}"
 
 
 def _verdict(decision: pd.Series | None) -> str:

@@ -48,7 +48,7 @@ def inspectable(root: Path, target: str | None) -> dict[str, Any]:
     Args:
         root: project folder.
         target: a dataset that is ingested, or a table of faces, file or folder; None for all that
-            the run has ingested, edited and synthesized.
+            the run has ingested and made.
 
     Raises:
         FacsimileError: there is no such thing.
@@ -63,7 +63,7 @@ def inspectable(root: Path, target: str | None) -> dict[str, Any]:
             names = ", ".join(path.name for path in ingested) or "none"
             raise FacsimileError(f"{target}: neither a table of faces nor ingested, only {names}")
     else:
-        made = [data / stage / "faces" for stage in ("edit", "synthesize")]
+        made = [data / stage / "faces" for stage in ("edit", "transfer", "synthesize")]
         faces = [*(path for path in made if path.exists()), *ingested]
         if not faces:
             raise FacsimileError(f"{data / 'ingest'} is not there yet; `facsimile demo` makes it")

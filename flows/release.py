@@ -19,6 +19,7 @@ from facsimile.release import (
     find_licence,
     write_release,
 )
+from facsimile.release.facts import MAKES
 from facsimile.release.terms import OWN, RENDERED, TERMS, Terms
 from facsimile.report import Evidence
 from facsimile.tables import column_names, read_faces, shard_paths
@@ -78,7 +79,7 @@ def release(
             )
         columns = [n for n in column_names(shard_paths(FACES)[0]) if n not in ("image", "z_sem")]
         faces = read_faces(FACES, columns)
-        origins = ("synthetic",) if synthetic_only else ("edited", "synthetic")
+        origins = ("synthetic",) if synthetic_only else tuple(MAKES)
         faces = faces[faces["origin"].isin(origins)]
         sources = _sources(faces, permitted)
         described = Release(
@@ -115,8 +116,11 @@ def _sources(faces: pd.DataFrame, permitted: list[str]) -> tuple[Source, ...]:
     """
     sections = read_params(PARAMS)
     datasets, ingest = sections["datasets"], sections["ingest"]
-    edited = sorted(faces.loc[faces["origin"] == "edited", "dataset"].unique())
-    uses: dict[str, list[str]] = {dataset: ["faces edited"] for dataset in edited}
+    edited = faces.loc[faces["origin"] != "synthetic", "dataset"].unique()
+    uses: dict[str, list[str]] = {dataset: ["faces edited"] for dataset in sorted(edited)}
+    if (faces["origin"] == "transferred").any():
+        uses.setdefault(datasets.attributes, []).append("expressions transferred to its people")
+    shown = sorted(uses)
     uses.setdefault(datasets.aus, []).append("models of Action Units fitted")
     uses.setdefault(datasets.attributes, []).append("models of attributes fitted")
     terms = {dataset: _terms(dataset, ingest) for dataset in uses}
@@ -125,10 +129,10 @@ def _sources(faces: pd.DataFrame, permitted: list[str]) -> tuple[Source, ...]:
     terms.setdefault(generator, generator_terms)
 
     for dataset in permitted:
-        if dataset not in edited:
-            known = ", ".join(edited) or "none"
+        if dataset not in shown:
+            known = ", ".join(shown) or "none"
             raise FacsimileError(f"--permitted {dataset}: no face is edited from it, only {known}")
-    for dataset in edited:
+    for dataset in shown:
         if not terms[dataset].publishable and dataset not in permitted:
             raise FacsimileError(
                 f"faces are edited from {dataset}: {terms[dataset].summary}. If these terms allow "

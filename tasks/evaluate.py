@@ -92,6 +92,7 @@ def run(
             evaluate.intensities,
             sampling.steps,
         )
+        + gallery.transferred_people(datasets.aus, evaluate.people)
         + gallery.synthetic_people()
         + gallery.rejected_faces()
     )

@@ -2,9 +2,9 @@
 
     python -m tasks.filter [--device cuda] [--batch-size N]
 
-Reads   data/edit, data/synthesize, data/neutral, data/baseline, data/ingest, data/encode,
-        data/generator; params datasets, filter. Only training and validation splits, and models
-        fitted on them.
+Reads   data/edit, data/synthesize, data/transfer, data/neutral, data/baseline, data/ingest,
+        data/encode, data/generator; params datasets, filter. Only training and validation splits,
+        and models fitted on them.
 Writes  data/filter/faces/part-*.parquet (accepted, GENERATED_SCHEMA), decisions.parquet (one row a
         candidate: scores, accepted, reason), metrics.json.
 """
@@ -42,6 +42,7 @@ from tasks.data import (
     INGEST,
     NEUTRAL,
     SYNTHESIZE,
+    TRANSFER,
     load_generator,
     of_split,
     read_encoded,
@@ -54,13 +55,13 @@ from tasks.stage import Compute, main, progress
 
 
 def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict[str, Any]:
-    """Judge edited and synthetic faces together, so that what is accepted is balanced over all."""
+    """Judge all generated faces together, so that what is accepted is balanced over all."""
     pipeline = load_generator(compute)
     annotated = read_encoded(datasets.aus, pipeline)
     attributes = read_encoded(datasets.attributes, pipeline, "train")
     train = of_split(annotated, "train", INGEST / datasets.aus)
     candidates = pd.concat(
-        [read_faces(folder / "faces") for folder in (EDIT, SYNTHESIZE)], ignore_index=True
+        [read_faces(folder / "faces") for folder in (EDIT, SYNTHESIZE, TRANSFER)], ignore_index=True
     )
     images = decode_images(candidates, "generated faces")
     intended = candidates[list(AUS)].to_numpy(np.float32)
@@ -70,7 +71,10 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
     reader = AUEnsemble.load(BASELINE, compute.device)
     unseen, readings = reader.aus(decode_images(val)), reader.aus(images)
     trust, thresholds = pearson_per_au(aus, unseen), choose_thresholds(aus, unseen)
-    candidates[list(AUS)] = corrected_labels(intended, readings, trust)
+    # Where annotators said no more than that an AU is there, its level stays open.
+    presence_only = candidates[["au_presence_only"]].to_numpy(bool)
+    labels = corrected_labels(intended, readings, trust)
+    candidates[list(AUS)] = np.where(presence_only, intended, labels)
     # Of AUs that it reads badly it would reject most faces that show them.
     detected = np.where(trust >= MIN_PEARSON, presence(readings, thresholds), np.nan)
     references = pd.concat([train, spread(attributes, filter.reference_faces)])
@@ -117,7 +121,8 @@ def encode(pipeline: DiffAEPipeline, images: np.ndarray, compute: Compute, name:
 def source_codes(
     candidates: pd.DataFrame, annotated: pd.DataFrame, pipeline: DiffAEPipeline, compute: Compute
 ) -> np.ndarray:
-    """Codes of the neutral face that each candidate was made of, (N, D)."""
+    """Codes (N, D) of the person whom each candidate is to show: those of the neutral face that it
+    was made of, and of a transferred one its own, as it was asked for."""
     identities = read_table(SYNTHESIZE / "identities", ["sample_id", "image"])
     images = decode_images(identities, str(SYNTHESIZE / "identities"))
     z = encode(pipeline, images, compute, "encode identities")
@@ -129,7 +134,12 @@ def source_codes(
     if len(neutral):
         z = pipeline.normalize(codes(neutral["z_sem"])).cpu().numpy()
         sources.append(pd.Series(list(z), index=neutral["sample_id"].to_numpy()))
-    return stack(pd.concat(sources).loc[candidates["source_id"]])
+    asked = stack(pd.concat(sources).reindex(candidates["source_id"]))
+    moved = (candidates["origin"] == "transferred").to_numpy()
+    if moved.any():
+        z = pipeline.normalize(codes(candidates.loc[moved, "z_sem"]))
+        asked[moved] = z.cpu().numpy()
+    return asked
 
 
 def read_images(datasets: Datasets, sample_ids: pd.Series) -> np.ndarray:

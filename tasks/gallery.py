@@ -11,9 +11,10 @@ from facsimile.editing.edit import codes
 from facsimile.generator import DiffAEPipeline
 from facsimile.report import gallery_rows
 from facsimile.tables import decode_images, read_faces, read_table, to_uint8
-from tasks.data import EDIT, FILTER, INGEST, SYNTHESIZE, read_invertible
+from tasks.data import EDIT, FILTER, INGEST, SYNTHESIZE, TRANSFER, read_invertible, spread
 
 MIXTURES = 4
+TRANSFERS = 5
 REJECTED_PER_REASON = 8
 REJECTED_IN_ALL = 40
 
@@ -44,6 +45,24 @@ def edited_people(
         decoded = to_uint8(pipeline.decode_sweep(z_sem, x_t, steps)[0])
         shown = np.concatenate([originals[index : index + 1], decoded])
         tables.append(gallery_rows("edits", [f"person {index + 1}"] * len(shown), columns, shown))
+    return tables
+
+
+def transferred_people(dataset: str, people: int) -> list[pa.Table]:
+    """Sheet "transfers": of some people, annotated faces and what they look like on others."""
+    made = read_faces(TRANSFER / "faces", ["sample_id", "subject_id", "source_id", "image", *AUS])
+    images = read_faces(INGEST / dataset, ["sample_id", "image"]).set_index("sample_id")
+    tables = []
+    for number, person in enumerate(made["subject_id"].unique()[:people], start=1):
+        own = spread(made[made["subject_id"] == person], TRANSFERS)
+        columns, structs, captions = [], [], []
+        for n, (_, face) in enumerate(own.iterrows(), start=1):
+            columns += [f"annotated {n}", f"transferred {n}"]
+            structs += [images.at[face["source_id"], "image"], face["image"]]
+            captions += [_set(face), ""]
+        decoded = decode_images(pd.DataFrame({"sample_id": columns, "image": structs}))
+        row = [f"person {number}"] * len(columns)
+        tables.append(gallery_rows("transfers", row, columns, decoded, captions))
     return tables
 
 
@@ -87,7 +106,8 @@ def rejected_faces() -> list[pa.Table]:
     if rejected.empty:
         return []
     columns = ["sample_id", "image"]
-    faces = pd.concat(read_faces(path / "faces", columns) for path in (EDIT, SYNTHESIZE))
+    tables = (EDIT, SYNTHESIZE, TRANSFER)
+    faces = pd.concat(read_faces(path / "faces", columns) for path in tables)
     images = decode_images(faces.set_index("sample_id").loc[rejected["sample_id"]].reset_index())
     number = rejected.groupby("reason").cumcount() + 1
     captions = [_why(decision) for _, decision in rejected.iterrows()]
@@ -104,5 +124,6 @@ def _why(decision: pd.Series) -> str:
         "duplicate": f"near duplicate of {decision['duplicate_of']}",
         "balance": "more of these than the balance needs",
     }
-    what = "mixed AUs" if pd.isna(decision["edited_au"]) else decision["edited_au"]
+    whole = "expression" if decision["origin"] == "transferred" else "mixed AUs"
+    what = whole if pd.isna(decision["edited_au"]) else decision["edited_au"]
     return f"{what}, {decision['origin']}: {scores[decision['reason']]}"

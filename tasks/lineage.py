@@ -35,17 +35,27 @@ from tasks.data import (
     NEUTRAL,
     NEUTRALIZER,
     SYNTHESIZE,
+    TRANSFER,
     load_generator,
     md5,
     read_invertible,
 )
 from tasks.edit import plan_all
-from tasks.params import PARAMS, Datasets, Edit, Sampling, Synthesize, read_section
+from tasks.params import PARAMS, Datasets, Edit, Sampling, Synthesize, Transfer, read_section
 from tasks.stage import Compute
+from tasks.transfer import load_operator
+from tasks.transfer import plan_all as plan_transfers
 
-REAL, EDITED, IDENTITY, SYNTHETIC = "real face", "edited face", "identity", "synthetic face"
+REAL, EDITED, TRANSFERRED = "real face", "edited face", "transferred face"
+IDENTITY, SYNTHETIC = "identity", "synthetic face"
 
-STAGES = {REAL: "ingest", EDITED: "edit", IDENTITY: "synthesize", SYNTHETIC: "synthesize"}
+STAGES = {
+    REAL: "ingest",
+    EDITED: "edit",
+    TRANSFERRED: "transfer",
+    IDENTITY: "synthesize",
+    SYNTHETIC: "synthesize",
+}
 """Kind of face → the stage that wrote it."""
 
 GENERATOR_FILE = GENERATOR / WEIGHTS_FILE
@@ -65,7 +75,7 @@ class Lineage:
     Attributes:
         kind: key of ``STAGES``. An identity is the neutral face of a person who does not exist.
         face: its row, as ``FACE_SCHEMA``, ``GENERATED_SCHEMA`` or ``IDENTITY_SCHEMA`` has it.
-        source: the neutral face that it was made of; None for real faces and identities.
+        source: the face that it was made of; None for real faces and identities.
         latents: of a real face that was encoded, its row of ``LATENT_SCHEMA``, or of one that was
             neutralized to be edited, that of ``NEUTRAL_SCHEMA``; else None.
         decision: what the filter decided, a row of its decisions; None where it did not judge.
@@ -113,7 +123,7 @@ def trace(sample_id: str) -> Lineage:
     path, kind, face = next((entry for entry in found if entry[2] is not None), (None, None, None))
     if face is None:
         raise FacsimileError(_unknown(sample_id))
-    made = kind in (EDITED, SYNTHETIC)
+    made = kind not in (REAL, IDENTITY)
     accepted = _row(FILTER / "faces", sample_id) if made else None
     return Lineage(
         kind,
@@ -126,19 +136,24 @@ def trace(sample_id: str) -> Lineage:
 
 
 def planned(lineage: Lineage) -> pd.DataFrame | None:
-    """The one row that an edited or synthetic face was planned as.
+    """The one row that a face was planned as.
 
     Unlike the stage's row of the face, it has the intensity of every AU that was set, those
     included that another one moves along.
 
     Returns:
-        A row as `plan_edits` gives it; None if params.yaml plans this face no longer or otherwise.
+        A row as `plan_edits` or `plan_transfers` gives it; None if params.yaml plans this face no
+        longer or otherwise.
 
     Raises:
         FacsimileError: the section of params.yaml is not valid.
     """
     source = pd.DataFrame([lineage.source.face])
-    plan = _plan_edits(source) if lineage.kind == EDITED else _plan_synthesis(source)
+    if lineage.kind == TRANSFERRED:
+        datasets = read_section(PARAMS, "datasets", Datasets)
+        plan = plan_transfers(datasets, read_section(PARAMS, "transfer", Transfer))
+    else:
+        plan = _plan_edits(source) if lineage.kind == EDITED else _plan_synthesis(source)
     row = plan[plan["sample_id"] == lineage.sample_id].reset_index(drop=True)
     return row if len(row) and _agree(row, pd.DataFrame([lineage.face])).all() else None
 
@@ -151,18 +166,18 @@ def intended(faces: pd.DataFrame) -> pd.DataFrame:
             filter corrects them.
 
     Returns:
-        The AUs by sample_id, in the order of `faces`; null where params.yaml plans a face no longer
-        or otherwise than it was made.
+        The AUs by sample_id, in the order of `faces`; null where no AU was set but an expression
+        transferred, and where params.yaml plans a face no longer or otherwise than it was made.
 
     Raises:
         FacsimileError: a section of params.yaml is not valid.
     """
     columns = ["sample_id", "seed", *AUS]
     made = [read_table(path, columns) for path, kind in _tables() if kind in (EDITED, SYNTHETIC)]
-    if not made:
+    sources = faces[faces["origin"] != "transferred"].drop_duplicates("source_id")
+    if not made or sources.empty:
         return pd.DataFrame(np.float32(np.nan), index=pd.Index(faces["sample_id"]), columns=AUS)
     made = pd.concat(made).set_index("sample_id").reindex(faces["sample_id"])
-    sources = faces.drop_duplicates("source_id")
     sources = sources.assign(sample_id=sources["source_id"])
     plans = [
         plan(sources[sources["origin"] == origin])
@@ -211,6 +226,8 @@ def rebuild(lineage: Lineage, device: str) -> Rebuilt:
     pipeline = load_generator(Compute(device, batch_size=1, workers=1), sampling)
     if lineage.kind == EDITED:
         made = _edit(lineage, pipeline, steps)
+    elif lineage.kind == TRANSFERRED:
+        made = _transfer(lineage, pipeline, steps)
     else:
         made = _synthesize(lineage, pipeline, steps)
     stored, again = decode_images(
@@ -225,6 +242,12 @@ def _edit(lineage: Lineage, pipeline: DiffAEPipeline, steps: int) -> pd.DataFram
         raise FacsimileError(f"{lineage.source.sample_id}: has no latents in {ENCODE} or {NEUTRAL}")
     plan = planned(lineage).assign(z_sem=[latents["z_sem"]], x_t=[latents["x_t"]])
     return EditOperator(pipeline, DIRECTIONS_FILE, steps=steps)(plan)
+
+
+def _transfer(lineage: Lineage, pipeline: DiffAEPipeline, steps: int) -> pd.DataFrame:
+    plan = planned(lineage).assign(image=[lineage.source.face["image"]])
+    datasets = read_section(PARAMS, "datasets", Datasets)
+    return load_operator(datasets, pipeline, steps)(plan)
 
 
 def _synthesize(lineage: Lineage, pipeline: DiffAEPipeline, steps: int) -> pd.DataFrame:
@@ -244,9 +267,12 @@ def _synthesize(lineage: Lineage, pipeline: DiffAEPipeline, steps: int) -> pd.Da
 
 
 def _agree(plan: pd.DataFrame, faces: pd.DataFrame) -> np.ndarray:
-    """Whether faces (N,) have the seed and, where they have labels, the intensities planned."""
+    """Whether faces (N,) have the seed and, where they have labels, the intensities planned; and
+    transferred ones the strength."""
     labels = faces[list(AUS)].to_numpy(np.float32)
     same = (plan[list(AUS)].to_numpy(np.float32) == labels) | np.isnan(labels)
+    if "strength" in plan:
+        same &= np.isclose(plan[["strength"]], faces[["intensity"]])
     return same.all(axis=1) & (plan["seed"].to_numpy() == faces["seed"].to_numpy())
 
 
@@ -269,6 +295,7 @@ def _tables() -> list[tuple[Path, str]]:
     tables = [
         *((folder, REAL) for folder in sorted(INGEST.glob("*/"))),
         (EDIT / "faces", EDITED),
+        (TRANSFER / "faces", TRANSFERRED),
         (SYNTHESIZE / "identities", IDENTITY),
         (SYNTHESIZE / "faces", SYNTHETIC),
     ]

@@ -31,6 +31,8 @@ LANDMARK_COLUMNS = "columns"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
+Arm = Literal["real", "real+edited", "real+transferred", "real+synthetic", "real+generated"]
+
 
 def _action_units(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
@@ -250,6 +252,20 @@ class Synthesize(Variants):
         return self.model_dump(include={"aus", "intensity", "single", "mixed"})
 
 
+class Transfer(Section):
+    """See `facsimile.editing.plan_transfers`; at most `faces` are made. `strength` 1 is all the way
+    to the other person; a single number is that strength for all."""
+
+    faces: NonNegativeInt
+    per_face: PositiveInt
+    strength: Intensity
+    seed: int
+
+    def variants(self) -> dict[str, Any]:
+        """Arguments of `facsimile.editing.plan_transfers`."""
+        return self.model_dump(include={"per_face", "strength", "seed"}) | {"count": self.faces}
+
+
 class Filter(Section):
     """See `facsimile.filtering.FilterLimits`; `reference_faces` of the attribute set join the
     annotated ones as examples of real faces."""
@@ -267,7 +283,10 @@ class Train(Section):
     """Arms × seeds of detectors; see `facsimile.detection.train_detector`."""
 
     arms: Annotated[
-        tuple[Literal["real", "real+edited", "real+synthetic", "real+generated"], ...],
+        tuple[
+            Literal["real", "real+edited", "real+transferred", "real+synthetic", "real+generated"],
+            ...,
+        ],
         Field(min_length=1),
     ]
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
@@ -302,6 +321,7 @@ SECTIONS: dict[str, type[Section] | None] = {
     "neutral": Neutral,
     "edit": Edit,
     "synthesize": Synthesize,
+    "transfer": Transfer,
     "filter": Filter,
     "train": Train,
     "evaluate": Evaluate,

@@ -25,8 +25,9 @@ from tasks.stage import Compute, main
 REAL = "real"
 ORIGINS = {
     "real+edited": ("edited",),
+    "real+transferred": ("transferred",),
     "real+synthetic": ("synthetic",),
-    "real+generated": ("edited", "synthetic"),
+    "real+generated": ("edited", "transferred", "synthetic"),
 }
 """Arm → origins of the generated faces that join the real ones."""
 

@@ -22,6 +22,7 @@ from facsimile.editing.synthesis import (
     plan_synthesis,
     sample_identities,
 )
+from facsimile.editing.transfer import TransferOperator, person_codes, plan_transfers
 
 __all__ = [
     "CELLS",
@@ -36,6 +37,7 @@ __all__ = [
     "Neutralizer",
     "NoiseModel",
     "SynthesisOperator",
+    "TransferOperator",
     "crosstalk",
     "edit",
     "edited_rise",
@@ -44,8 +46,10 @@ __all__ = [
     "least_active",
     "neutral_faces",
     "neutralize",
+    "person_codes",
     "plan_edits",
     "plan_synthesis",
+    "plan_transfers",
     "real_rise",
     "sample_identities",
     "stretch",

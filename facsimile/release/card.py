@@ -76,7 +76,7 @@ def render_card(
             for source in release.sources
             if source.name in set(faces["dataset"])
         ),
-        edited_sources=sorted(set(faces.loc[faces["origin"] == "edited", "dataset"])),
+        edited_sources=sorted(set(faces.loc[faces["origin"] != "synthetic", "dataset"])),
         aus=_per_au(faces, release),
         columns={
             name: (RELEASE_SCHEMA.field(name).type, COLUMNS[name]) for name in RELEASE_SCHEMA.names

@@ -9,13 +9,16 @@ RELEASE_SCHEMA = FACE_SCHEMA.remove_metadata()
 Latent codes stay behind: they describe the people who were edited more closely than anyone needs
 who trains on the pictures. Features are declared in the card, where they can be classes."""
 
-CLASSES: dict[str, tuple[str, ...]] = {"origin": ("edited", "synthetic"), "edited_au": AUS}
+CLASSES: dict[str, tuple[str, ...]] = {
+    "origin": ("edited", "transferred", "synthetic"),
+    "edited_au": AUS,
+}
 """Text columns that `datasets` opens as ClassLabel."""
 
 COLUMNS: dict[str, str] = {
     "sample_id": "unique name of the face; also in its XMP",
     "dataset": "dataset of the face it was made of, or `synthetic`",
-    "subject_id": "person; edited faces keep the person of their source",
+    "subject_id": "person; that of its source, also where a face was moved towards another one",
     "split": "`train`, `val` or `test`, that of its source; no person is in two of them",
     "image": "PNG with XMP",
     **{au: f"intensity of {AU_NAMES[au]}, 0 to 1; null: not known" for au in AUS},
@@ -24,10 +27,11 @@ COLUMNS: dict[str, str] = {
     "beard": "0 to 1, of the source; null: not annotated",
     "male": "0 is female, 1 is male; null: not annotated",
     "age": "0 is 18 years or younger, 1 is 80 or older; null: not annotated",
-    "origin": "`edited`: made of a face of a source; `synthetic`: of a person who does not exist",
-    "source_id": "neutral face that it was made of",
+    "origin": "`edited`: AUs set on a neutral face of a source; `transferred`: an annotated face "
+    "of one, moved towards another person; `synthetic`: AUs set on a person who does not exist",
+    "source_id": "face that it was made of",
     "edited_au": "the AU that was set; null where several or none were",
-    "intensity": "intensity of `edited_au`",
+    "intensity": "intensity of `edited_au`; of a transferred face, how far it was moved, 0 to 1",
     "directions_md5": "MD5 of the latent directions it was edited along",
     "generator_md5": "MD5 of the weights it was decoded by",
     "seed": "of its random numbers, with its sample_id",

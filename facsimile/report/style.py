@@ -28,7 +28,12 @@ ARM_COLOURS = {
     "real+synthetic": "#56b4e9",
     "real+generated": GREEN,
 }
-ORIGIN_COLOURS = {"real": "#858b93", "edited": "#e69f00", "synthetic": "#56b4e9"}
+ORIGIN_COLOURS = {
+    "real": "#858b93",
+    "edited": "#e69f00",
+    "transferred": "#009e73",
+    "synthetic": "#56b4e9",
+}
 
 # Colours of the page that stand in for those of a figure once it is part of a page.
 _PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)"}

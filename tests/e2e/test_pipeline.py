@@ -37,6 +37,7 @@ SMALL = {
     "neutral": {"faces": 6, "per_subject": 1},
     "edit": {"aus": ["AU04", "AU12"], "mixed": 1, "unannotated": {"single": 1, "mixed": 1}},
     "synthesize": {"per_cell": 1, "aus": ["AU04", "AU12"], "mixed": 1},
+    "transfer": {"faces": 8},
     "filter": {"min_jaccard": 0.0, "reference_faces": 50},
     "train": {"seeds": [0], "epoch_faces": 64, "epochs": 1},
     "evaluate": {"people": 1, "intensities": [1.0]},

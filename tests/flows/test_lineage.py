@@ -28,7 +28,7 @@ from facsimile.tables import (
 )
 from flows import dvc
 from flows.cli import app
-from tasks import edit, encode, neutral, synthesize
+from tasks import edit, encode, neutral, synthesize, transfer
 from tasks.data import (
     BASELINE,
     DIRECTIONS,
@@ -40,6 +40,7 @@ from tasks.data import (
     NEUTRAL,
     NEUTRALIZER,
     SYNTHESIZE,
+    TRANSFER,
 )
 from tasks.params import read_params
 from tasks.stage import Compute, sections_of
@@ -58,6 +59,7 @@ PARAMS = {
         "unannotated": {"single": 1, "mixed": 1},
     },
     "synthesize": {"per_cell": 1, "aus": ["AU12"], "mixed": 1},
+    "transfer": {"faces": 3},
 }
 REAL = "aus/S0/000000"
 EDITED = f"{REAL}/edit/AU12"
@@ -84,7 +86,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_shards([faces(name, count, rng)], INGEST / name, FACE_SCHEMA)
         sections = read_params()
         AUDetector().save(BASELINE / "seed-0")
-        outs = {encode: ENCODE, neutral: NEUTRAL, edit: EDIT, synthesize: SYNTHESIZE}
+        outs = {
+            encode: ENCODE,
+            neutral: NEUTRAL,
+            edit: EDIT,
+            synthesize: SYNTHESIZE,
+            transfer: TRANSFER,
+        }
         for stage, out in outs.items():
             used = {name: sections[name] for name in sections_of(stage.run)}
             stage.run(out, Compute("cpu", 16, 1), **used)
@@ -260,6 +268,27 @@ def test_faces_that_nobody_annotated_come_out_again(made: Path) -> None:
     output = lineage(made, sample_id).output
     assert f"data/neutral  {3 * SIZE * SIZE} values" in output
     assert "AUs set  " in output and "not known" not in output.split("AUs set  ")[0]
+
+
+def test_a_transferred_face_tells_who_it_was_moved_to_and_comes_out_again(made: Path) -> None:
+    row = read_table(made / TRANSFER / "faces").iloc[0]
+    output = lineage(made, row["sample_id"]).output
+    assert f"{row['sample_id']}  transferred face" in output
+    assert re.search(r"moved  0\.\d{3} of the way to attributes/S[0-2]\n", output)
+    assert "AUs set" not in output and f"{row['source_id']}  real face" in output
+    result = lineage(made, "--rebuild", row["sample_id"])
+    assert result.exit_code == 0, result.output + result.stderr
+
+
+def test_transfers_that_are_planned_otherwise_are_named(project: Path) -> None:
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["transfer"]["strength"] = 0.9
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    sample_id = first_id(project, TRANSFER / "faces", "")
+    assert "to somebody else; params.yaml plans it otherwise" in lineage(project, sample_id).output
+    result = lineage(project, "--rebuild", sample_id)
+    assert result.exit_code == 1
+    assert result.output == "different: changed since it was made: params.yaml, section transfer\n"
 
 
 def test_an_identity_comes_out_again(made: Path) -> None:

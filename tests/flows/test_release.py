@@ -151,6 +151,27 @@ def test_faces_under_an_agreement_need_a_word(project: Callable[..., Path]) -> N
     assert "the publisher states to be permitted" in card(root)
 
 
+def test_people_to_whom_expressions_were_transferred_are_asked_for_too(
+    project: Callable[..., Path],
+) -> None:
+    root = project(**OWN)
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    params["datasets"]["attributes"] = "mine"
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    folder = root / "data" / "filter" / "faces"
+    moved = read_table(folder).replace({"origin": {"edited": "transferred"}})
+    write_shards([moved], folder, GENERATED_SCHEMA)
+    refused = release(root, "--license", "cc-by-nc-4.0")
+    assert refused.exit_code == 2 and "--permitted mine" in refused.stderr
+
+    allowed = release(root, "--license", "cc-by-nc-4.0", "--permitted", "mine")
+    assert allowed.exit_code == 0, allowed.stderr
+    assert "| mine | expressions transferred to its people; models of attributes" in card(root)
+    packets = [read_packet(image["bytes"]) for image in released(root)["image"]]
+    set_on_new_people = [packet for packet in packets if "facsimile:Edit" in packet]
+    assert len(set_on_new_people) == 12, "on transferred faces no AU was set"
+
+
 def test_people_who_do_not_exist_need_none(project: Callable[..., Path]) -> None:
     root = project("mine", **OWN)
     unlicensed = release(root, "--synthetic-only")

@@ -36,6 +36,10 @@ class LinearPipeline:
         pixels = self.normalize(z_sem) @ self.map
         return (pixels.reshape(-1, 3, SIZE, SIZE) + 0.01 * x_t).clamp(-1, 1)
 
+    def invert(self, images, z_sem, steps):
+        pixels = self.normalize(z_sem) @ self.map
+        return (images - pixels.reshape(-1, 3, SIZE, SIZE)) / 0.01
+
     def encode(self, images):
         return self.denormalize(images.flatten(1) @ torch.linalg.pinv(self.map))
 
@@ -93,6 +97,7 @@ def face_rows(aus: np.ndarray, nuisances: np.ndarray, subjects: np.ndarray) -> p
             "subject_id": subjects,
             "split": "train",
             **dict(zip(AUS, aus.T, strict=True)),
+            "au_presence_only": False,
             **dict(zip(NUISANCES, nuisances.T, strict=True)),
         }
     )

@@ -49,7 +49,7 @@ def test_datasets_opens_images_labels_and_splits(
     assert {name: len(split) for name, split in loaded.items()} == {"train": 20, "val": 20}
     features = loaded["train"].features
     assert isinstance(features["image"], datasets.Image)
-    assert features["origin"].names == ["edited", "synthetic"]
+    assert features["origin"].names == ["edited", "transferred", "synthetic"]
     assert features["edited_au"].names == list(AUS)
     assert list(features) == RELEASE_SCHEMA.names
     expected = faces.set_index("sample_id")
@@ -159,7 +159,7 @@ def test_the_card_says_what_there_is_to_say(folder: Path) -> None:
     ):
         assert f"\n## {heading}\n" in body
     assert "**Every face here is synthetic.**" in body
-    assert "edited\n> faces look like the people of their sources" in body
+    assert "edited\n> and transferred faces look like the people of their sources" in body
     assert "University of Denver" in body and "states to be permitted" in body
     assert "| real+generated | 0." in body
     assert "raises the edited AU by 0.91" in body
@@ -194,6 +194,26 @@ def test_without_measurements_the_card_says_so(
     assert "**Edited**" not in text and "look like the people" not in text
     rows = read_table(out / "data" / "val-00000-of-00001.parquet")
     assert set(rows["origin"]) == {"synthetic"}
+
+
+def test_transferred_faces_are_told_apart(
+    write: Callable[..., Path], faces: pd.DataFrame, tmp_path: Path
+) -> None:
+    moved = faces.assign(origin=faces["origin"].replace("edited", "transferred"))
+    path = tmp_path / "moved"
+    write_shards([moved], path, GENERATED_SCHEMA)
+    folder = write(tmp_path / "release", faces=path)
+    text = (folder / "README.md").read_text()
+    assert "20 synthetic and 20 transferred faces" in text
+    assert "**Transferred** faces: an annotated expression of disfa" in text
+    assert "**Edited**" not in text and "look like the people of their sources" in text
+    packets = [
+        read_packet(image["bytes"])
+        for shard in sorted((folder / "data").iterdir())
+        for image in read_table(shard).query("origin == 'transferred'")["image"]
+    ]
+    # Not those of the stage `edit`, which made none of them.
+    assert len(packets) == 20 and not any("facsimile:MadeOf" in packet for packet in packets)
 
 
 def test_the_same_faces_give_the_same_bytes(
