@@ -1,5 +1,6 @@
 """Training detectors side by side: those of real faces alone, and those of the other arms."""
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -83,9 +84,13 @@ def fit_all(jobs: list[partial], compute: Compute, name: str) -> Iterator[tuple[
                 yield job(device=compute.device)
                 advance(1)
             return
+        # As many rounds as workers can fill: three jobs on two cores share them, instead of leaving
+        # one core idle while the third job runs.
+        rounds = max(1, len(jobs) // compute.workers)
+        processes = max(1, math.ceil(len(jobs) / rounds))
         # A thread each: small networks gain little from more, and results depend on the number.
         with ProcessPoolExecutor(
-            compute.workers, get_context("spawn"), torch.set_num_threads, (1,)
+            processes, get_context("spawn"), torch.set_num_threads, (1,)
         ) as pool:
             for done in as_completed([pool.submit(job, device="cpu") for job in jobs]):
                 yield done.result()
