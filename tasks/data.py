@@ -51,14 +51,9 @@ def read_encoded(dataset: str, pipeline: DiffAEPipeline, split: str | None = Non
     Raises:
         FacsimileError: no face of the split, or faces and latents that do not match.
     """
-    path = INGEST / dataset
-    faces = read_faces(path, ["sample_id", "subject_id", "split", *LABELS])
-    latents = read_table(ENCODE / dataset, ["sample_id", "z_sem"])
-    rows = faces.merge(latents, on="sample_id", validate="one_to_one")
-    if len(rows) < len(faces):
-        raise FacsimileError(f"{ENCODE / dataset}: {len(faces) - len(rows)} faces have no latent")
+    rows = read_codes(dataset, ["sample_id", "subject_id", "split", *LABELS])
     if split:
-        rows = of_split(rows, split, path)
+        rows = of_split(rows, split, INGEST / dataset)
     z_sem = np.stack(rows["z_sem"])
     if z_sem.shape[1] != pipeline.z_dim:
         raise FacsimileError(
@@ -67,6 +62,20 @@ def read_encoded(dataset: str, pipeline: DiffAEPipeline, split: str | None = Non
         )
     mean, std = pipeline.conds_mean.cpu().numpy(), pipeline.conds_std.cpu().numpy()
     return rows.drop(columns="z_sem").assign(z=list((z_sem - mean) / std))
+
+
+def read_codes(dataset: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Columns of encoded faces, sample_id among them, and their raw ``z_sem`` (D,).
+
+    Raises:
+        FacsimileError: faces and latents that do not match.
+    """
+    faces = read_faces(INGEST / dataset, columns)
+    latents = read_table(ENCODE / dataset, ["sample_id", "z_sem"])
+    rows = faces.merge(latents, on="sample_id", validate="one_to_one")
+    if len(rows) < len(faces):
+        raise FacsimileError(f"{ENCODE / dataset}: {len(faces) - len(rows)} faces have no latent")
+    return rows
 
 
 def of_split(faces: pd.DataFrame, split: str, source: Path) -> pd.DataFrame:

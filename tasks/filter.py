@@ -134,7 +134,7 @@ def source_codes(
     if len(neutral):
         z = pipeline.normalize(codes(neutral["z_sem"])).cpu().numpy()
         sources.append(pd.Series(list(z), index=neutral["sample_id"].to_numpy()))
-    asked = stack(pd.concat(sources).reindex(candidates["source_id"]))
+    asked = stack(pd.concat(sources).loc[candidates["source_id"]])
     moved = (candidates["origin"] == "transferred").to_numpy()
     if moved.any():
         z = pipeline.normalize(codes(candidates.loc[moved, "z_sem"]))

@@ -19,6 +19,7 @@ from facsimile.editing import (
     NoiseModel,
     SynthesisOperator,
     plan_synthesis,
+    plan_transfers,
 )
 from facsimile.editing.edit import codes
 from facsimile.errors import FacsimileError
@@ -43,8 +44,7 @@ from tasks.data import (
 from tasks.edit import plan_all
 from tasks.params import PARAMS, Datasets, Edit, Sampling, Synthesize, Transfer, read_section
 from tasks.stage import Compute
-from tasks.transfer import load_operator
-from tasks.transfer import plan_all as plan_transfers
+from tasks.transfer import encoded_people, load_operator
 
 REAL, EDITED, TRANSFERRED = "real face", "edited face", "transferred face"
 IDENTITY, SYNTHETIC = "identity", "synthetic face"
@@ -150,8 +150,9 @@ def planned(lineage: Lineage) -> pd.DataFrame | None:
     """
     source = pd.DataFrame([lineage.source.face])
     if lineage.kind == TRANSFERRED:
-        datasets = read_section(PARAMS, "datasets", Datasets)
-        plan = plan_transfers(datasets, read_section(PARAMS, "transfer", Transfer))
+        faces, donors = encoded_people(read_section(PARAMS, "datasets", Datasets))
+        variants = read_section(PARAMS, "transfer", Transfer).variants()
+        plan = plan_transfers(faces, donors["subject_id"], **variants)
     else:
         plan = _plan_edits(source) if lineage.kind == EDITED else _plan_synthesis(source)
     row = plan[plan["sample_id"] == lineage.sample_id].reset_index(drop=True)
@@ -246,8 +247,8 @@ def _edit(lineage: Lineage, pipeline: DiffAEPipeline, steps: int) -> pd.DataFram
 
 def _transfer(lineage: Lineage, pipeline: DiffAEPipeline, steps: int) -> pd.DataFrame:
     plan = planned(lineage).assign(image=[lineage.source.face["image"]])
-    datasets = read_section(PARAMS, "datasets", Datasets)
-    return load_operator(datasets, pipeline, steps)(plan)
+    faces, donors = encoded_people(read_section(PARAMS, "datasets", Datasets))
+    return load_operator(faces, donors, pipeline, steps)(plan)
 
 
 def _synthesize(lineage: Lineage, pipeline: DiffAEPipeline, steps: int) -> pd.DataFrame:
