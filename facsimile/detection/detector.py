@@ -110,10 +110,10 @@ def train_detector(
     generated_train: np.ndarray | None = None,
     generated_share: float = 0.5,
     reweight: bool = False,
-    lr: float = 3e-3,
+    lr: float = 6e-3,
     batch_size: int = 32,
     epoch_faces: int = 2560,
-    epochs: int = 12,
+    epochs: int = 18,
     device: str = "cpu",
 ) -> tuple[AUDetector, pd.DataFrame]:
     """Train one detector; its thresholds are those of the highest F1 on the validation faces.
@@ -130,7 +130,7 @@ def train_detector(
         generated_share: of each batch, where faces of both kinds are there. Real ones are of fewer
             people and rarer AUs, but their labels are exact: beside too many others they are lost.
         reweight: weigh each AU by the inverse of its frequency in the training set (IV-D2).
-        lr, batch_size: of AdamW; lr is reached after a tenth of the steps and falls along a cosine.
+        lr, batch_size: of AdamW; lr is reached after 0.3 of the steps and falls along a cosine.
         epoch_faces: training faces to a row of the history.
         epochs: length of the training.
         device: "cpu" or "cuda".
@@ -165,7 +165,7 @@ def train_detector(
             optimizer,
             max_lr=lr,
             total_steps=steps * epochs,
-            pct_start=0.1,
+            pct_start=0.3,
             cycle_momentum=False,
         )
         history = []

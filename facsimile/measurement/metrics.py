@@ -14,10 +14,6 @@ import torch
 from numpy.typing import ArrayLike
 from scipy import stats
 from sklearn.metrics import roc_auc_score
-from torchmetrics.functional.image import (
-    peak_signal_noise_ratio,
-    structural_similarity_index_measure,
-)
 
 from facsimile.aus import ACTIVE_THRESHOLD
 from facsimile.errors import FacsimileError
@@ -195,6 +191,12 @@ def image_similarity(images: torch.Tensor, targets: torch.Tensor) -> dict[str, n
     Returns:
         ``{"ssim": (N,), "psnr": (N,)}``.
     """
+    # Imported here: every stage measures something, and would wait seconds for what one needs.
+    from torchmetrics.functional.image import (
+        peak_signal_noise_ratio,
+        structural_similarity_index_measure,
+    )
+
     ssim = structural_similarity_index_measure(images, targets, data_range=2.0, reduction="none")
     psnr = peak_signal_noise_ratio(images, targets, data_range=2.0, reduction="none", dim=(1, 2, 3))
     return {"ssim": ssim.cpu().numpy().reshape(-1), "psnr": psnr.cpu().numpy().reshape(-1)}
