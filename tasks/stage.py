@@ -43,7 +43,8 @@ class Compute:
     Attributes:
         device: "cpu" or "cuda".
         batch_size: faces at once.
-        workers: processes that render or train side by side.
+        workers: processes that render or train side by side; fewer than twice as many detectors are
+            trained at once where some workers would otherwise be idle for the last of them.
         compile: whether the generator is compiled, which takes a minute or more.
     """
 
