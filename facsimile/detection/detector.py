@@ -118,7 +118,7 @@ def train_detector(
     epochs: int = 20,
     device: str = "cpu",
 ) -> tuple[AUDetector, pd.DataFrame]:
-    """Train one detector; its thresholds are those of the highest F1 on the validation faces.
+    """Train one detector; its thresholds are chosen on the validation faces.
 
     An epoch is `epoch_faces` faces, however many there are to train on: arms with generated faces
     then get no more steps than the arm without.

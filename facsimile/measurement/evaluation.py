@@ -16,7 +16,6 @@ from facsimile.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.measurement.metrics import (
     au_pair_fpr,
     au_recall,
-    choose_thresholds,
     cluster_bootstrap,
     cosine_distance,
     f1_per_au,
@@ -50,18 +49,6 @@ class DetectorRun:
     seed: int
     predictions: np.ndarray
     thresholds: np.ndarray
-
-    @classmethod
-    def with_validation(
-        cls,
-        arm: str,
-        seed: int,
-        predictions: np.ndarray,
-        val_labels: np.ndarray,
-        val_predictions: np.ndarray,
-    ) -> "DetectorRun":
-        """A run whose thresholds are those that maximise F1 on the validation split."""
-        return cls(arm, seed, predictions, choose_thresholds(val_labels, val_predictions))
 
 
 @dataclass(frozen=True)

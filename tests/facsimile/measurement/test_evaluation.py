@@ -50,11 +50,6 @@ def test_perfect_and_blind_detectors(labels):
     assert scores.pair_fpr["real"][0, 1] == pytest.approx(0.5)
 
 
-def test_thresholds_of_a_run_come_from_validation(labels):
-    run = DetectorRun.with_validation("real", 0, labels, labels, np.nan_to_num(labels) * 0.5)
-    assert (run.thresholds[[0, 1, 2]] <= 0.1).all()
-
-
 def test_edit_effects_per_unit():
     before = np.zeros((3, K))
     after = np.zeros((3, K))
