@@ -115,7 +115,7 @@ def train_detector(
     lr: float = 6e-3,
     batch_size: int = 32,
     epoch_faces: int = 2560,
-    epochs: int = 20,
+    epochs: int = 24,
     device: str = "cpu",
 ) -> tuple[AUDetector, pd.DataFrame]:
     """Train one detector; its thresholds are chosen on the validation faces.
