@@ -292,7 +292,6 @@ class Train(Section):
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
     lr: PositiveFloat
     batch_size: Annotated[int, Field(ge=2)]
-    generated_share: Annotated[float, Field(gt=0, lt=1)]
     epoch_faces: PositiveInt
     epochs: PositiveInt
 

@@ -110,18 +110,17 @@ def train_detector(
     seed: int,
     presence_only_train: np.ndarray | None = None,
     generated_train: np.ndarray | None = None,
-    generated_share: float = 0.5,
     reweight: bool = False,
     lr: float = 6e-3,
     batch_size: int = 32,
     epoch_faces: int = 2560,
-    epochs: int = 24,
+    epochs: int = 16,
     device: str = "cpu",
 ) -> tuple[AUDetector, pd.DataFrame]:
     """Train one detector; its thresholds are chosen on the validation faces.
 
-    An epoch is `epoch_faces` faces, however many there are to train on: arms with generated faces
-    then get no more steps than the arm without.
+    All arms see real faces equally often. Generated ones come in addition, as many to a batch as
+    real ones: of these there are fewer, but their labels are exact.
 
     Args:
         images_train, images_val: uint8 (N, H, W, 3), of different people.
@@ -129,11 +128,10 @@ def train_detector(
         seed: seed of weights, order and augmentation.
         presence_only_train: (N,) bool, faces whose labels are 0 or 1 for absent or present.
         generated_train: (N,) bool, faces that are not real.
-        generated_share: of each batch, where faces of both kinds are there. Real ones are of fewer
-            people and rarer AUs, but their labels are exact: beside too many others they are lost.
         reweight: weigh each AU by the inverse of its frequency in the training set (IV-D2).
-        lr, batch_size: of AdamW; lr is reached after 0.3 of the steps and falls along a cosine.
-        epoch_faces: training faces to a row of the history.
+        lr: of AdamW; it is reached after 0.3 of the steps and falls along a cosine.
+        batch_size: faces of either kind in a step.
+        epoch_faces: the same in an epoch, of which the history has a row.
         epochs: length of the training.
         device: "cpu" or "cuda".
 
@@ -151,7 +149,9 @@ def train_detector(
     if presence_only_train is None:
         presence_only_train = np.zeros(len(aus_train), bool)
     presence_only = torch.as_tensor(presence_only_train)
-    draws = _Draws(len(aus_train), generated_train, generated_share)
+    if generated_train is None:
+        generated_train = np.zeros(len(aus_train), bool)
+    draws = _Draws(generated_train)
     weights = inverse_frequency(aus_train) if reweight else torch.ones(len(AUS))
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
@@ -196,28 +196,23 @@ def train_detector(
 
 
 class _Draws:
-    """Batches of row numbers: real and generated rows are gone through each in an order of its own,
-    which is drawn anew when it is used up."""
+    """Batches of row numbers: of real and of generated rows equally many, if there are both. Each
+    kind is gone through in an order of its own, which is drawn anew when it is used up."""
 
-    def __init__(self, count: int, generated: np.ndarray | None, share: float) -> None:
-        generated = np.zeros(count, bool) if generated is None else generated
+    def __init__(self, generated: np.ndarray) -> None:
         pools = [np.flatnonzero(~generated), np.flatnonzero(generated)]
-        if not len(pools[0]) or not len(pools[1]):
-            share = 0.0 if len(pools[0]) else 1.0
-        self.pools = [torch.from_numpy(pool) for pool in pools]
-        self.orders = [torch.empty(0, dtype=torch.long)] * 2
-        self.share = share
+        self.pools = [torch.from_numpy(pool) for pool in pools if len(pool)]
+        self.orders = [torch.empty(0, dtype=torch.long)] * len(self.pools)
 
     def batch(self, size: int, generator: torch.Generator) -> Tensor:
-        """Rows (size,), the generated ones last."""
-        of_generated = round(self.share * size)
+        """Rows, `size` of each kind, the generated ones last."""
         rows = []
-        for kind, count in enumerate((size - of_generated, of_generated)):
-            pool, order = self.pools[kind], self.orders[kind]
-            while len(order) < count:
+        for kind, pool in enumerate(self.pools):
+            order = self.orders[kind]
+            while len(order) < size:
                 order = torch.cat([order, pool[torch.randperm(len(pool), generator=generator)]])
-            rows.append(order[:count])
-            self.orders[kind] = order[count:]
+            rows.append(order[:size])
+            self.orders[kind] = order[size:]
         return torch.cat(rows)
 
 

@@ -68,39 +68,31 @@ def test_a_new_detector_is_shallow_and_its_answers_depend_on_the_face():
     assert answers.std(0).mean() > 0.015
 
 
-def test_batches_have_their_share_of_generated_faces_and_go_through_all():
+def test_batches_have_as_many_generated_as_real_faces_and_go_through_all():
     generated = np.arange(60) % 6 == 0
-    draws, generator = _Draws(60, generated, 0.25), torch.Generator().manual_seed(0)
-    batches = [draws.batch(8, generator).numpy() for _ in range(25)]
-    assert all(generated[rows].tolist() == [False] * 6 + [True] * 2 for rows in batches)
+    draws, generator = _Draws(generated), torch.Generator().manual_seed(0)
+    batches = [draws.batch(4, generator).numpy() for _ in range(25)]
+    assert all(generated[rows].tolist() == [False] * 4 + [True] * 4 for rows in batches)
     counts = np.bincount(np.concatenate(batches), minlength=60)
-    assert set(counts[~generated]) == {3} and set(counts[generated]) == {5}
-    assert not np.array_equal(batches[0], batches[5])
-    # Where all are of one kind, they fill the batches.
+    assert set(counts[~generated]) == {2} and set(counts[generated]) == {10}
+    assert not np.array_equal(batches[0][4:], batches[5][4:])
     for kind in (True, False):
-        rows = _Draws(8, np.full(8, kind), 0.25).batch(8, generator)
-        assert sorted(rows.tolist()) == list(range(8))
+        rows = _Draws(np.full(4, kind)).batch(4, generator)
+        assert sorted(rows.tolist()) == list(range(4))
 
 
-def test_generated_faces_are_learned_by_their_share():
+def test_generated_faces_are_learned_as_much_as_real_ones_however_few():
     images, aus = bars(64, seed=6)
-    generated = np.arange(64) < 32
-    means = []
-    for share in (0.25, 0.75):
-        labels = np.where(generated[:, None], 1.0, 0.0) * np.ones_like(aus)
-        model, _ = train_detector(
-            images,
-            labels,
-            images,
-            aus,
-            seed=0,
-            generated_train=generated,
-            generated_share=share,
-            epoch_faces=512,
-            epochs=1,
-        )
-        means.append(model.predict(images).mean())
-    assert means[0] < 0.45 and means[1] > 0.55
+    generated = np.arange(64) < 4
+    labels = np.where(generated[:, None], 1.0, 0.0) * np.ones_like(aus)
+    few, _ = train_detector(
+        images, labels, images, aus, seed=0, generated_train=generated, epoch_faces=512, epochs=1
+    )
+    alone, _ = train_detector(
+        images[~generated], labels[~generated], images, aus, seed=0, epoch_faces=512, epochs=1
+    )
+    assert alone.predict(images).mean() < 0.1
+    assert 0.3 < few.predict(images[~generated]).mean() < 0.7
 
 
 def test_the_margin_of_the_picture_is_not_looked_at(trained):
