@@ -13,7 +13,6 @@ from typing import Any
 import pandas as pd
 
 from facsimile.editing import EditOperator, plan_edits
-from facsimile.errors import FacsimileError
 from facsimile.generator.pipeline import WEIGHTS_FILE
 from facsimile.tables import GENERATED_SCHEMA, write_shards
 from tasks.data import (
@@ -55,11 +54,6 @@ def run(
 
 def plan_all(sources: pd.DataFrame, edit: Edit) -> pd.DataFrame:
     """Edits of neutral faces, annotated and not; see `facsimile.editing.plan_edits`."""
-    if sources.empty:
-        raise FacsimileError(
-            "params.yaml: encode.neutral_per_subject.train and neutral.faces are both 0: there is "
-            "nothing to edit"
-        )
     unannotated = sources["sample_id"].isin(unannotated_ids())
     plans = [
         plan_edits(faces, **edit.variants(annotated=not unknown))

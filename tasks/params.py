@@ -348,7 +348,8 @@ def read_params(path: Path = PARAMS) -> dict[str, Section]:
         except ValidationError as error:
             problems += [_problem(name, detail) for detail in error.errors()]
     if not problems:
-        problems = list(_unknown_datasets(sections["datasets"], sections["ingest"]))
+        problems = _unknown_datasets(sections["datasets"], sections["ingest"])
+        problems += _nothing_to_edit(sections["encode"], sections["neutral"])
     if problems:
         raise FacsimileError(f"{path}: {'; '.join(problems)}")
     return sections
@@ -395,4 +396,12 @@ def _unknown_datasets(datasets: Datasets, ingest: Ingest) -> list[str]:
         f"datasets: {name!r} is neither under ingest.faces nor under ingest.paths"
         for name in datasets.all
         if name not in declared
+    ]
+
+
+def _nothing_to_edit(encode: Encode, neutral: Neutral) -> list[str]:
+    if encode.neutral_per_subject.get("train") or neutral.faces:
+        return []
+    return [
+        "encode.neutral_per_subject.train and neutral.faces are both 0: there is nothing to edit"
     ]

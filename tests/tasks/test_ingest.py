@@ -1,6 +1,5 @@
 """Ingest at the door: a table of your own is taken, or refused in one line that says where."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import pytest
 
 from facsimile.errors import FacsimileError
 from facsimile.tables import FACE_SCHEMA, decode_images, encode_png, read_faces
-from tasks import edit, encode, ingest
-from tasks.params import Datasets, Encode, Ingest, read_params
+from tasks import encode, ingest
+from tasks.params import Datasets, Encode, Ingest
 from tasks.stage import Compute
 from tests.facsimile.datasets.trees import write_disfa, write_disfa_plus
 
@@ -237,18 +236,13 @@ def test_absent_file_is_named(tmp_path: Path) -> None:
         take(tmp_path, mine=tmp_path / "nothing")
 
 
-def test_no_neutral_face_to_edit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_params: Callable[..., Path]
-) -> None:
-    section = read_params(write_params())["edit"]
+def test_no_neutral_face_to_edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     table = faces().reindex(columns=FACE_SCHEMA.names)
     table["AU04"] = np.float32(1)
     write(table, tmp_path / "data" / "ingest" / "mine" / "part-00000.parquet")
     with pytest.raises(FacsimileError, match="there is nothing to edit"):
         encode.neutral_ids("mine", Encode(neutral_per_subject={"train": 1}))
-    with pytest.raises(FacsimileError, match=r"neutral\.faces are both 0"):
-        edit.plan_all(faces()[:0], section)
 
 
 def test_what_is_finished_stays_until_all_is(tmp_path: Path) -> None:

@@ -47,6 +47,10 @@ def test_adapters_are_those_of_the_library() -> None:
         ({"sampling.steps": "many"}, "sampling.steps: input should be a valid integer"),
         ({"train.arms": ["reel"]}, "train.arms.0: input should be 'real', 'real+edited'"),
         ({"encode.neutral_per_subject": {"trian": 1}}, "encode.neutral_per_subject.trian"),
+        (
+            {"encode.neutral_per_subject": {"val": 4}, "neutral.faces": 0},
+            "encode.neutral_per_subject.train and neutral.faces are both 0",
+        ),
         ({"edits": {}}, "unknown section 'edits'"),
         ({"datasets.aus": "disfa"}, "datasets: 'disfa' is neither under ingest.faces nor"),
         ({"ingest.paths": {"world-disfa": "x"}}, "world-disfa is both under faces and under paths"),
