@@ -114,7 +114,7 @@ def train_detector(
     lr: float = 6e-3,
     batch_size: int = 32,
     epoch_faces: int = 2560,
-    epochs: int = 16,
+    epochs: int = 15,
     device: str = "cpu",
 ) -> tuple[AUDetector, pd.DataFrame]:
     """Train one detector; its thresholds are chosen on the validation faces.
