@@ -15,12 +15,14 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from facsimile.errors import FacsimileError
-from flows import dvc, events
+from flows import events
 from flows.display import Display, coloured, summary
 from flows.graph import needed_by, read_graph
 from flows.outputs import INSPECTION, REPORT, inspectable, key_figure
+from flows.status import stage_states
 from tasks.params import PARAMS, read_params
 
 BAD_INPUT = 2
@@ -93,24 +95,12 @@ def run(
 
 @app.command(epilog=_examples("facsimile status", "facsimile status --root ../other"))
 def status(root: Root = HERE) -> None:
-    """Show which stages would run, and why. Runs nothing."""
+    """Show which stages run or would run, and why. Runs nothing, and does not wait for a run."""
     with _one_line_errors():
-        graph = read_graph(root)
-        stale = dvc.stale_stages(root)
         table = Table("stage", "state", "because", "key figure", box=None)
-        behind: set[str] = set()
-        for stage in needed_by(graph, list(graph)):
-            sources = sorted(behind & set(graph.predecessors(stage)))
-            frozen = graph.nodes[stage]["stage"].frozen
-            if stage in stale and not frozen:
-                state, why = "changed", ", ".join(stale[stage])
-            elif sources and not frozen:
-                state, why = "behind", f"{', '.join(sources)} will run"
-            else:
-                state, why = "frozen" if frozen else "up to date", ""
-            if state in ("changed", "behind"):
-                behind.add(stage)
-            table.add_row(stage, coloured(state), why, key_figure(root, stage))
+        for row in stage_states(root):
+            why, figure = Text(row.why), Text(key_figure(root, row.stage))
+            table.add_row(row.stage, coloured(row.state), why, figure)
         console.print(table)
 
 

@@ -15,18 +15,22 @@ import networkx as nx
 from prefect import Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from facsimile.errors import FacsimileError
 from flows import dvc, events
 from flows.artifacts import publish
+from flows.freeze import FrozenParams
 from flows.graph import needed_by, read_graph
 from flows.lease import find_devices, lease
+from flows.lock import project_lock
 from flows.outputs import key_figure
 from flows.tracking import Tracker
 
 RETRIES = 2
+_CHANGED = "params.yaml was changed while the run was under way"
 TARGETS = ("evaluate",)
 
 
@@ -54,6 +58,7 @@ class FlowRun:
         self.root = root
         self.graph = graph
         self.stages = stages
+        self.params = FrozenParams(root)
         # One look at the start; later, only at stages whose inputs this run has rewritten.
         self.stale = dvc.stale_stages(root)
         self.rewritten: set[str] = set()
@@ -82,13 +87,26 @@ class FlowRun:
                 environment |= leases.enter_context(lease(self.devices))
             events.tell(stage, events.RUNNING)
             begin = time.time()
+            self._check_params(stage)
             ran = dvc.reproduce(stage, self.root, environment, log)
+            self._check_record(stage)
             end = time.time()
         if ran:
             self.rewritten.add(stage)
             self.seconds[stage] = end - begin
             self.tracker.log_stage(stage, begin, end)
         return ran
+
+    def _check_params(self, stage: str) -> None:
+        """Refuse to run a stage with other params than those with which the run began."""
+        if change := self.params.changed(self.graph.nodes[stage]["stage"].params):
+            raise dvc.StageError(stage, dvc.BAD_INPUT, f"{_CHANGED}: {change}; run it again")
+
+    def _check_record(self, stage: str) -> None:
+        """Refuse what DVC recorded with params that the stage has not read."""
+        if change := self.params.misrecorded(stage, self.graph.nodes[stage]["stage"].params):
+            dvc.forget(stage, self.root)
+            raise dvc.StageError(stage, dvc.BAD_INPUT, f"{_CHANGED}: {change}; run it again")
 
 
 def _died(_task: Task, _task_run: TaskRun, state: State) -> bool:
@@ -121,6 +139,8 @@ def run_stage(stage: str, run: FlowRun) -> State:
             run.out_of_memory[stage] += 1
         # Returned, not raised: the reason is one line, and a traceback through here explains none.
         return Failed(message=str(error), data=error)
+    except FacsimileError as error:  # no lease
+        return Failed(message=f"{stage}: {error}", data=error)
     if not ran:
         return Completed(name="Cached", message="made from the same inputs before")
     return Completed(message=", ".join(run.stale.get(stage, ["its inputs were made again"])))
@@ -135,7 +155,7 @@ def regenerate(targets: list[str] | None = None, root: str = ".") -> State:
         root: project folder.
     """
     graph = read_graph(Path(root))
-    return conduct(FlowRun(Path(root).resolve(), graph, needed_by(graph, targets or TARGETS)))
+    return conduct(Path(root).resolve(), graph, needed_by(graph, targets or TARGETS))
 
 
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=64), persist_result=False)
@@ -147,15 +167,31 @@ def retrain(root: str = ".") -> State:
         root: project folder.
     """
     graph = read_graph(Path(root))
-    return conduct(FlowRun(Path(root).resolve(), graph, ["baseline", "train", "evaluate"]))
+    return conduct(Path(root).resolve(), graph, ["baseline", "train", "evaluate"])
 
 
-def conduct(run: FlowRun) -> State:
-    """Submit every stage at once; each waits for those it reads from.
+def conduct(root: Path, graph: nx.DiGraph, stages: list[str]) -> State:
+    """Bring stages up to date, once no other run is under way in the project.
+
+    Args:
+        root: project folder.
+        graph: all stages.
+        stages: names of those to conduct, in an order in which they can run.
 
     Returns:
         A state with a `StageReport` for each stage as its data.
     """
+
+    def queued(holder: str) -> None:
+        get_run_logger().info("waiting for %s", holder)
+        events.tell("", events.QUEUED, f"waiting for {holder}")
+
+    with project_lock(root, deployment.name or flow_run.name, queued):
+        return _submit(FlowRun(root, graph, stages))
+
+
+def _submit(run: FlowRun) -> State:
+    """Submit every stage at once; each waits for those it reads from."""
     futures = {}
     try:
         for stage in run.stages:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from flows import events
 
@@ -30,6 +31,7 @@ class Display:
         self.console = console
         self.rows = {stage: _Row() for stage in stages}
         self.begin = time.monotonic()
+        self.notice = ""
         self.live = Live(get_renderable=self.table, console=console, refresh_per_second=4)
 
     @property
@@ -47,6 +49,12 @@ class Display:
 
     def tell(self, stage: str, state: str, detail: str) -> None:
         """See `events.Listener`."""
+        if state == events.QUEUED:
+            self.notice = detail
+            if not self.console.is_terminal:
+                self._print(detail)
+            return
+        self.notice = ""
         row = self.rows[stage]
         changed = (row.state, row.detail) != (state, detail)
         if state == events.RUNNING and row.state != events.RUNNING:
@@ -55,19 +63,24 @@ class Display:
         if state not in (events.WAITING, events.RUNNING):
             row.end = time.monotonic()
         if changed and not self.console.is_terminal:
-            # One write, because stages tell from threads of their own.
-            sys.stdout.write(f"[{self.seconds:4.0f} s] {stage}: {detail or state}\n")
-            sys.stdout.flush()
+            self._print(f"{stage}: {detail or state}")
 
     def table(self) -> Table:
         """The rows as they stand."""
-        table = Table("stage", "state", "time", "", box=None, title=f"{self.seconds:.0f} s")
+        title = f"{self.seconds:.0f} s"
+        table = Table("stage", "state", "time", box=None, title=title)
+        table.add_column(Text(self.notice))
         for stage, row in self.rows.items():
             spent = (
                 "" if row.begin is None else f"{(row.end or time.monotonic()) - row.begin:.0f} s"
             )
-            table.add_row(stage, coloured(row.state), spent, row.detail)
+            table.add_row(stage, coloured(row.state), spent, Text(row.detail))
         return table
+
+    def _print(self, line: str) -> None:
+        # One write, because stages tell from threads of their own.
+        sys.stdout.write(f"[{self.seconds:4.0f} s] {line}\n")
+        sys.stdout.flush()
 
 
 def summary(reports: "list[StageReport]", seconds: float) -> Table:
@@ -77,12 +90,14 @@ def summary(reports: "list[StageReport]", seconds: float) -> Table:
     )
     for row in reports:
         spent = f"{row.seconds:.0f} s" if row.seconds else ""
-        table.add_row(row.stage, coloured(row.state), spent, row.key_figure, row.reason)
+        # Text, not markup: file names and messages of others may hold brackets.
+        figure, reason = Text(row.key_figure), Text(row.reason)
+        table.add_row(row.stage, coloured(row.state), spent, figure, reason)
     return table
 
 
-def coloured(state: str) -> str:
-    """A state in the colour it has everywhere, as rich markup."""
+def coloured(state: str) -> Text:
+    """A state in the colour it has everywhere."""
     colours = {
         "Completed": "green",
         "Cached": "cyan",
@@ -94,5 +109,4 @@ def coloured(state: str) -> str:
         "behind": "yellow",
         events.RUNNING: "bold yellow",
     }
-    colour = colours.get(state, "dim")
-    return f"[{colour}]{state}[/{colour}]"
+    return Text(state, colours.get(state, "dim"))

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
 
 from facsimile.errors import FacsimileError
 
@@ -48,16 +48,20 @@ class StageError(Exception):
 _NEW = "never run here"
 
 
-def stale_stages(root: Path) -> dict[str, list[str]]:
+def stale_stages(root: Path, stages: Sequence[str] = ()) -> dict[str, list[str]]:
     """Stages whose own inputs, command or outputs differ from dvc.lock, each with the reasons.
 
     A stage that is stale only because another one is does not appear.
+
+    Args:
+        root: project folder.
+        stages: to look at; all if there are none.
 
     Raises:
         FacsimileError: DVC refuses the project.
     """
     result = subprocess.run(
-        [*_DVC, "status", "--json"],
+        [*_DVC, "status", "--json", *stages],
         cwd=root,
         env=_environment({}),
         capture_output=True,
@@ -172,6 +176,13 @@ class _Output:
         return f"exit status {code}: {last}" if last else f"exit status {code}"
 
 
+def forget(stage: str, root: Path) -> None:
+    """Remove what dvc.lock and the run cache hold of the last run of a stage."""
+    # -P: DVC's package is meant, not this module beside the script.
+    command = [sys.executable, "-P", str(Path(__file__).with_name("forget.py")), stage]
+    subprocess.run(command, cwd=root, env=_environment({}), check=True, capture_output=True)
+
+
 def kill(process: subprocess.Popen) -> None:
     """End a stage's whole process group, if any of it is left."""
     try:
@@ -189,13 +200,14 @@ def kill_all() -> None:
 def locked_stages(root: Path) -> dict[str, dict[str, Any]]:
     """What dvc.lock records of each stage: cmd, deps, params and outs with their hashes."""
     lock = root / "dvc.lock"
-    return yaml.safe_load(lock.read_text())["stages"] if lock.exists() else {}
+    # DVC's own parser: for another one, the 1e-05 that it writes is text.
+    return YAML(typ="safe").load(lock.read_text())["stages"] if lock.exists() else {}
 
 
 def locked_params(locked: Mapping[str, Any]) -> dict[str, Any]:
     """Params that dvc.lock records of a stage, by dotted name."""
     groups = locked.get("params", {}).values()
-    return {key: value for group in groups for key, value in _leaves(group)}
+    return {key: value for group in groups for key, value in leaves(group)}
 
 
 def locked_hashes(locked: Mapping[str, Any], kind: str) -> dict[str, str]:
@@ -203,11 +215,11 @@ def locked_hashes(locked: Mapping[str, Any], kind: str) -> dict[str, str]:
     return {entry["path"]: entry["md5"] for entry in locked.get(kind, [])}
 
 
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Values of nested mappings by dotted name."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-WAITING, RUNNING = "waiting for a device", "running"
+QUEUED, WAITING, RUNNING = "queued", "waiting for a device", "running"
 
 Listener = Callable[[str, str, str], None]
 """(stage, state, detail): state is WAITING, RUNNING or the name of a final Prefect state; the
-detail is the last line that the stage printed, or the reason of the state."""
+detail is the last line that the stage printed, or the reason of the state. While a run waits for
+another one, stage is empty, state QUEUED and the detail who holds the project."""
 
 _LISTENERS: list[Listener] = []
 

@@ -12,11 +12,13 @@ from facsimile.errors import FacsimileError
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of dvc.yaml; paths are relative to the project folder."""
+    """One stage of dvc.yaml; paths are relative to the project folder, params are keys of
+    params.yaml."""
 
     name: str
     deps: tuple[str, ...]
     outs: tuple[str, ...]
+    params: tuple[str, ...]
     needs_device: bool
     frozen: bool
 
@@ -67,6 +69,7 @@ def _stage(name: str, body: dict[str, Any]) -> Stage:
         name=name,
         deps=_paths(body.get("deps")),
         outs=_paths(body.get("outs")),
+        params=tuple(key for key in body.get("params") or () if isinstance(key, str)),
         needs_device=(body.get("meta") or {}).get("device") == "gpu",
         frozen=bool(body.get("frozen")),
     )

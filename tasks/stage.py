@@ -27,7 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from facsimile.errors import FacsimileError
 from facsimile.measurement import to_json
 from facsimile.tables import atomic_directory
-from tasks.params import PARAMS, read_params
+from tasks.params import PARAMS, Section, read_params
 
 DATA = Path("data")
 BAD_INPUT = 2
@@ -73,6 +73,7 @@ def main(name: str, run: Callable[..., Mapping[str, Any]]) -> None:
             begin = time.monotonic()
             metrics = run(out, compute, **{key: sections[key] for key in sections_of(run)})
             write_json(out / "metrics.json", metrics)
+            _refuse_changed_params(sections, sections_of(run))
         print(f"{name}: done in {time.monotonic() - begin:.0f} s", file=sys.stderr)
     except FacsimileError as error:
         print(f"facsimile: {error}", file=sys.stderr)
@@ -82,6 +83,19 @@ def main(name: str, run: Callable[..., Mapping[str, Any]]) -> None:
             raise
         print(f"facsimile: out of memory with batches of {compute.batch_size}", file=sys.stderr)
         sys.exit(OUT_OF_MEMORY)
+
+
+def _refuse_changed_params(read: Mapping[str, Section], sections: tuple[str, ...]) -> None:
+    """Raise FacsimileError if params.yaml no longer says what a stage has read when it began.
+
+    DVC records the file as it is when the stage has ended: as if it had made the result.
+    """
+    now = read_params(PARAMS)
+    if changed := [name for name in sections if now[name] != read[name]]:
+        raise FacsimileError(
+            f"{PARAMS}: {', '.join(changed)} changed while the stage ran, so that its result is "
+            "not that of the file; run it again"
+        )
 
 
 def sections_of(run: Callable[..., Any]) -> tuple[str, ...]:
@@ -156,7 +170,7 @@ def progress(name: str, total: int, unit: str = "faces") -> Iterator[Callable[[i
     console = Console(stderr=True)
     if console.is_terminal:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),

@@ -1,6 +1,7 @@
 """Flows over projects whose stages are shell commands: order, retries, leases, caching."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from flows import events
 from flows.conductor import StageReport, regenerate, retrain
+from flows.lock import project_lock
 from tests.flows.conftest import ran
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "notebook")
@@ -84,6 +86,54 @@ def test_out_of_memory_halves_the_batch(project: Callable[..., Path]) -> None:
     (root / "params").write_text("1")
     assert states(conduct(root, "a")) == {"a": "Completed"}
     assert (root / "scales").read_text().split() == ["1.0", "0.5", "0.25"]
+
+
+def test_params_changed_during_a_stage_are_not_recorded_for_it(
+    project: Callable[..., Path],
+) -> None:
+    edited = "sed -i s/0.0055/{}/ params.yaml"
+    a = {"cmd": "echo a >> log && cp params.yaml a && cat edit | sh", "params": ["train"]}
+    root = project(a={**a, "outs": ["a"]})
+    (root / "params.yaml").write_text("train: {lr: 0.0055, scales: [1e-5]}\n")
+    (root / "edit").write_text(edited.format("0.0099"))
+    reports = conduct(root, "a")
+    assert states(reports) == {"a": "Failed"}
+    assert "train.lr 0.0055 → 0.0099; run it again" in reports["a"].reason
+
+    # Neither dvc.lock nor the run cache take the one result for that of the other params.
+    (root / "edit").write_text("")
+    assert states(conduct(root, "a")) == {"a": "Completed"}
+    assert ran(root) == ["a", "a"]
+    assert "0.0099" in (root / "a").read_text()
+
+
+def test_params_changed_before_a_stage_end_the_run(project: Callable[..., Path]) -> None:
+    change = "echo 'train: {lr: 2}' > params.yaml"
+    root = project(
+        a={"cmd": f"{change}; echo 1 > a", "outs": ["a"]},
+        b={"cmd": "cp a b", "deps": ["a"], "params": ["train"], "outs": ["b"]},
+    )
+    (root / "params.yaml").write_text("train: {lr: 1}\n")
+    reports = conduct(root, "b")
+    assert states(reports) == {"a": "Completed", "b": "Failed"}
+    assert "train.lr 1 → 2" in reports["b"].reason
+
+
+def test_runs_in_one_project_queue_up(project: Callable[..., Path]) -> None:
+    root = project(a={"cmd": "cp params a", "deps": ["params"], "outs": ["a"]})
+    (root / "params").write_text("1")
+    told: list[str] = []
+    released = ExitStack()
+
+    def release(stage: str, state: str, detail: str) -> None:
+        if state == events.QUEUED:
+            told.append(detail)
+            released.close()
+
+    released.enter_context(project_lock(root, "nightly", print))
+    with events.listening(release):
+        assert states(conduct(root, "a")) == {"a": "Completed"}
+    assert len(told) == 1 and told[0].startswith("waiting for nightly (process ")
 
 
 def test_branches_run_side_by_side(project: Callable[..., Path]) -> None:

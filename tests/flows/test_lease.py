@@ -1,5 +1,6 @@
 """Leases on devices."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from facsimile.errors import FacsimileError
 from flows.lease import find_devices, lease
 
 
@@ -56,3 +58,28 @@ def test_lease_of_a_killed_process_is_free_again(locks: Path) -> None:
     assert subprocess.run([sys.executable, "-c", script]).returncode == -9
     with lease(["0"]) as held:
         assert held == {"CUDA_VISIBLE_DEVICES": "0"}
+
+
+def test_folder_of_another_kind_or_open_to_others_is_refused(locks: Path) -> None:
+    folder = locks / f"facsimile-{os.getuid()}"
+    elsewhere = locks / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    folder.symlink_to(elsewhere)
+    with pytest.raises(FacsimileError, match="TMPDIR"), lease([]):
+        pass
+    folder.unlink()
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(FacsimileError, match="only you can use"), lease([]):
+        pass
+
+
+def test_lock_file_that_is_a_link_is_neither_followed_nor_emptied(locks: Path) -> None:
+    victim = locks / "victim"
+    victim.write_text("precious")
+    folder = locks / f"facsimile-{os.getuid()}"
+    folder.mkdir(mode=0o700)
+    (folder / "cpu.lock").symlink_to(victim)
+    with pytest.raises(FacsimileError, match=r"cpu\.lock"), lease([]):
+        pass
+    assert victim.read_text() == "precious"

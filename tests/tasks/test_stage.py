@@ -111,6 +111,23 @@ def test_bad_params_end_before_the_stage(
     assert "params.yaml: edit.intensity: 7" in capsys.readouterr().err
 
 
+def test_params_changed_meanwhile_spoil_the_result_of_what_reads_them(
+    run_as_command: Callable[..., int],
+    write_params: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def run(out: Path, compute: stage.Compute, edit: Edit) -> dict[str, Any]:
+        write_params({"edit.intensity": 0.5})
+        return {}
+
+    assert run_as_command(run) == 2
+    assert "facsimile: params.yaml: edit changed while the stage ran" in capsys.readouterr().err
+    assert list(Path("data").iterdir()) == []
+    # Sections that a stage does not read may change.
+    write_params()
+    assert run_as_command(lambda out, compute: (write_params({"edit.seed": 9}), {})[1]) == 0
+
+
 def test_batch_size_from_option_environment_and_scale(
     run_as_command: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,72 @@
+"""Where each stage stands: what would run, and why. Also while another run is under way."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import networkx as nx
+
+from facsimile.errors import FacsimileError
+from flows import dvc
+from flows.graph import needed_by, read_graph
+from flows.lock import running_stages
+
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """One stage: ``running``, ``changed``, ``behind``, ``frozen`` or ``up to date``, and why."""
+
+    stage: str
+    state: str
+    why: str = ""
+
+
+def stage_states(root: Path) -> list[StageStatus]:
+    """All stages, in an order in which they can run.
+
+    Raises:
+        FacsimileError: no pipeline in `root`, or DVC refuses it.
+    """
+    graph = read_graph(root)
+    running, stale = _look(root, graph)
+    states: list[StageStatus] = []
+    behind: set[str] = set()
+    for stage in needed_by(graph, list(graph)):
+        sources = sorted(behind & set(graph.predecessors(stage)))
+        if stage in running:
+            state = StageStatus(stage, "running")
+        elif graph.nodes[stage]["stage"].frozen:
+            state = StageStatus(stage, "frozen")
+        elif stage in stale:
+            state = StageStatus(stage, "changed", ", ".join(stale[stage]))
+        elif sources:
+            state = StageStatus(stage, "behind", f"{', '.join(sources)} will run")
+        else:
+            state = StageStatus(stage, "up to date")
+        if state.state in ("running", "changed", "behind"):
+            behind.add(stage)
+        states.append(state)
+    return states
+
+
+def _look(root: Path, graph: nx.DiGraph) -> tuple[set[str], dict[str, list[str]]]:
+    """Stages that run now, and those that are stale.
+
+    DVC refuses to look at a running stage and at those that read what it writes, which are behind
+    anyway. When another stage has begun in between, it refuses, too, and a second look helps.
+    """
+    outs = {name: graph.nodes[name]["stage"].outs for name in graph}
+    tries = _TRIES
+    while True:
+        running = running_stages(root, outs)
+        hidden = running.union(*(graph.successors(stage) for stage in running))
+        visible = [stage for stage in graph if stage not in hidden]
+        try:
+            return running, dvc.stale_stages(root, visible) if visible else {}
+        except FacsimileError as error:
+            tries -= 1
+            if not tries or "is busy" not in str(error):
+                raise
+            time.sleep(0.5)

@@ -1,0 +1,37 @@
+"""What the command line shows: as it is, also where it looks like markup."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from flows import events
+from flows.conductor import StageReport
+from flows.display import Display, summary
+
+FOREIGN = "[/red] [Errno 28] No space left on device: 'a[b].png'"
+
+
+def shown(table: object) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_foreign_text_is_shown_as_it_is() -> None:
+    display = Display(["a"], Console(file=io.StringIO()))
+    display.tell("a", events.RUNNING, FOREIGN)
+    assert FOREIGN in shown(display.table())
+    report = StageReport("a", "Failed", 1.0, FOREIGN, FOREIGN)
+    assert shown(summary([report], 1.0)).count(FOREIGN) == 2
+
+
+def test_waiting_for_another_run_is_shown_until_it_ends(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    display = Display(["a"], Console(file=io.StringIO()))
+    display.tell("", events.QUEUED, "waiting for nightly (process 7)")
+    assert "waiting for nightly (process 7)" in shown(display.table())
+    assert "waiting for nightly (process 7)" in capsys.readouterr().out
+    display.tell("a", events.RUNNING, "")
+    assert "nightly" not in shown(display.table())
