@@ -44,12 +44,14 @@ class Finding(NamedTuple):
         column: of the value.
         value: as text; None if it is missing.
         reason: what is wrong with it.
+        tolerated: see `Violation`.
     """
 
     row: int
     column: str
     value: str | None
     reason: str
+    tolerated: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Violation:
         value: the value as it stands, where there is one.
         reason: what is wrong with it.
         sample_id: of the face, where it is known.
+        tolerated: to be expected in sound data: the face is left out, and all others are taken.
     """
 
     file: str
@@ -72,6 +75,7 @@ class Violation:
     value: str | None
     reason: str
     sample_id: str | None = None
+    tolerated: bool = False
 
     def __str__(self) -> str:
         where = []
@@ -98,8 +102,8 @@ def locate(
     if "sample_id" in faces.columns:
         ids = [None if pd.isna(name) else name for name in faces["sample_id"]]
     return [
-        Violation(files[row], lines[row], column, value, reason, ids[row])
-        for row, column, value, reason in found
+        Violation(files[row], lines[row], column, value, reason, ids[row], tolerated)
+        for row, column, value, reason, tolerated in found
     ]
 
 

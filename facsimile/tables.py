@@ -21,6 +21,7 @@ from PIL import Image
 
 from facsimile.aus import AUS, NUISANCES
 from facsimile.errors import FacsimileError
+from facsimile.images import open_image
 from facsimile.schema import validate_faces
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -259,15 +260,16 @@ def decode_images(faces: pd.DataFrame, source: str = "faces") -> np.ndarray:
     """Images of a face table as uint8 (N, H, W, 3).
 
     Raises:
-        FacsimileError: an image is truncated or its size differs from the first one's.
+        FacsimileError: an image cannot be taken (see `open_image`), or its size differs from the
+            first one's.
     """
     images: list[np.ndarray] = []
     for sample_id, struct in zip(faces["sample_id"], faces["image"], strict=True):
         try:
-            with Image.open(io.BytesIO(struct["bytes"])) as picture:
+            with open_image(struct["bytes"]) as picture:
                 image = np.asarray(picture.convert("RGB"))
-        except Exception as error:  # PIL raises SyntaxError, OSError, struct.error, …
-            raise FacsimileError(f"{source}: {sample_id}: unreadable image ({error})") from error
+        except FacsimileError as error:
+            raise FacsimileError(f"{source}: {sample_id}: image {error}") from error
         if images and image.shape != images[0].shape:
             expected, found = images[0].shape[:2], image.shape[:2]
             raise FacsimileError(f"{source}: {sample_id}: image is {found}, others are {expected}")

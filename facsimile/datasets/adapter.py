@@ -17,7 +17,12 @@ from PIL import Image
 
 from facsimile.aus import AUS, NUISANCES
 from facsimile.datasets.alignment import LANDMARKS, Aligner
-from facsimile.datasets.pictures import decode_rgb, decode_square
+from facsimile.datasets.pictures import (
+    UniformError,
+    decode_rgb,
+    decode_square,
+    refuse_uniform,
+)
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
 from facsimile.schema import Finding, find_violations, one_line
@@ -91,14 +96,16 @@ class Adapter:
         images: annotations, batch size → batches of them with their images: a file, its bytes, a
             picture, or why there is none.
         image_column: column that errors of images name.
+        options: keyword arguments that `annotate` takes besides.
         whole: column of annotations whose equal values, one after another, are read at once.
     """
 
     recognises: Callable[[Path], bool]
-    annotate: Callable[[Path, str, Rejects], pd.DataFrame]
+    annotate: Callable[..., pd.DataFrame]
     images: Callable[[pd.DataFrame, int], Iterator[tuple[pd.DataFrame, list[ImageSource]]]]
     image_column: str
     whole: str = "subject_id"
+    options: tuple[str, ...] = ()
 
     def open(
         self,
@@ -109,6 +116,7 @@ class Adapter:
         fold: Fold | None = None,
         known: Mapping[str, str] = MappingProxyType({}),
         landmarks: bool = False,
+        options: Mapping[str, object] = MappingProxyType({}),
     ) -> pd.DataFrame:
         """Check a dataset without decoding an image.
 
@@ -120,6 +128,7 @@ class Adapter:
             fold: see `draw_splits`.
             known: see `draw_splits`.
             landmarks: whether faces must have ``LANDMARKS``.
+            options: some of the attribute of this name.
 
         Returns:
             Sound annotations (see `annotate`) with all that ``FACE_SCHEMA`` needs but the image.
@@ -128,7 +137,7 @@ class Adapter:
             FacsimileError: what `rejects` raises, what is wrong with the dataset as a whole, or no
                 face left.
         """
-        annotations = self.annotate(path, dataset, rejects)
+        annotations = self.annotate(path, dataset, rejects, **options)
         if landmarks and (missing := [name for name in LANDMARKS if name not in annotations]):
             raise FacsimileError(f"{path}: missing column {', '.join(missing)}, needed to align")
         annotations = check(annotations, rejects, LANDMARKS if landmarks else ())
@@ -152,7 +161,7 @@ class Adapter:
         Args:
             annotations: rows of what `open` gives.
             intake: see there.
-            rejects: receives images that cannot be taken.
+            rejects: receives images that cannot be taken; those of one colour are tolerated.
             workers: threads that decode images.
             batch_size: most rows of a table; no more images than that are held at once.
 
@@ -166,7 +175,9 @@ class Adapter:
             try:
                 if intake.aligner is None:
                     return decode_square(source, intake.size, intake.crop)
-                return intake.aligner(decode_rgb(source), points.reshape(-1, 2), intake.size)
+                face = intake.aligner(decode_rgb(source), points.reshape(-1, 2), intake.size)
+                refuse_uniform(Image.fromarray(face))
+                return face
             except FacsimileError as error:
                 return error
 
@@ -176,7 +187,13 @@ class Adapter:
                 given = [name for name in LANDMARKS if name in rows]
                 images = list(pool.map(decode, sources, rows[given].to_numpy()))
                 found = [
-                    Finding(row, self.image_column, _name(rows, row), str(image))
+                    Finding(
+                        row,
+                        self.image_column,
+                        _name(rows, row),
+                        str(image),
+                        isinstance(image, UniformError),
+                    )
                     for row, image in enumerate(images)
                     if isinstance(image, FacsimileError)
                 ]

@@ -116,8 +116,10 @@ def _key(rows: pd.DataFrame, intake: Intake) -> str:
 
 @cache
 def _code() -> str:
-    """Hash of the modules of this package: other code may give other faces."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    """Hash of the modules of this package, and of what it opens pictures with: other code may give
+    other faces."""
+    package = Path(__file__).parent
+    files = [*sorted(package.glob("*.py")), package.parent / "images.py"]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

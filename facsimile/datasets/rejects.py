@@ -1,4 +1,7 @@
-"""What is refused at the door: the first violation ends the reading, or all are kept in a table."""
+"""What is refused at the door: the first violation ends the reading, or all are kept in a table.
+
+What is tolerated is kept in both cases.
+"""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -39,10 +42,12 @@ class Rejects:
         """Keep violations, or raise.
 
         Raises:
-            FacsimileError: the first of them and how many more there are, if `on_error` is "raise".
+            FacsimileError: the first of them and how many more there are, if `on_error` is "raise"
+                and they are not tolerated.
         """
-        if violations and self.on_error == "raise":
-            raise FacsimileError(one_line(violations))
+        wrong = [violation for violation in violations if not violation.tolerated]
+        if wrong and self.on_error == "raise":
+            raise FacsimileError(one_line(wrong))
         self.found.extend(violations)
 
     def drop(self, annotations: pd.DataFrame, found: Sequence[Finding]) -> pd.DataFrame:

@@ -144,7 +144,7 @@ def test_truncated_image_names_the_sample():
     whole = faces["image"][1]
     faces.at[1, "image"] = {**whole, "bytes": whole["bytes"][:60]}
     with pytest.raises(
-        FacsimileError, match=r"^faces\.parquet: d/SN001/0: unreadable image \("
+        FacsimileError, match=r"^faces\.parquet: d/SN001/0: image is unreadable \("
     ) as e:
         decode_images(faces, "faces.parquet")
     assert "\n" not in str(e.value)

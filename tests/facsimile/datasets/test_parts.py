@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,7 +9,16 @@ from facsimile.datasets import ADAPTERS, Fold, Intake, Parts, Rejects, parts, wr
 from facsimile.datasets.adapter import draw_splits
 from facsimile.errors import FacsimileError
 
-from .trees import SIZE, pixels, read, write_disfa, write_disfa_videos, write_image, write_video
+from .trees import (
+    SIZE,
+    pixels,
+    read,
+    shade,
+    write_disfa,
+    write_disfa_videos,
+    write_image,
+    write_video,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +92,7 @@ def test_frames_like_the_one_before_are_thinned(tmp_path: Path) -> None:
     labels.write_text("".join(f"{n},{int(n > 6)}\n" for n in range(1, 9)))
     # 2 and 3 creep away from 1, 4 differs from 1 but not from 3, 5 and 6 are 4, 7 has other labels.
     greys = [100, 101, 102, 103, 103, 103, 103, 103]
-    still = [np.full((SIZE, SIZE, 3), grey, np.uint8) for grey in greys]
+    still = [shade(grey) for grey in greys]
     write_video(root / "Videos_LeftCamera" / "LeftVideoSN002_comp.avi", still)
     made = write(root, tmp_path / "work", thin=2.5 / 255)
     assert (made.faces, made.thinned) == (19, 5)

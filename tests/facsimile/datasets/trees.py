@@ -37,8 +37,15 @@ def pixels(seed: int, height: int = SIZE, width: int = SIZE) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
+def shade(level: int, side: int = SIZE) -> np.ndarray:
+    """uint8 (side, side, 3) with this mean, and as much contrast as a picture needs."""
+    image = np.full((side, side, 3), level - 6, np.uint8)
+    image[side // 2 :] += 12
+    return image
+
+
 def write_image(path: Path, image: np.ndarray | Image.Image) -> Path:
-    """Write a PNG or JPEG, by the suffix of `path`."""
+    """Write a picture in the format that the suffix of `path` names."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
     picture.save(path)
@@ -111,7 +118,7 @@ def write_disfa_plus(root: Path, subjects: int = 3, frames: int = 4) -> Path:
                 file = root / "Labels" / folder / f"AU{int(au[2:])}.txt"
                 file.write_text("\r\n".join([f"{session} {au}", "", *lines, ""]))
             for n in range(frames):
-                face = np.full((SIZE, SIZE, 3), 100 * number + 20 * person + n, np.uint8)
+                face = shade(100 * number + 20 * person + n)
                 write_image(root / "Images" / folder / f"{n:03d}.jpg", face)
     return root
 
@@ -204,12 +211,13 @@ def read(
     seed: int = 0,
     fold: Fold | None = None,
     known: Mapping[str, str] = MappingProxyType({}),
+    options: Mapping[str, object] = MappingProxyType({}),
     **intake: bool | float,
 ) -> tuple[pd.DataFrame, Rejects]:
     """Faces of the dataset "mine" at `path`, in batches of two, and what was rejected."""
     rejects = Rejects(on_error)
     adapter = ADAPTERS[recognise(path)]
-    annotations = adapter.open(path, "mine", seed, rejects, fold, known)
+    annotations = adapter.open(path, "mine", seed, rejects, fold, known, options=options)
     tables = list(adapter.faces(annotations, Intake(SIZE, **intake), rejects, 2, batch_size=2))
     any_left(len(tables), path, rejects)
     assert all(table.schema == FACE_SCHEMA for table in tables)

@@ -241,7 +241,7 @@ def test_only_a_release_is_overwritten(write: Callable[..., Path], tmp_path: Pat
     ("change", "message"),
     [
         ({"origin": "real"}, r"row 7 \(disfa/S1/7/AU15\): column origin: real faces are not"),
-        ({"image": {"bytes": b"\x89PNG", "path": None}}, "disfa/S1/7/AU15: unreadable image"),
+        ({"image": {"bytes": b"\x89PNG", "path": None}}, "disfa/S1/7/AU15: image is unreadable"),
         ({"AU04": 1.5}, r"row 7 \(disfa/S1/7/AU15\) column AU04: 1.5 outside"),
     ],
 )
