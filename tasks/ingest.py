@@ -4,7 +4,7 @@
 
 Reads   params datasets, ingest; datasets of your own under ingest.paths.
 Writes  data/ingest/<dataset>/part-*.parquet (FACE_SCHEMA), metrics.json; with ingest.on_error: skip
-        data/ingest/<dataset>/rejects.parquet (REJECT_SCHEMA).
+        or pictures of one colour data/ingest/<dataset>/rejects.parquet (REJECT_SCHEMA).
 
 Of datasets of your own, what is finished stays in data/.ingest.work until all is: a run that was
 killed or refused goes on from there.
@@ -56,7 +56,7 @@ def run(out: Path, compute: Compute, datasets: Datasets, ingest: Ingest) -> dict
             own[name] = _take(name, ingest, compute, work, rejects, splits)
             rows = pd.concat(read_table(part, LABELS) for part in own[name].paths)
             (out / name).mkdir(parents=True, exist_ok=True)
-            if ingest.on_error == "skip":
+            if ingest.on_error == "skip" or len(rejects):
                 pq.write_table(rejects.to_table(), out / name / "rejects.parquet")
         else:
             _draw(name, ingest, compute, out)
@@ -89,19 +89,26 @@ def _take(
 ) -> Parts:
     """Bring a dataset of your own into `work`; people in `splits` have a split already."""
     source = ingest.paths[name]
+    where = f"params.yaml: ingest.paths.{name}"
     if not source.root.exists():
-        raise FacsimileError(f"params.yaml: ingest.paths.{name}: {source.root} does not exist")
-    adapter = ADAPTERS[source.adapter or recognise(source.root)]
+        raise FacsimileError(f"{where}: {source.root} does not exist")
+    if not (source.root.is_file() or source.root.is_dir()):  # a pipe would be waited for
+        raise FacsimileError(f"{where}: {source.root} is neither a file nor a folder")
+    kind = source.adapter or recognise(source.root)
+    adapter = ADAPTERS[kind]
+    options = {} if source.first_frame is None else {"first_frame": source.first_frame}
+    if unknown := sorted(options.keys() - set(adapter.options)):
+        raise FacsimileError(f"{where}.{unknown[0]}: files of {kind} are read without it")
     fold = Fold(**ingest.fold.model_dump()) if ingest.fold else None
     aligner = _aligner(name, ingest)
     landmarks = aligner is not None and not aligner.name
-    faces = adapter.open(source.root, name, ingest.seed, rejects, fold, splits, landmarks)
+    faces = adapter.open(source.root, name, ingest.seed, rejects, fold, splits, landmarks, options)
     intake = Intake(ingest.size, source.crop is not None, ingest.thin, aligner)
     with progress(f"ingest {name}", len(faces)) as advance:
         parts = write_parts(adapter, faces, intake, work / name, rejects, compute.workers, advance)
-    if ingest.on_error == "skip":
-        where = DATA / "ingest" / name / "rejects.parquet"
-        print(f"ingest {name}: {len(rejects):,} rejects, see {where}", file=sys.stderr)
+    if ingest.on_error == "skip" or len(rejects):
+        table = DATA / "ingest" / name / "rejects.parquet"
+        print(f"ingest {name}: {len(rejects):,} rejects, see {table}", file=sys.stderr)
     if ingest.thin:
         print(f"ingest {name}: {parts.thinned:,} near-duplicates left out", file=sys.stderr)
     any_left(parts.faces, source.root, rejects)

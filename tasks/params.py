@@ -89,6 +89,7 @@ class Source(Section):
         adapter: key of `facsimile.datasets.ADAPTERS`; recognised where it is not given.
         crop: take the largest centred square of images that are not square; refused where it is
             not given.
+        first_frame: of DISFA, number of the first frame of people whose folders do not show it.
     """
 
     root: Path
@@ -96,6 +97,7 @@ class Source(Section):
         Literal["table", "disfa", "disfa-plus", "bp4d", "celeba", "ffhq", "parquet", "feafa"] | None
     ) = None
     crop: Literal["center"] | None = None
+    first_frame: Literal[0, 1] | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -7,7 +7,7 @@ spontaneous 3D dynamic facial expression database, Image and Vision Computing, 2
                                           0 absent, 1 present, 9 unknown
     AUCoding/AU_INT/AU06/F001_T1_AU06.csv where there is one: ``frame,intensity``, no header,
                                           intensities 0–5, 9 unknown
-    F001/T1/0001.jpg                      cropped to the aligned face, .jpg or .png
+    F001/T1/0001.jpg                      cropped to the aligned face
 
 The folders of people may lie in one of any name, such as ``BP4D-training``. The layout is that
 which public loaders read: github.com/CVI-SZU/ME-GraphAU takes labels from ``AU_OCC``, and
@@ -20,14 +20,21 @@ People are named F or M for female and male, which is annotated as ``male``.
 import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from facsimile.aus import AUS
 from facsimile.datasets.adapter import Adapter, image_files
-from facsimile.datasets.frames import FACS_LEVELS, Label, numbered_images, read_labels
+from facsimile.datasets.frames import (
+    FACS_LEVELS,
+    Label,
+    numbered_images,
+    other_suffixes,
+    read_labels,
+)
+from facsimile.datasets.numbering import refuse_shifted
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
 from facsimile.schema import Violation
@@ -58,7 +65,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
         rejects: receives a sequence without codes or frames, a file that is not there, empty or
             without columns of AUs, a line with too many or too few values, out of order or with any
             other than 0, 1 and 9 (0–5 and 9 for intensities), and a coded frame without image or
-            intensity.
+            intensity; a sequence whose frames are all one off.
 
     Raises:
         FacsimileError: no such folder, or two of the same sequence.
@@ -81,10 +88,11 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
             frames = numbered_images(folder, violations) if folder.is_dir() else {}
             codes = _read_occurrence(file, len(frames), violations)
             if codes and not frames:
-                violations.append(
-                    Violation(str(folder), None, None, None, f"no frames of {sequence}")
-                )
-            elif codes:
+                reason = f"no frames of {sequence}"
+                if folder.is_dir():
+                    reason += other_suffixes(folder.iterdir())
+                violations.append(Violation(str(folder), None, None, None, reason))
+            elif codes and not _are_shifted(frames, codes, folder, violations):
                 uncoded += len(frames.keys() - codes.keys())
                 tracks = _read_intensities(path, sequence, f"{len(frames)} frames", violations)
                 for row in _join(file, codes, tracks, folder, frames, violations):
@@ -110,6 +118,17 @@ def _sequences(path: Path) -> dict[str, Path]:
             raise FacsimileError(f"{folder}: {sequence} is in {folders[sequence]}, too")
         folders[sequence] = folder
     return folders
+
+
+def _are_shifted(
+    frames: Collection[int], codes: Collection[int], folder: Path, violations: list[Violation]
+) -> bool:
+    try:
+        refuse_shifted(frames, codes)
+    except FacsimileError as error:
+        violations.append(Violation(str(folder), None, None, None, str(error)))
+        return True
+    return False
 
 
 def _read_occurrence(

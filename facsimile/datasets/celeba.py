@@ -114,7 +114,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
 def _find(path: Path, name: str) -> Path | None:
     """A file or folder in `path` or in one of its folders."""
     places = (path / name, *sorted(path.glob(f"*/{name}")))
-    return next((place for place in places if place.exists()), None)
+    return next((place for place in places if place.is_file() or place.is_dir()), None)
 
 
 def _read_attributes(

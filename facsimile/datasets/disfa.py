@@ -5,26 +5,28 @@ Transactions on Affective Computing, 2013.
 
     ActionUnit_Labels/SN001/SN001_au1.txt            a line a frame: ``frame,intensity``, from 1
     Videos_LeftCamera/LeftVideoSN001_comp.avi        as published, or
-    Images/SN001/<frame>.jpg or .png                 extracted, cropped to the aligned face
+    Images/SN001/<frame>.png                         extracted, cropped to the aligned face
 
 Videos are read where there is no ``Images``; the first frame has the label of frame 1, and frames
 beyond the labels are not kept. Published ones show a face in a wider picture: they are to be
 cropped in place, or taken with ``crop``. Tools that extract frames number them from 1 (ffmpeg:
 ``LeftVideoSN001_comp/LeftVideoSN001_comp_0001.png``) or from 0 (github.com/CVI-SZU/ME-GraphAU:
 ``SN001/0.png`` has the label of the first line). So a folder or video may have any name that
-contains its subject, and a frame any name that ends in its number; where there is a frame 0,
-frame n shows label n + 1.
+contains its subject, and a frame any name that ends in its number. From where a person's frames are
+numbered shows in their folder (see `first_frame`), or is to be said.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from facsimile.aus import AUS
 from facsimile.datasets.adapter import Adapter, ImageSource, image_files
-from facsimile.datasets.frames import labelled_frames, numbered_images
+from facsimile.datasets.frames import Frames, labelled_frames, numbered_images
+from facsimile.datasets.numbering import first_frame as find_first_frame
 from facsimile.datasets.rejects import Rejects
 from facsimile.datasets.videos import VIDEO_SUFFIXES, video_frames
 from facsimile.errors import FacsimileError
@@ -42,7 +44,9 @@ def recognises(path: Path) -> bool:
     return (path / LABELS).is_dir()
 
 
-def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
+def annotate(
+    path: Path, dataset: str, rejects: Rejects, first_frame: int | None = None
+) -> pd.DataFrame:
     """One row for each frame, with ``sample_id`` ``<dataset>/SN001/000123`` (its label's number).
 
     ``file`` and ``line`` are those of its label of AU01.
@@ -52,10 +56,12 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
         dataset: begins the ids.
         rejects: receives a subject without labels or frames, a label file that is not there or
             empty, a line that is no ``frame,intensity``, out of order or outside 0–5, and a frame
-            that lacks an image, or a label of any AU.
+            that lacks an image, or a label of any AU; a person whose frames do not show whether
+            they are numbered from 0 or from 1.
+        first_frame: number of the first frame of such people, 0 or 1.
 
     Raises:
-        FacsimileError: no such folders, or two of the same subject.
+        FacsimileError: no such folders, two of the same subject, or `first_frame` for videos.
     """
     labels = path / LABELS
     if not labels.is_dir():
@@ -63,14 +69,12 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
     violations: list[Violation] = []
     pictures = path / (IMAGES if (path / IMAGES).is_dir() else VIDEOS)
     sources = _by_subject(pictures)
+    if pictures.name == VIDEOS and first_frame is not None:
+        raise FacsimileError(f"{pictures}: frames of videos are counted, first_frame says nothing")
     frames: dict[str, dict[int, Path]] = {}
     if pictures.name == IMAGES:
         frames = {name: numbered_images(folder, violations) for name, folder in sources.items()}
-    if any(0 in numbers for numbers in frames.values()):
-        frames = {
-            subject: {number + 1: image for number, image in numbers.items()}
-            for subject, numbers in frames.items()
-        }
+    renumber = partial(_renumber, dataset=dataset, given=first_frame)
     rejects.add(violations)
     labelled = {folder.name for folder in labels.iterdir() if _SUBJECT.fullmatch(folder.name)}
     rows: list[dict[str, object]] = []
@@ -78,7 +82,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
         violations = []
         source = sources.get(subject, pictures / subject)
         numbers = None if source.is_file() else frames.get(subject, {})
-        for row in _read_subject(labels / subject, source, numbers, violations):
+        for row in _read_subject(labels / subject, source, numbers, violations, renumber):
             rows.append({"sample_id": f"{dataset}/{subject}/{row['frame']:06d}", **row})
         rejects.add(violations)
     number = ["frame"] if pictures.name == VIDEOS else []
@@ -110,8 +114,22 @@ def _by_subject(pictures: Path) -> dict[str, Path]:
     return sources
 
 
+def _renumber(frames: Frames, labels: Collection[int], dataset: str, given: int | None) -> Frames:
+    """Frames by the numbers of their labels."""
+    try:
+        shift = min(min(labels), 1) - find_first_frame(frames, labels, given)
+    except FacsimileError as error:
+        cure = f"set first_frame: 0 or 1 under ingest.paths.{dataset}"
+        raise FacsimileError(f"{error}; {cure}") from error
+    return {number + shift: image for number, image in frames.items()}
+
+
 def _read_subject(
-    labels: Path, source: Path, frames: dict[int, Path] | None, violations: list[Violation]
+    labels: Path,
+    source: Path,
+    frames: Frames | None,
+    violations: list[Violation],
+    renumber: Callable[[Frames, Collection[int]], Frames],
 ) -> Iterator[dict[str, object]]:
     """Rows of the frames that have an image, or a video, and a label of every AU."""
     subject = labels.name
@@ -121,8 +139,8 @@ def _read_subject(
         violations.append(Violation(str(labels), None, None, None, reason))
         return
     files = {au: labels / f"{subject}_au{int(au[2:])}.txt" for au in AUS}
-    for row in labelled_frames(files, source, frames, violations):
+    for row in labelled_frames(files, source, frames, violations, renumber=renumber):
         yield {"subject_id": subject, **row}
 
 
-ADAPTER = Adapter(recognises, annotate, images, image_column="image")
+ADAPTER = Adapter(recognises, annotate, images, image_column="image", options=("first_frame",))

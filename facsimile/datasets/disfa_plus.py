@@ -4,7 +4,7 @@ Mavadati, Sanger, Mahoor: Extended DISFA Dataset: Investigating Posed and Sponta
 Expressions, CVPR Workshops, 2016.
 
     Labels/SN001/<session>/AU1.txt       two lines of header, then ``000.jpg     0`` a frame
-    Images/SN001/<session>/000.jpg       cropped to the aligned face, .jpg or .png
+    Images/SN001/<session>/000.jpg       cropped to the aligned face
 
 A session is one trial of one expression. The layout is that which ``imageLoader_DISFAPlus`` of
 py-feat reads (github.com/cosanlab/py-feat, feat/data.py): it skips the first two lines of a label
@@ -12,13 +12,15 @@ file and knows a frame by the name of its image.
 Subjects have the names that they have in DISFA, so a person in both is one ``subject_id``.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
 
 from facsimile.aus import AUS
 from facsimile.datasets.adapter import Adapter, image_files
-from facsimile.datasets.frames import labelled_frames, numbered_images
+from facsimile.datasets.frames import Frames, labelled_frames, numbered_images
+from facsimile.datasets.numbering import refuse_shifted
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
 from facsimile.schema import Violation
@@ -43,7 +45,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
         dataset: begins the ids.
         rejects: receives a session without labels or frames, a label file that is not there or
             empty, a line that is no frame and intensity, out of order or outside 0–5, and a frame
-            that lacks an image, or a label of any AU.
+            that lacks an image, or a label of any AU; a session whose frames are all one off.
 
     Raises:
         FacsimileError: no such folders.
@@ -59,7 +61,14 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
         files = {au: labels / f"AU{int(au[2:])}.txt" for au in AUS}
         if labels.is_dir():
             for row in labelled_frames(
-                files, images, frames, violations, separator=None, suffix=".jpg", header=HEADER
+                files,
+                images,
+                frames,
+                violations,
+                renumber=_as_named,
+                separator=None,
+                suffix=".jpg",
+                header=HEADER,
             ):
                 sample_id = f"{dataset}/{subject}/{session}/{row.pop('frame'):06d}"
                 rows.append({"sample_id": sample_id, "subject_id": subject, **row})
@@ -69,6 +78,11 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
         rejects.add(violations)
     columns = ["sample_id", "subject_id", *AUS, "image_path", "file", "line"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _as_named(frames: Frames, labels: Collection[int]) -> Frames:
+    refuse_shifted(frames, labels)
+    return frames
 
 
 def _sessions(folder: Path) -> set[tuple[str, str]]:

@@ -5,8 +5,7 @@ Animation, ICME Workshops, 2019. Gan, Xue, Lu, Yan, Gao, Lyu: FEAFA+: An Extende
 Dataset for Facial Expression Analysis and 3D Facial Animation, arXiv 2111.02751.
 
     PV001.output/00000001.auw      24 numbers, separated by blanks
-    PV001.output/00000001.jpg      cropped to the aligned face, .jpg or .png, there or in the folder
-                                   above
+    PV001.output/00000001.jpg      cropped to the aligned face, there or in the folder above
 
 Folders may lie in others of any name. The layout is that which the public loaders
 github.com/jamesjg/resnet-for-au and github.com/youknowitskyle/farapy-data-tools read.
@@ -31,7 +30,8 @@ import pandas as pd
 
 from facsimile.aus import AUS
 from facsimile.datasets.adapter import Adapter, image_files
-from facsimile.datasets.frames import IMAGE_SUFFIXES
+from facsimile.datasets.frames import is_image
+from facsimile.datasets.numbering import refuse_shifted
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
 from facsimile.schema import Violation
@@ -94,7 +94,8 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
         path: folder with ``.auw`` files, however deep.
         dataset: begins the ids.
         rejects: receives a file that is in no folder named after a sequence, has no image, is no 24
-            numbers, or has one of ``COUNTERPARTS`` outside [0, 1].
+            numbers, or has one of ``COUNTERPARTS`` outside [0, 1]; a folder whose images are all
+            one off; and an image of the same name as another.
 
     Raises:
         FacsimileError: no ``.auw`` files.
@@ -102,11 +103,20 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
     files = sorted(path.rglob(LABELS))
     if not files:
         raise FacsimileError(f"{path}: no {LABELS} files")
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
-    images = {image.with_suffix(""): image for image in found}
+    found = sorted(filter(is_image, path.rglob("*")))
+    images: dict[Path, Path] = {}
+    violations: list[Violation] = []
+    for image in found:
+        if (first := images.setdefault(image.with_suffix(""), image)) != image:
+            reason = f"has the name of {first.name}"
+            violations.append(Violation(str(image), None, None, None, reason))
+    shifted = _shifted(files, found, violations)
+    rejects.add(violations)
     unlabelled = set(found)
     rows: list[dict[str, object]] = []
     for file in files:
+        if file.parent in shifted:
+            continue
         violations: list[Violation] = []
         place = file.relative_to(path).with_suffix("")
         sequences = _SEQUENCE.findall(place.parent.as_posix())
@@ -140,8 +150,33 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def _shifted(files: list[Path], images: list[Path], violations: list[Violation]) -> set[Path]:
+    """Folders of label files whose images are all one off."""
+    shifted: set[Path] = set()
+    labels, numbered = _numbers(files), _numbers(images)
+    for folder, numbers in labels.items():
+        try:
+            refuse_shifted(numbered.get(folder) or numbered.get(folder.parent) or (), numbers)
+        except FacsimileError as error:
+            violations.append(Violation(str(folder), None, None, None, str(error)))
+            shifted.add(folder)
+    return shifted
+
+
+def _numbers(files: list[Path]) -> dict[Path, set[int]]:
+    """Folder → numbers that names of files in it are."""
+    numbers: dict[Path, set[int]] = {}
+    for file in files:
+        if file.stem.isdecimal():
+            numbers.setdefault(file.parent, set()).add(int(file.stem))
+    return numbers
+
+
 def _read_aus(file: Path, violations: list[Violation]) -> dict[str, float]:
     """AU → intensity, of those in ``COUNTERPARTS``."""
+    if not file.is_file():
+        violations.append(Violation(str(file), None, None, None, "is no file"))
+        return {}
     lines = file.read_text("utf-8-sig", "replace").splitlines()
     values = [(line, value) for line, text in enumerate(lines, 1) for value in text.split()]
     if len(values) != len(MOVEMENTS):

@@ -18,6 +18,7 @@ import pandas as pd
 
 from facsimile.aus import AGE_YEARS, NUISANCES
 from facsimile.datasets.adapter import Adapter, image_files
+from facsimile.datasets.frames import is_image, other_suffixes
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
 from facsimile.schema import Violation
@@ -45,7 +46,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
             missing or out of range.
 
     Raises:
-        FacsimileError: no folder of images.
+        FacsimileError: no folder of images, or no images in it.
     """
     folder = next((path / name for name in IMAGES if (path / name).is_dir()), None)
     if folder is None:
@@ -54,7 +55,11 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
     labels = next((place for place in places if place.is_dir()), None)
     seen: dict[str, Path] = {}
     rows: list[dict[str, object]] = []
-    for image in sorted(folder.rglob("*.png")):
+    files = sorted(folder.rglob("*"))
+    found = list(filter(is_image, files))
+    if not found:
+        raise FacsimileError(f"{folder}: no images{other_suffixes(files)}")
+    for image in found:
         violations: list[Violation] = []
         if image.stem in seen:
             reason = f"has the name of {seen[image.stem]}"

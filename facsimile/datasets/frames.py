@@ -1,18 +1,25 @@
 """What datasets of videos share: numbered frames, and label files of one line a frame."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from facsimile.datasets.numbering import shared_numbers
+from facsimile.errors import FacsimileError
 from facsimile.schema import Violation
 
 FACS_LEVELS = {"0": 0.0, "1": 0.2, "2": 0.4, "3": 0.6, "4": 0.8, "5": 1.0}
 """Neutral and the FACS letters A–E, as fractions of E."""
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
+"""In lower case; what `open_image` opens."""
 
 _NUMBER = re.compile(r"(\d+)$")
+
+
+Frames = Mapping[int, Path]
+"""Number → image."""
 
 
 class Label(NamedTuple):
@@ -30,9 +37,7 @@ def numbered_images(folder: Path, violations: list[Violation]) -> dict[int, Path
         violations: receives images without a number, or with that of another.
     """
     frames: dict[int, Path] = {}
-    for image in sorted(folder.iterdir()):
-        if image.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
+    for image in sorted(filter(is_image, folder.iterdir())):
         match = _NUMBER.search(image.stem)
         if not match:
             violations.append(Violation(str(image), None, None, None, "has no frame number"))
@@ -42,6 +47,20 @@ def numbered_images(folder: Path, violations: list[Violation]) -> dict[int, Path
         else:
             frames[number] = image
     return frames
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is an image by its name; hidden ones are leftovers of file systems."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def other_suffixes(paths: Iterable[Path]) -> str:
+    """Of files none of which is an image, as the end of a sentence that says so."""
+    found = sorted({path.suffix or path.name for path in paths if path.is_file()})
+    if not found:
+        return ""
+    more = ", …" if len(found) > 5 else ""
+    return f", only {', '.join(found[:5])}{more}, and {', '.join(IMAGE_SUFFIXES)} are read"
 
 
 def read_labels(
@@ -101,8 +120,10 @@ def read_labels(
 def labelled_frames(
     files: Mapping[str, Path],
     source: Path,
-    frames: Mapping[int, Path] | None,
+    frames: Frames | None,
     violations: list[Violation],
+    *,
+    renumber: Callable[[Frames, Collection[int]], Frames],
     **layout: str | int | None,
 ) -> Iterator[dict[str, object]]:
     """Frames of one video that have an image and an intensity 0–5 of every AU.
@@ -112,6 +133,8 @@ def labelled_frames(
         source: folder of the images, or the video.
         frames: number → image; None for a video, whose frames are counted when it is decoded.
         violations: receives all that hinders a frame.
+        renumber: frames, numbers of labels → frames by the number of their label; FacsimileError
+            why it is not known, as the end of a sentence that begins with their folder.
         layout: of the label files, see `read_labels`.
 
     Yields:
@@ -125,8 +148,19 @@ def labelled_frames(
     }
     if frames == {}:
         reason = f"no frames of {next(iter(files.values())).parent.name}"
+        if source.is_dir():
+            reason += other_suffixes(source.iterdir())
         violations.append(Violation(str(source), None, None, None, reason))
     if frames == {} or not all(tracks.values()):
+        return
+    numbers = shared_numbers(tracks.values())
+    try:
+        if frames is None and 0 in numbers:
+            raise FacsimileError("has a label 0, but frames of videos are counted from 1")
+        if frames and numbers:
+            frames = renumber(frames, numbers)
+    except FacsimileError as error:
+        violations.append(Violation(str(source), None, None, None, str(error)))
         return
 
     first, *others = files

@@ -1,5 +1,6 @@
 """Ingest at the door: a table of your own is taken, or refused in one line that says where."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from facsimile.tables import FACE_SCHEMA, decode_images, encode_png, read_faces
 from tasks import encode, ingest
 from tasks.params import Datasets, Encode, Ingest
 from tasks.stage import Compute
-from tests.facsimile.datasets.trees import write_disfa, write_disfa_plus
+from tests.facsimile.datasets.trees import shade, write_disfa, write_disfa_plus
 
 COMPUTE = Compute("cpu", batch_size=4, workers=1)
 
@@ -143,7 +144,7 @@ def tree(folder: Path) -> Path:
     """A CSV of four people, one image each, whose second image is empty."""
     folder.mkdir()
     for person in range(4):
-        image = np.full((8, 8, 3), person, np.uint8)
+        image = shade(6 + person)
         (folder / f"{person}.png").write_bytes(b"" if person == 1 else encode_png(image))
     lines = [f"{person}.png,p{person},{person / 4}" for person in range(4)]
     path = folder / "faces.csv"
@@ -175,6 +176,42 @@ def test_rejects_are_counted_told_and_kept(
         "mine/2",
         "mine/3",
     ]
+
+
+def test_pictures_of_one_colour_are_counted_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_disfa(tmp_path / "disfa")
+    for name in ("SN001/2.png", "SN003/1.png"):
+        (root / "Images" / name).write_bytes(encode_png(np.zeros((8, 8, 3), np.uint8)))
+    metrics = take(tmp_path, mine=root)
+    assert "ingest mine: 2 rejects, see data/ingest/mine/rejects.parquet" in capsys.readouterr().err
+    assert metrics["faces"] == 10 and metrics["rejects"] == metrics["mine"]["rejects"] == 2
+    rows = pq.read_table(tmp_path / "out" / "mine" / "rejects.parquet").to_pylist()
+    assert [row["value"] for row in rows] == [
+        str(root / "Images" / name) for name in ("SN001/2.png", "SN003/1.png")
+    ]
+
+
+def test_the_first_frame_is_said_where_it_does_not_show(tmp_path: Path) -> None:
+    root = write_disfa(tmp_path / "disfa")
+    for person in ("SN001", "SN002", "SN003"):
+        (root / "Images" / person / "4.png").unlink()
+    with pytest.raises(
+        FacsimileError, match=r"SN001: has 3 frames \(1 to 3\) .*ingest\.paths\.mine"
+    ):
+        take(tmp_path, mine=root)
+    said = {"root": root, "first_frame": 1}
+    assert take(tmp_path, on_error="skip", mine=said)["faces"] == 9
+    path = write(faces(), tmp_path / "mine.parquet")
+    with pytest.raises(FacsimileError, match=r"ingest\.paths\.mine\.first_frame: files of parquet"):
+        take(tmp_path, mine={"root": path, "first_frame": 1})
+
+
+def test_a_pipe_is_no_dataset(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "faces.csv")
+    with pytest.raises(FacsimileError, match=r"faces\.csv is neither a file nor a folder"):
+        take(tmp_path, mine=tmp_path / "faces.csv")
 
 
 def test_rejects_of_a_face_table(tmp_path: Path) -> None:

@@ -175,3 +175,23 @@ def test_sequence_in_two_folders(tmp_path: Path) -> None:
     (root / "more" / "F001" / "T1").mkdir(parents=True)
     with pytest.raises(FacsimileError, match=r"more/F001/T1: F001_T1 is in .*F001/T1, too"):
         read(root)
+
+
+def test_frames_that_are_all_one_off(tmp_path: Path) -> None:
+    def harm(root: Path) -> None:
+        for n in (1, 2, 6):
+            (root / IMAGES / f"{n:04d}.jpg").unlink()
+        write_image(root / IMAGES / "0002.jpg", pixels(1))
+
+    reason = "has 4 frames (2 to 5) for 4 labels (3 to 6): they are numbered from another first"
+    root = write_bp4d(tmp_path / "bp4d", ("F001", "F002", "M001", "M002"))
+    assert len(refused(root, harm, str(IMAGES), None, None, None, reason)) == 28
+
+
+def test_suffixes_that_are_not_read_are_named(tmp_path: Path) -> None:
+    def harm(root: Path) -> None:
+        for image in (root / IMAGES).iterdir():
+            image.rename(image.with_suffix(".gif"))
+
+    root = write_bp4d(tmp_path / "bp4d", ("F001", "F002", "M001", "M002"))
+    refused(root, harm, str(IMAGES), None, None, None, "no frames of F002_T1, only .gif, and .bmp")

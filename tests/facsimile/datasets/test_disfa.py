@@ -1,17 +1,18 @@
 """DISFA's own tree becomes faces; what is wrong with it is told with file, line and value."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from facsimile.aus import AUS
 from facsimile.datasets import recognise
 from facsimile.errors import FacsimileError
 from facsimile.tables import decode_images
 
-from .trees import SIZE, pixels, png, read, write_disfa, write_image
+from .trees import pixels, png, read, refused, shade, write_disfa, write_image
 
 SUBJECT = "SN002"
 LABELS = Path("ActionUnit_Labels") / SUBJECT
@@ -59,14 +60,83 @@ def test_names_of_frames(tmp_path: Path, folder: str, frame: Callable[[int], str
     np.testing.assert_array_equal(decode_images(read(root)[0]), expected)
 
 
+def renumber(folder: Path, first: int, kept: Sequence[int]) -> None:
+    """Number frames 1, 2, … of a person from `first`, and keep some of them."""
+    for image in sorted(folder.iterdir(), reverse=first == 1):
+        number = int(image.stem)
+        if number in kept:
+            image.rename(folder / f"frame_{number - 1 + first:06d}.png")
+        else:
+            image.unlink()
+
+
+def test_each_person_has_a_numbering_of_their_own(tmp_path: Path) -> None:
+    root = write_disfa(tmp_path, frames=6)
+    expected = read(root)[0].set_index("sample_id")
+    renumber(root / "Images" / "SN001", 0, range(1, 7))
+    renumber(root / "Images" / "SN002", 1, range(2, 7))  # the first one is missing
+    renumber(root / "Images" / "SN003", 0, range(1, 6))
+    faces = read(root, "skip")[0].set_index("sample_id")
+    assert len(faces) == 16
+    assert (faces["image"].map(lambda image: image["bytes"])).equals(
+        expected["image"].map(lambda image: image["bytes"]).loc[faces.index]
+    )
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_numbering_that_does_not_show_is_said_or_refused(tmp_path: Path, first: int) -> None:
+    root = write_disfa(tmp_path, subjects=4, frames=6)
+    # 1 to 5 of labels 1 to 6 in both cases.
+    renumber(root / IMAGES, first, range(2, 7) if first == 0 else range(1, 6))
+    renumber(root / "Images" / "SN003", 0, range(1, 7))
+    expected = f"{root}/Images/SN002: has 5 frames (1 to 5) for 6 labels (1 to 6): whether the "
+    with pytest.raises(FacsimileError) as caught:
+        read(root)
+    assert str(caught.value).startswith(expected)
+    assert str(caught.value).endswith("; set first_frame: 0 or 1 under ingest.paths.mine")
+    faces, rejects = read(root, "skip")
+    assert len(rejects) == 1 and len(faces) == 18 and SUBJECT not in set(faces["subject_id"])
+
+    faces, _ = read(root, "skip", options={"first_frame": first})
+    images = decode_images(faces[faces["subject_id"] == SUBJECT])
+    numbers = range(2, 7) if first == 0 else range(1, 6)
+    np.testing.assert_array_equal(images, [pixels(200 + n) for n in numbers])
+    ids = faces.loc[faces["subject_id"] == SUBJECT, "sample_id"].str[-1].astype(int)
+    assert ids.tolist() == list(numbers)
+    assert (faces["subject_id"] == "SN003").sum() == 6, "who shows it is not asked"
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".BMP", ".webp", ".tif", ".TIFF", ".jpeg"])
+def test_frames_in_other_formats(tmp_path: Path, suffix: str) -> None:
+    root = write_disfa(tmp_path)
+    for image in list((root / IMAGES).iterdir()):
+        with Image.open(image) as picture:
+            options = {"lossless": True} if suffix == ".webp" else {}
+            picture.save(image.with_name(f"frame_det_00_{int(image.stem):06d}{suffix}"), **options)
+        image.unlink()
+    (root / IMAGES / "._frame_det_00_000001.png").write_bytes(b"left by a file system")
+    faces, _ = read(root)
+    assert len(faces) == 12
+
+
+def test_suffixes_that_are_not_read_are_named(tmp_path: Path) -> None:
+    def harm(root: Path) -> None:
+        for n, suffix in enumerate((".gif", ".hdf5", ".png.part", "")):
+            (root / IMAGES / f"{n + 1}.png").rename(root / IMAGES / f"{n + 1}{suffix}")
+
+    root = write_disfa(tmp_path / "disfa", subjects=4)
+    reason = "no frames of SN002, only .gif, .hdf5, .part, 4, and .bmp, .jpg, .jpeg, .png, .tif, "
+    refused(root, harm, str(IMAGES), None, None, None, reason)
+
+
 def test_jpeg_frames_and_other_files(tmp_path: Path) -> None:
     root = write_disfa(tmp_path)
     (root / IMAGES / "2.png").unlink()
-    write_image(root / IMAGES / "2.JPG", np.full((SIZE, SIZE, 3), 50, np.uint8))
+    write_image(root / IMAGES / "2.JPG", shade(50))
     (root / IMAGES / "Thumbs.db").write_bytes(b"")
     (root / "ActionUnit_Labels" / ".DS_Store").write_bytes(b"")
     faces, _ = read(root)
-    assert len(faces) == 12 and np.abs(decode_images(faces)[5].astype(int) - 50).max() <= 1
+    assert len(faces) == 12 and np.abs(decode_images(faces)[5].astype(int) - shade(50)).max() <= 1
 
 
 def labels(au: int, change: Callable[[list[str]], None]) -> Callable[[Path], None]:

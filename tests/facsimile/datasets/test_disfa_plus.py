@@ -49,6 +49,18 @@ def test_labels_without_header_and_png_frames(tmp_path: Path) -> None:
     assert (decode_images(faces) == pixels(1)).all()
 
 
+def test_frames_that_are_all_one_off(tmp_path: Path) -> None:
+    def harm(root: Path) -> None:
+        for n in reversed(range(4)):
+            (root / IMAGES / f"{n:03d}.jpg").rename(root / IMAGES / f"frame_{n + 1}.jpg")
+
+    reason = "has 4 frames (1 to 4) for 4 labels (0 to 3): they are numbered from another first"
+    kept = refused(
+        write_disfa_plus(tmp_path / "plus", subjects=4), harm, str(IMAGES), None, None, None, reason
+    )
+    assert len(kept) == 28
+
+
 def remove(path: Path) -> Harm:
     def harm(root: Path) -> None:
         for file in (root / path).iterdir():

@@ -1,5 +1,6 @@
 """FEAFA's own tree becomes faces; what is wrong with it is told with file, line and value."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +128,27 @@ def test_folder_without_sequence(tmp_path: Path) -> None:
 def test_no_labels(tmp_path: Path) -> None:
     with pytest.raises(FacsimileError, match=r"no \*\.auw files"):
         ADAPTERS["feafa"].open(tmp_path, "mine", 0, Rejects())
+
+
+def test_images_that_are_all_one_off(tmp_path: Path) -> None:
+    def harm(root: Path) -> None:
+        for n in (1, 2, 3):
+            (root / FOLDER / f"{n:08d}.jpg").rename(root / FOLDER / f"{n - 1:08d}.jpg")
+
+    root = write_feafa(tmp_path / "feafa", sequences=4)
+    reason = "has 3 frames (0 to 2) for 3 labels (1 to 3): they are numbered from another first"
+    with pytest.warns(UserWarning, match="images without label"):
+        kept = refused(root, harm, str(FOLDER), None, None, None, reason)
+    assert len(kept) == 9
+
+
+def test_two_images_of_a_label_and_a_pipe(tmp_path: Path) -> None:
+    root = write_feafa(tmp_path / "feafa", sequences=4)
+    write_image((root / IMAGE).with_suffix(".png"), pixels(9))
+    with pytest.raises(FacsimileError, match=r"00000002\.png: has the name of 00000002\.jpg"):
+        read(root)
+    (root / IMAGE).with_suffix(".png").unlink()
+    (root / LABEL).unlink()
+    os.mkfifo(root / LABEL)
+    with pytest.raises(FacsimileError, match=r"00000002\.auw: is no file"):
+        read(root)

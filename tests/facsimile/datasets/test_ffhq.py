@@ -109,3 +109,16 @@ def test_image_twice(tmp_path: Path) -> None:
 def test_no_images(tmp_path: Path) -> None:
     with pytest.raises(FacsimileError, match="no folder images1024x1024 or thumbnails128x128"):
         ADAPTERS["ffhq"].open(tmp_path, "mine", 0, Rejects())
+
+
+def test_images_in_other_formats(tmp_path: Path) -> None:
+    root = write_ffhq(tmp_path)
+    for image in list((root / "thumbnails128x128").rglob("*.png")):
+        image.rename(image.with_suffix(".gif"))
+    with pytest.raises(
+        FacsimileError, match=r"thumbnails128x128: no images, only \.gif, and \.bmp"
+    ):
+        read(root)
+    for n in range(6):
+        write_image(root / "thumbnails128x128" / f"{n:05d}.webp", pixels(n))
+    assert len(read(root)[0]) == 6

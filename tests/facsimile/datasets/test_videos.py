@@ -1,8 +1,10 @@
 """Frames of videos get the labels of their numbers; where a video breaks off, that is told."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from facsimile.datasets import recognise
 from facsimile.errors import FacsimileError
 from facsimile.tables import decode_images
 
-from .trees import SIZE, pixels, read, write_disfa, write_disfa_videos, write_video
+from .trees import SIZE, pixels, read, shade, write_disfa, write_disfa_videos, write_video
 
 VIDEO = Path("Videos_LeftCamera") / "LeftVideoSN002_comp.avi"
 
@@ -28,11 +30,11 @@ def test_videos_give_the_faces_that_frames_give(tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["mpeg4", "mjpeg", "libx264"])
 def test_frames_come_in_the_order_in_which_they_are_shown(tmp_path: Path, codec: str) -> None:
     root = write_disfa_videos(tmp_path, frames=30)
-    greys = [np.full((32, 32, 3), 8 * n, np.uint8) for n in range(30)]
+    greys = [shade(8 * n + 10, 32) for n in range(30)]
     write_video(root / VIDEO, greys, codec)
     faces = read(root)[0]
     means = decode_images(faces[faces["subject_id"] == "SN002"]).mean(axis=(1, 2, 3))
-    np.testing.assert_allclose(means, 8 * np.arange(30), atol=3.9)
+    np.testing.assert_allclose(means, 8 * np.arange(30) + 10, atol=3.9)
 
 
 def test_frames_without_label_are_not_kept(tmp_path: Path) -> None:
@@ -56,6 +58,27 @@ def cut(codec: str, share: float) -> Callable[[Path], None]:
     return harm
 
 
+def write_sound(video: Path) -> None:
+    with av.open(str(video), "w", format="avi") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def write_uneven(video: Path) -> None:
+    """20 frames a second, but for a gap."""
+    with av.open(str(video), "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=20, width=32, height=32)
+        stream.pix_fmt = "yuv420p"
+        for n in range(20):
+            frame = av.VideoFrame.from_ndarray(pixels(n, 32, 32), format="rgb24")
+            frame.pts, frame.time_base = n + 2 * (n > 10), Fraction(1, 20)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
 BROKEN = {
     "truncated": (cut("mpeg4", 0.6), "the video ends after frame"),
     "truncated, each frame by itself": (cut("mjpeg", 0.6), "the video ends after frame"),
@@ -66,6 +89,18 @@ BROKEN = {
     "no video": (
         lambda video: video.write_text("a video"),
         "the video is unreadable before its first frame (Invalid data",
+    ),
+    "a list of other files": (
+        lambda video: video.write_text("ffconcat version 1.0\nfile LeftVideoSN001_comp.avi\n"),
+        "the video is unreadable before its first frame (Invalid",
+    ),
+    "sound alone": (
+        lambda video: write_sound(video),
+        "the video holds no pictures",
+    ),
+    "uneven": (
+        lambda video: write_uneven(video),
+        "the video has a frame rate that varies, 0.05 to 0.15 s a frame",
     ),
     "too short": (
         lambda video: write_video(video, [pixels(n) for n in range(7)]),
@@ -96,6 +131,29 @@ def test_what_breaks_off_names_the_video_and_the_first_missing_frame(
     message = str(caught.value)
     assert f"line {kept + 1} (mine/SN002/{kept + 1:06d}) column image" in message
     assert f"{root / VIDEO} frame {kept + 1} cannot be had: {reason}" in message
+
+
+def test_labels_of_videos_count_from_1(tmp_path: Path) -> None:
+    root = write_disfa_videos(tmp_path)
+    for file in (root / "ActionUnit_Labels" / "SN002").iterdir():
+        file.write_text("".join(f"{n},0\n" for n in range(4)))
+    with pytest.raises(FacsimileError, match=r"comp\.avi: has a label 0, but frames of videos are"):
+        read(root)
+    with pytest.raises(
+        FacsimileError, match="Videos_LeftCamera: frames of videos are counted, fir"
+    ):
+        read(root, options={"first_frame": 0})
+
+
+def test_black_frames_are_told(tmp_path: Path) -> None:
+    root = write_disfa_videos(tmp_path)
+    write_video(
+        root / VIDEO, [pixels(1), np.zeros((SIZE, SIZE, 3), np.uint8), *map(pixels, (2, 3))]
+    )
+    faces, rejects = read(root)
+    assert len(faces) == 11 and "SN002/000002" not in "".join(faces["sample_id"])
+    (row,) = rejects.to_table().to_pylist()
+    assert row["value"] == f"{root / VIDEO} frame 2" and row["line"] == 2
 
 
 def test_no_video_of_a_person(tmp_path: Path) -> None:
