@@ -8,6 +8,7 @@ import os
 
 _DEFAULTS = {
     "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     # The temporary server is given 20 s by default, which a busy machine can exceed.

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from facsimile.errors import FacsimileError
-from flows import events
+from flows import events, home, server
 from flows.display import Display, coloured, summary
 from flows.graph import needed_by, read_graph
 from flows.outputs import INSPECTION, REPORT, inspectable, key_figure
@@ -101,6 +101,7 @@ def status(root: Root = HERE) -> None:
         for row in stage_states(root):
             why, figure = Text(row.why), Text(key_figure(root, row.stage))
             table.add_row(row.stage, coloured(row.state), why, figure)
+        _note_missing_git(root)
         console.print(table)
 
 
@@ -388,14 +389,26 @@ def _print_report(root: Path) -> Path:
     return path
 
 
+def _note_missing_git(root: Path) -> None:
+    if not home.is_under_git(root):
+        print(
+            f"facsimile: {root.resolve()} is not under git: runs as it is, and what is made is "
+            "not traced to a commit",
+            file=sys.stderr,
+        )
+
+
 def _conduct(root: Path, targets: list[str]) -> None:
     """Run the flow `regenerate` with a live table, and sum up. Exits if a stage failed."""
     # What is wrong here is told at once, not after the server has started.
     read_params(root / PARAMS)
     names = needed_by(read_graph(root), targets or ["evaluate"])
+    _note_missing_git(root)
 
     # The table takes the place of Prefect's own log, which still goes to its server.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    with console.status("starting"):
+        server.connect(root)
     display = Display(names, console)
     with display, events.listening(display.tell):
         from flows.conductor import regenerate

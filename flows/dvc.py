@@ -15,6 +15,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from facsimile.errors import FacsimileError
+from flows import home
 
 BAD_INPUT = 2
 OUT_OF_MEMORY = 75  # EX_TEMPFAIL; tasks/stage.py exits with it when a device is out of memory
@@ -63,7 +64,7 @@ def stale_stages(root: Path, stages: Sequence[str] = ()) -> dict[str, list[str]]
     result = subprocess.run(
         [*_DVC, "status", "--json", *stages],
         cwd=root,
-        env=_environment({}),
+        env=_environment(root, {}),
         capture_output=True,
         text=True,
     )
@@ -114,7 +115,7 @@ def reproduce(
     process = subprocess.Popen(
         [*_DVC, "repro", "--single-item", stage],
         cwd=root,
-        env=_environment(environment),
+        env=_environment(root, environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -224,7 +225,8 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", value
 
 
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+def _environment(root: Path, extra: Mapping[str, str]) -> dict[str, str]:
     # `python` in dvc.yaml must be the interpreter that runs the flow.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **extra}
+    own = {"PATH": path, "PYTHONUNBUFFERED": "1"}
+    return os.environ | home.environment(root) | own | extra
