@@ -181,7 +181,7 @@ def forget(stage: str, root: Path) -> None:
     """Remove what dvc.lock and the run cache hold of the last run of a stage."""
     # -P: DVC's package is meant, not this module beside the script.
     command = [sys.executable, "-P", str(Path(__file__).with_name("forget.py")), stage]
-    subprocess.run(command, cwd=root, env=_environment({}), check=True, capture_output=True)
+    subprocess.run(command, cwd=root, env=_environment(root, {}), check=True, capture_output=True)
 
 
 def kill(process: subprocess.Popen) -> None:
