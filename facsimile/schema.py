@@ -13,7 +13,20 @@ from facsimile.aus import AUS, NUISANCES
 from facsimile.errors import FacsimileError
 
 SPLITS = ("train", "val", "test")
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""Names that others give to splits, in small letters → ours."""
+
+TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".auw", ".json")
+"""Endings of files that have lines; others have rows."""
+
 ORIGINS = ("real", "edited", "transferred", "synthetic")
+
+LONGEST_VALUE = 200
+"""Characters of a value that a message shows."""
 
 _UNIT = pa.Check.between(0.0, 1.0, error="outside [0, 1]")
 
@@ -80,18 +93,27 @@ class Violation:
     def __str__(self) -> str:
         where = []
         if self.line is not None:
-            unit = (
-                "line"
-                if Path(self.file).suffix.lower() in (".csv", ".txt", ".auw", ".json")
-                else "row"
-            )
+            unit = "line" if Path(self.file).suffix.lower() in TEXT_SUFFIXES else "row"
             where.append(f"{unit} {self.line}")
         if self.sample_id is not None and self.column != "sample_id":
             where.append(f"({self.sample_id})")
         if self.column is not None:
             where.append(f"column {self.column}")
-        problem = self.reason if self.value is None else f"{self.value} {self.reason}"
-        return ": ".join(part for part in (self.file, " ".join(where), problem) if part)
+        problem = self.reason if self.value is None else f"{_shown(self.value)} {self.reason}"
+        parts = (self.file, " ".join(where), problem)
+        return ": ".join(_printable(part) for part in parts if part)
+
+
+def _shown(value: str) -> str:
+    """A value short enough for a message."""
+    return value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
+
+
+def _printable(text: str) -> str:
+    """Text on one line: line breaks and other control characters as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 def locate(

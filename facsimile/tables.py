@@ -1,12 +1,14 @@
 """Face tables: Parquet shards that Hugging Face `datasets` opens as images.
 
-A table is one ``.parquet`` file or a folder of ``part-NNNNN.parquet`` shards. Writers write
-to a temporary sibling and rename it at the end, so a reader never sees half a table.
+A table is one ``.parquet`` file or a folder of shards. We write ``part-NNNNN.parquet``, to a
+temporary sibling that is renamed at the end, so that a reader never sees half a table. Shards named
+as the Hugging Face hub names them, ``train-00000-of-00001.parquet`` for instance, are read as well.
 """
 
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +24,7 @@ from PIL import Image
 from facsimile.aus import AUS, NUISANCES
 from facsimile.errors import FacsimileError
 from facsimile.images import open_image
-from facsimile.schema import validate_faces
+from facsimile.schema import SPLIT_NAMES, validate_faces
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -181,13 +183,71 @@ def conform(batch: pa.Table | pd.DataFrame, schema: pa.Schema) -> pa.Table:
     return batch.select(schema.names).cast(schema)
 
 
+_HUB_SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(?:-[0-9a-f]+)?\.parquet")
+
+
 def shard_paths(path: Path) -> list[Path]:
-    """The Parquet files of a table, in order. Raises FacsimileError if there is none."""
-    path = Path(path)
-    files = [path] if path.is_file() else sorted(path.glob("part-*.parquet"))
+    """The Parquet files of a table, in order; see `find_shards`.
+
+    Raises:
+        FacsimileError: there is none, or a shard is missing.
+    """
+    files = find_shards(path)
     if not files:
         raise FacsimileError(f"{path}: no Parquet table here")
     return files
+
+
+def find_shards(path: Path) -> list[Path]:
+    """The Parquet files of a table, if `path` is one.
+
+    Args:
+        path: one file, or a folder with ``part-*.parquet``, or with shards of the Hugging Face hub
+            in itself or in ``data``: ``train-00000-of-00002.parquet``, ``train.parquet`` or
+            ``train/*.parquet``, of any split.
+
+    Raises:
+        FacsimileError: a shard is missing.
+    """
+    path = Path(path)
+    files = [path] if path.is_file() else sorted(path.glob("part-*.parquet"))
+    for folder in (path, path / "data"):
+        files = files or _numbered_shards(folder)
+    for folder in (path, path / "data"):
+        files = files or _shards_of_splits(folder)
+    return files
+
+
+def shard_split(file: Path) -> str | None:
+    """The split that the name of a shard, or else its folder, says; None where neither does."""
+    match = _HUB_SHARD.fullmatch(file.name)
+    names = (match[1] if match else file.stem, file.parent.name)
+    found = (SPLIT_NAMES.get(name.lower()) for name in names)
+    return next((split for split in found if split), None)
+
+
+def _shards_of_splits(folder: Path) -> list[Path]:
+    """``train.parquet`` and ``train/*.parquet``, of any split."""
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    named = [entry for entry in entries if SPLIT_NAMES.get(entry.stem.lower())]
+    files = [entry for entry in named if entry.is_file() and entry.suffix == ".parquet"]
+    return files or [
+        file for entry in named if entry.is_dir() for file in sorted(entry.glob("*.parquet"))
+    ]
+
+
+def _numbered_shards(folder: Path) -> list[Path]:
+    """Files such as ``train-00000-of-00002.parquet``. Raises FacsimileError if one is missing."""
+    found: dict[tuple[str, int], dict[int, Path]] = {}
+    for file in sorted(folder.glob("*-of-*.parquet")):
+        if match := _HUB_SHARD.fullmatch(file.name):
+            found.setdefault((match[1], int(match[3])), {})[int(match[2])] = file
+    for (name, count), files in found.items():
+        if missing := [index for index in range(count) if index not in files]:
+            raise FacsimileError(
+                f"{folder}: shard {name}-{missing[0]:05d}-of-{count:05d}.parquet is missing"
+            )
+    return [file for files in found.values() for file in files.values()]
 
 
 @contextmanager
@@ -199,13 +259,23 @@ def _open(file: Path, columns: Sequence[str] | None) -> Iterator[pq.ParquetFile]
             if missing:
                 raise FacsimileError(f"{file}: missing column {', '.join(sorted(missing))}")
             yield parquet
-    except (pa.ArrowInvalid, OSError) as error:
-        raise FacsimileError(f"{file}: not a readable Parquet file ({error})") from error
+    except MemoryError:  # says nothing about the file, but is an ArrowException, too
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        why = " ".join(str(error).split())
+        raise FacsimileError(f"{file}: not a readable Parquet file ({why})") from error
+
+
+@contextmanager
+def open_parquet(file: Path) -> Iterator[pq.ParquetFile]:
+    """Open one Parquet file. Raises FacsimileError for it if it turns out not to be readable."""
+    with _open(file, None) as parquet:
+        yield parquet
 
 
 def column_names(file: Path) -> list[str]:
     """Columns of one Parquet file. Raises FacsimileError if it is not readable."""
-    with _open(file, None) as parquet:
+    with open_parquet(file) as parquet:
         return parquet.schema_arrow.names
 
 

@@ -53,7 +53,7 @@ def run(out: Path, compute: Compute, datasets: Datasets, ingest: Ingest) -> dict
     for name in datasets.all:
         rejects = Rejects(ingest.on_error)
         if name in ingest.paths:
-            own[name] = _take(name, ingest, compute, work, rejects, splits)
+            own[name] = _take(name, ingest, compute, work, rejects, splits, datasets.aus)
             rows = pd.concat(read_table(part, LABELS) for part in own[name].paths)
             (out / name).mkdir(parents=True, exist_ok=True)
             if ingest.on_error == "skip" or len(rejects):
@@ -86,8 +86,10 @@ def _take(
     work: Path,
     rejects: Rejects,
     splits: Mapping[str, str],
+    aus: str,
 ) -> Parts:
-    """Bring a dataset of your own into `work`; people in `splits` have a split already."""
+    """Bring a dataset of your own into `work`; people in `splits` have a split already, and faces
+    of the dataset `aus` are annotated for AUs."""
     source = ingest.paths[name]
     where = f"params.yaml: ingest.paths.{name}"
     if not source.root.exists():
@@ -96,13 +98,15 @@ def _take(
         raise FacsimileError(f"{where}: {source.root} is neither a file nor a folder")
     kind = source.adapter or recognise(source.root)
     adapter = ADAPTERS[kind]
-    options = {} if source.first_frame is None else {"first_frame": source.first_frame}
+    options = source.model_dump(include={"first_frame", "scale"}, exclude_none=True)
     if unknown := sorted(options.keys() - set(adapter.options)):
         raise FacsimileError(f"{where}.{unknown[0]}: files of {kind} are read without it")
     fold = Fold(**ingest.fold.model_dump()) if ingest.fold else None
     aligner = _aligner(name, ingest)
     landmarks = aligner is not None and not aligner.name
     faces = adapter.open(source.root, name, ingest.seed, rejects, fold, splits, landmarks, options)
+    if name == aus:
+        _refuse_without_aus(faces, source.root)
     intake = Intake(ingest.size, source.crop is not None, ingest.thin, aligner)
     with progress(f"ingest {name}", len(faces)) as advance:
         parts = write_parts(adapter, faces, intake, work / name, rejects, compute.workers, advance)
@@ -113,6 +117,15 @@ def _take(
         print(f"ingest {name}: {parts.thinned:,} near-duplicates left out", file=sys.stderr)
     any_left(parts.faces, source.root, rejects)
     return parts
+
+
+def _refuse_without_aus(faces: pd.DataFrame, source: Path) -> None:
+    """Raise FacsimileError unless some face is annotated for some AU."""
+    if not faces[[au for au in AUS if au in faces]].notna().any(axis=None):
+        raise FacsimileError(
+            f"{source}: no face is annotated for an Action Unit, as those of datasets.aus must be: "
+            f"expected columns {', '.join(AUS)}, or {AUS[0]}_r and {AUS[0]}_c of OpenFace"
+        )
 
 
 def _draw(name: str, ingest: Ingest, compute: Compute, out: Path) -> None:

@@ -6,6 +6,7 @@ Batch size, workers and device change how fast a result is made, not which: they
 command line, not params.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -50,6 +51,17 @@ def _intensity(value: float | tuple[float, float]) -> float | tuple[float, float
     return value
 
 
+def _dataset_name(name: str) -> str:
+    """Datasets become folders: a name that leads elsewhere would be written outside of data/."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError(
+            f"{name!r} is no name of a dataset: it takes letters, digits, '.', '_' and '-', "
+            "and begins with a letter or digit"
+        )
+    return name
+
+
+DatasetName = Annotated[str, AfterValidator(_dataset_name)]
 ActionUnits = Annotated[tuple[str, ...], AfterValidator(_action_units)]
 Intensity = Annotated[float | tuple[float, float], AfterValidator(_intensity)]
 
@@ -72,9 +84,9 @@ class Datasets(Section):
         tests: further test sets, never trained on.
     """
 
-    aus: str
-    attributes: str
-    tests: tuple[str, ...] = ()
+    aus: DatasetName
+    attributes: DatasetName
+    tests: tuple[DatasetName, ...] = ()
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -90,6 +102,8 @@ class Source(Section):
         crop: take the largest centred square of images that are not square; refused where it is
             not given.
         first_frame: of DISFA, number of the first frame of people whose folders do not show it.
+        scale: of the AUs of a table, see `facsimile.datasets.labels`. Where it is not given, 0-5
+            for columns of OpenFace such as ``AU01_r``, else 0-1.
     """
 
     root: Path
@@ -98,6 +112,7 @@ class Source(Section):
     ) = None
     crop: Literal["center"] | None = None
     first_frame: Literal[0, 1] | None = None
+    scale: Literal["0-1", "0-5", "0-100", "percent"] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -138,8 +153,8 @@ class Ingest(Section):
 
     seed: int
     size: PositiveInt
-    faces: dict[str, PositiveInt] = {}
-    paths: dict[str, Source] = {}
+    faces: dict[DatasetName, PositiveInt] = {}
+    paths: dict[DatasetName, Source] = {}
     fold: Fold | None = None
     thin: Share = 0.0
     align: dict[str, Annotated[str, Field(pattern=rf"^({LANDMARK_COLUMNS}|[\w.]+:\w+)$")]] = {}

@@ -17,6 +17,7 @@ from PIL import Image
 
 from facsimile.aus import AUS, NUISANCES
 from facsimile.datasets.alignment import LANDMARKS, Aligner
+from facsimile.datasets.paths import composed, is_file, no_file_hint
 from facsimile.datasets.pictures import (
     UniformError,
     decode_rgb,
@@ -35,7 +36,8 @@ ANNOTATIONS = ("sample_id", "subject_id", "split", *AUS, "au_presence_only", *NU
 SPLIT_SHARES = {"val": 0.15, "test": 0.25}
 """Shares of subjects where a dataset has no split of its own; the others are ``train``."""
 
-_TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+"""Text, in small letters → what it says."""
 
 ImageSource = Path | bytes | Image.Image | FacsimileError | None
 
@@ -131,7 +133,8 @@ class Adapter:
             options: some of the attribute of this name.
 
         Returns:
-            Sound annotations (see `annotate`) with all that ``FACE_SCHEMA`` needs but the image.
+            Sound annotations (see `annotate`) with all that ``FACE_SCHEMA`` needs but the image;
+            their origin is real where it is not said.
 
         Raises:
             FacsimileError: what `rejects` raises, what is wrong with the dataset as a whole, or no
@@ -146,7 +149,9 @@ class Adapter:
             annotations["split"] = draw_splits(
                 annotations["subject_id"], seed, str(path), fold, known
             )
-        return annotations.assign(dataset=dataset, origin="real")
+        if "origin" not in annotations:
+            annotations["origin"] = "real"
+        return annotations.assign(dataset=dataset)
 
     def faces(
         self,
@@ -230,7 +235,7 @@ class _Thinning:
 
 
 def _name(rows: pd.DataFrame, row: int) -> str:
-    if "image_path" not in rows:
+    if "image_path" not in rows or pd.isna(rows["image_path"].iat[row]):
         return "image"
     frame = f" frame {rows['frame'].iat[row]}" if "frame" in rows else ""
     return f"{rows['image_path'].iat[row]}{frame}"
@@ -252,6 +257,10 @@ def check(annotations: pd.DataFrame, rejects: Rejects, needed: Sequence[str] = (
             that is not there, and all that `find_violations` finds.
         needed: further columns of numbers.
     """
+    for name in ("sample_id", "subject_id"):
+        annotations[name] = [
+            composed(value) if isinstance(value, str) else value for value in annotations[name]
+        ]
     numeric = [name for name in (*AUS, *NUISANCES) if name in annotations] + list(needed)
     numbers = annotations[numeric].apply(pd.to_numeric, errors="coerce").astype(float)
     found = [
@@ -267,7 +276,7 @@ def check(annotations: pd.DataFrame, rejects: Rejects, needed: Sequence[str] = (
     annotations = annotations.assign(**numbers)
     if "au_presence_only" in annotations:
         given = annotations["au_presence_only"].astype(str)
-        presence = given.str.lower().map(_TRUTH)
+        presence = given.str.lower().map(TRUTH)
         found += [
             Finding(row, "au_presence_only", given.iat[row], "not true or false")
             for row in np.flatnonzero(presence.isna())
@@ -277,12 +286,17 @@ def check(annotations: pd.DataFrame, rejects: Rejects, needed: Sequence[str] = (
         annotations["au_presence_only"] = False
     if "image_path" in annotations:
         found += [
-            Finding(position, "image_path", row.image_path, "is no file")
+            Finding(position, "image_path", row.image_path, f"is no file{_hint(row)}")
             for position, row in enumerate(annotations.itertuples())
-            if not image_file(row).is_file()
+            if isinstance(row.image_path, str) and not is_file(image_file(row))
         ]
-    found += find_violations(annotations[[name for name in ANNOTATIONS if name in annotations]])
+    checked = (*ANNOTATIONS, "origin", "edited_au", "intensity")
+    found += find_violations(annotations[[name for name in checked if name in annotations]])
     return rejects.drop(annotations, sorted(found, key=lambda finding: finding.row))
+
+
+def _hint(row: tuple) -> str:
+    return no_file_hint(image_file(row), row.image_path)
 
 
 def draw_splits(

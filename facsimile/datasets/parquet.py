@@ -1,58 +1,83 @@
-"""Faces in the face schema: a Parquet file or a folder of ``part-*.parquet`` shards."""
+"""Faces in the face schema: a Parquet file or a folder of shards (see `facsimile.tables`)."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from facsimile.datasets.adapter import ANNOTATIONS, Adapter, ImageSource
-from facsimile.datasets.alignment import LANDMARKS
+from facsimile.datasets.adapter import Adapter, ImageSource, image_file
+from facsimile.datasets.labels import interpret
+from facsimile.datasets.paths import is_file, no_file_hint, spelt_on_disk
 from facsimile.datasets.rejects import Rejects
-from facsimile.errors import FacsimileError
-from facsimile.tables import column_names, iter_table, read_table, shard_paths
+from facsimile.datasets.shards import image_paths, read_shards
+from facsimile.schema import Finding
+from facsimile.tables import find_shards, iter_table, shard_paths
 
 REQUIRED = ("sample_id", "subject_id", "split", "image")
 """What every face needs; whatever else of ``FACE_SCHEMA`` is absent counts as not annotated."""
 
+OTHERS = ("image", "dataset", "z_sem")
+"""Columns that are read apart, or not for good reason."""
+
 
 def recognises(path: Path) -> bool:
     """Whether `path` is a file (of any name) or a folder of shards."""
-    return path.is_file() or any(path.glob("part-*.parquet"))
+    return bool(find_shards(path))
 
 
-def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
+def annotate(path: Path, dataset: str, rejects: Rejects, scale: str | None = None) -> pd.DataFrame:
     """Annotations of a table with at least the columns ``REQUIRED``.
 
     Args:
-        path: Parquet file or folder of shards; ``image`` is a struct of ``bytes`` and ``path``.
-        dataset: not needed, faces have ids of their own.
-        rejects: not needed, every row can be read.
+        path: Parquet file or folder of shards; ``image`` is a struct of ``bytes`` and ``path``,
+            bytes, or a path. Paths are absolute or relative to the file.
+        dataset: named in errors.
+        rejects: receives images that are not there, and what `interpret` rejects.
+        scale: of AUs, see `interpret`.
 
     Raises:
-        FacsimileError: no table, an unreadable file or a missing column.
+        FacsimileError: no table, an unreadable file, a missing or misspelt column or one of another
+            kind, AUs on another scale.
     """
-    tables = []
-    for file in shard_paths(path):
-        present = column_names(file)
-        for name in REQUIRED:
-            if name not in present:
-                raise FacsimileError(f"{file}: missing column {name}")
-        rows = read_table(file, [name for name in (*ANNOTATIONS, *LANDMARKS) if name in present])
-        tables.append(rows.assign(file=str(file), line=range(len(rows))))
-    return pd.concat(tables, ignore_index=True)
+    rows, columns = read_shards(path, REQUIRED, OTHERS)
+    paths = [name for file in shard_paths(path) for name in image_paths(file, "image")]
+    if any(name is not None for name in paths):
+        folders = map(Path, rows["file"])
+        rows["image_path"] = [
+            name and spelt_on_disk(folder.parent, name)
+            for folder, name in zip(folders, paths, strict=True)
+        ]
+        found = [
+            Finding(row.Index, "image", row.image_path, f"is no file{_hint(row)}")
+            for row in rows.itertuples()
+            if row.image_path is not None and not is_file(image_file(row))
+        ]
+        rows = rejects.drop(rows, found)
+    return interpret(rows, columns, scale, dataset, rejects)
+
+
+def _hint(row: tuple) -> str:
+    return no_file_hint(image_file(row), row.image_path)
 
 
 def images(
     annotations: pd.DataFrame, batch_size: int
 ) -> Iterator[tuple[pd.DataFrame, list[ImageSource]]]:
-    """Batches of annotations with the bytes of their images, streamed from the table."""
+    """Batches of annotations with the files or bytes of their images, streamed from the table."""
     for file, rows in annotations.groupby("file", sort=False):
         start = 0
         for batch in iter_table(Path(file), batch_size, ["image"]):
             kept = rows[rows["line"].between(start, start + len(batch) - 1)]
-            structs = batch["image"].iloc[kept["line"] - start]
+            values = batch["image"].iloc[kept["line"] - start]
             start += len(batch)
-            yield kept, [struct["bytes"] if struct else None for struct in structs]
+            pairs = zip(kept.itertuples(), values, strict=True)
+            yield kept, [_source(row, value) for row, value in pairs]
 
 
-ADAPTER = Adapter(recognises, annotate, images, image_column="image", whole="file")
+def _source(row: tuple, value: dict | bytes | str | None) -> ImageSource:
+    if isinstance(getattr(row, "image_path", None), str):
+        return image_file(row)
+    return value.get("bytes") if isinstance(value, dict) else value
+
+
+ADAPTER = Adapter(recognises, annotate, images, image_column="image", whole="file", options=("scale",))

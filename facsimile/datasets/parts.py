@@ -107,7 +107,12 @@ def _key(rows: pd.DataFrame, intake: Intake) -> str:
     """Hash of all that a part is made of; of images, path, size and time of change will do."""
     digest = hashlib.sha256(f"{_code()} {intake}".encode())
     digest.update(rows.to_csv(index=False).encode())
-    sources = map(image_file, rows.itertuples()) if "image_path" in rows else rows["file"]
+    sources = rows["file"]
+    if "image_path" in rows:
+        sources = [
+            image_file(row) if isinstance(row.image_path, str) else row.file
+            for row in rows.itertuples()
+        ]
     for source in dict.fromkeys(map(str, sources)):
         status = Path(source).stat()
         digest.update(f"{source} {status.st_size} {status.st_mtime_ns}\n".encode())

@@ -96,7 +96,7 @@ def broken(column: str, row: int, value: Any) -> pd.DataFrame:
             broken("split", 1, "val"),
             "mine.parquet: row 1 (a/1) column subject_id: a is in splits train and val",
         ),
-        (broken("split", 1, "dev"), "column split: dev not one of train, val, test"),
+        (broken("split", 1, "holdout"), "column split: holdout not one of train, val, test"),
         (faces().drop(columns="split"), "mine.parquet: missing column split"),
         (
             broken("image", 2, {"bytes": faces()["image"][2]["bytes"][:90], "path": None}),

@@ -1,0 +1,180 @@
+"""Tables as Parquet: labels as numbers and text, whichever types they were written in."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import types
+
+from facsimile.datasets.columns import FOUND, NUMBERS, Columns, find_columns
+from facsimile.datasets.delimited import decimal_points
+from facsimile.errors import FacsimileError
+from facsimile.tables import open_parquet, shard_paths, shard_split
+
+
+def read_shards(
+    path: Path, required: Sequence[str], others: Sequence[str] = ()
+) -> tuple[pd.DataFrame, Columns]:
+    """Labels of a table, with ``file`` and ``line``, the row in it.
+
+    Numbers may have been written as text, text as whole numbers or as classes of Hugging Face
+    `datasets`. In a folder without a column ``split`` the names of shards say it, unless all are
+    ``train``, which is what the hub calls a dataset that has no splits.
+
+    Args:
+        path: file or folder of shards.
+        required: columns that every shard must have; of a folder without ``split``, that one.
+        others: columns that are not to be read here.
+
+    Raises:
+        FacsimileError: no table, an unreadable file, a column of another kind, those of
+            `find_columns`, or shards that differ in whose AUs they have.
+    """
+    tables: list[pd.DataFrame] = []
+    first = Columns({})
+    splits = _named_splits(path)
+    needed = [name for name in required if name != "split" or not splits]
+    for file in shard_paths(path):
+        with open_parquet(file) as parquet:
+            schema = parquet.schema_arrow
+            columns = find_columns(schema.names, needed, file, others)
+            table = parquet.read(list(columns.taken.values()))
+            values = {
+                name: _values(table.column(source), name, schema.field(source), schema, file)
+                for name, source in columns.taken.items()
+            }
+            rows = pd.DataFrame(values, index=range(table.num_rows))
+        if "split" not in rows and splits.get(file):
+            rows["split"] = splits[file]
+        tables.append(decimal_points(rows).assign(file=str(file), line=range(len(rows))))
+        first = columns if len(tables) == 1 else first
+        if (columns.openface, columns.presence) != (first.openface, first.presence):
+            raise FacsimileError(f"{file}: has other columns of OpenFace than {tables[0].file[0]}")
+    return pd.concat(tables, ignore_index=True), first
+
+
+def _named_splits(path: Path) -> dict[Path, str | None]:
+    """Shard of a folder → split that its name says; None of all where the hub split nothing."""
+    if path.is_file():
+        return {}
+    splits = {file: shard_split(file) for file in shard_paths(path)}
+    if None in splits.values():
+        return {}
+    return dict.fromkeys(splits) if set(splits.values()) == {"train"} else splits
+
+
+def image_paths(file: Path, column: str) -> list[str | None]:
+    """Paths of the images of one file, row by row; None where it holds their bytes itself.
+
+    Raises:
+        FacsimileError: the column holds neither bytes nor paths.
+    """
+    with open_parquet(file) as parquet:
+        kind = parquet.schema_arrow.field(column).type
+        fields = {field.name: field.type for field in kind} if types.is_struct(kind) else {}
+        # A field or column without a single value has no type.
+        content, name = (fields.get(key, pa.null()) for key in ("bytes", "path"))
+        if types.is_null(kind) or _is_binary(kind):
+            return [None] * parquet.metadata.num_rows
+        if _is_text(kind):
+            return parquet.read([column]).column(column).to_pylist()
+        if not (_is_binary(content) or types.is_null(content)) or not (
+            _is_text(name) or (types.is_null(name) and "bytes" in fields)
+        ):
+            raise _wrong_kind(file, column, kind, "a struct of bytes and path, bytes or a path")
+        if types.is_null(name):
+            return [None] * parquet.metadata.num_rows
+        if types.is_null(content):
+            return _child(parquet.read([f"{column}.path"]), column, "path").to_pylist()
+        paths: list[str | None] = []
+        for group in range(parquet.num_row_groups):
+            paths += _group_paths(parquet, group, column)
+        return paths
+
+
+def _group_paths(parquet: pq.ParquetFile, group: int, column: str) -> list[str | None]:
+    """See `image_paths`; bytes are read only where statistics do not tell whether there are any."""
+    metadata = parquet.metadata.row_group(group)
+    chunks = [metadata.column(index) for index in range(metadata.num_columns)]
+    (chunk,) = (chunk for chunk in chunks if chunk.path_in_schema == f"{column}.bytes")
+    counted = chunk.statistics if chunk.is_stats_set else None
+    if counted is not None and counted.has_null_count and counted.null_count == 0:
+        return [None] * metadata.num_rows
+    paths = _child(parquet.read_row_group(group, [f"{column}.path"]), column, "path").to_pylist()
+    if counted is not None and counted.has_null_count and counted.null_count == metadata.num_rows:
+        return paths
+    content = _child(parquet.read_row_group(group, [f"{column}.bytes"]), column, "bytes")
+    absent = content.is_null().to_pylist()
+    return [path if none else None for path, none in zip(paths, absent, strict=True)]
+
+
+def _child(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
+    # Not `flatten`, which would forget that a whole struct is null.
+    chunks = [pa.compute.struct_field(chunk, name) for chunk in table.column(column).chunks]
+    return pa.chunked_array(chunks, table.schema.field(column).type.field(name).type)
+
+
+def _values(
+    column: pa.ChunkedArray, name: str, field: pa.Field, schema: pa.Schema, file: Path
+) -> pd.Series:
+    """Values of a column as those of `name` are to be: floats, text, or what may be a truth."""
+    if types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
+    if types.is_null(kind):
+        column = column.cast(pa.string())
+    elif _is_binary(kind):  # as Spark writes text
+        try:
+            column = column.cast(pa.string())
+        except pa.ArrowInvalid as error:
+            raise _wrong_kind(file, field.name, kind, "text") from error
+    elif _is_text(kind):
+        pass
+    elif name in (*NUMBERS, FOUND):
+        if not (_is_number(kind) or types.is_boolean(kind)):
+            raise _wrong_kind(file, field.name, kind, "numbers")
+        column = column.cast(pa.float64(), safe=False)
+    elif name == "seed" and types.is_integer(kind):
+        return column.to_pandas(types_mapper={kind: pd.Int64Dtype()}.get)
+    elif name == "au_presence_only":
+        if not (types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind)):
+            raise _wrong_kind(file, field.name, kind, "true or false")
+    elif types.is_integer(kind):
+        names = _class_names(schema, field.name)
+        if names is None:
+            column = column.cast(pa.string())
+        else:
+            known = dict(enumerate(names))
+            named = [known.get(value) for value in column.to_pylist()]
+            column = pa.chunked_array([named], pa.string())
+    else:
+        raise _wrong_kind(file, field.name, kind, "text")
+    return column.to_pandas()
+
+
+def _class_names(schema: pa.Schema, column: str) -> list[str] | None:
+    """What the numbers of a column stand for, as Hugging Face `datasets` notes it."""
+    try:
+        noted = json.loads((schema.metadata or {})[b"huggingface"])
+        return list(noted["info"]["features"][column]["names"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+
+
+def _wrong_kind(file: Path, column: str, kind: pa.DataType, wanted: str) -> FacsimileError:
+    return FacsimileError(f"{file}: column {column} holds {kind}, not {wanted}")
