@@ -96,11 +96,8 @@ def _take(
         raise FacsimileError(f"{where}: {source.root} does not exist")
     if not (source.root.is_file() or source.root.is_dir()):  # a pipe would be waited for
         raise FacsimileError(f"{where}: {source.root} is neither a file nor a folder")
-    kind = source.adapter or recognise(source.root)
-    adapter = ADAPTERS[kind]
+    adapter = ADAPTERS[source.adapter or recognise(source.root)]
     options = source.model_dump(include={"first_frame", "scale"}, exclude_none=True)
-    if unknown := sorted(options.keys() - set(adapter.options)):
-        raise FacsimileError(f"{where}.{unknown[0]}: files of {kind} are read without it")
     fold = Fold(**ingest.fold.model_dump()) if ingest.fold else None
     aligner = _aligner(name, ingest)
     landmarks = aligner is not None and not aligner.name

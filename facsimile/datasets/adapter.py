@@ -140,6 +140,8 @@ class Adapter:
             FacsimileError: what `rejects` raises, what is wrong with the dataset as a whole, or no
                 face left.
         """
+        if unknown := sorted(options.keys() - set(self.options)):
+            raise FacsimileError(f"{path}: such files are read without {unknown[0]}")
         annotations = self.annotate(path, dataset, rejects, **options)
         if landmarks and (missing := [name for name in LANDMARKS if name not in annotations]):
             raise FacsimileError(f"{path}: missing column {', '.join(missing)}, needed to align")

@@ -214,12 +214,13 @@ def _set_presence(
     binary = not columns.openface and scale in (None, "0-1")
     binary = binary and set(np.unique(known)) in ({0.0, 1.0}, {1.0})
     if columns.presence or binary:
-        why = "AU01_c … of OpenFace say" if columns.presence else "all AUs are 0 or 1, which says"
-        warnings.warn(
-            f"{rows['file'].iat[0]}: {why} no more than presence: taken as au_presence_only; where "
-            "1 is the strongest intensity, add that column with false",
-            stacklevel=2,
+        why = (
+            "AU01_c … of OpenFace say no more than presence: taken as au_presence_only"
+            if columns.presence
+            else "all AUs are 0 or 1, which says no more than presence: taken as au_presence_only; "
+            "where 1 is the strongest intensity, add that column with false"
         )
+        warnings.warn(f"{rows['file'].iat[0]}: {why}", stacklevel=2)
         return rows.assign(au_presence_only=True)
     return rows
 

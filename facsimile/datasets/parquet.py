@@ -41,7 +41,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects, scale: str | None = Non
     """
     rows, columns = read_shards(path, REQUIRED, OTHERS)
     paths = [name for file in shard_paths(path) for name in image_paths(file, "image")]
-    if any(name is not None for name in paths):
+    if set(paths) != {None}:
         folders = map(Path, rows["file"])
         rows["image_path"] = [
             name and spelt_on_disk(folder.parent, name)
@@ -50,7 +50,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects, scale: str | None = Non
         found = [
             Finding(row.Index, "image", row.image_path, f"is no file{_hint(row)}")
             for row in rows.itertuples()
-            if row.image_path is not None and not is_file(image_file(row))
+            if isinstance(row.image_path, str) and not is_file(image_file(row))
         ]
         rows = rejects.drop(rows, found)
     return interpret(rows, columns, scale, dataset, rejects)
@@ -80,4 +80,6 @@ def _source(row: tuple, value: dict | bytes | str | None) -> ImageSource:
     return value.get("bytes") if isinstance(value, dict) else value
 
 
-ADAPTER = Adapter(recognises, annotate, images, image_column="image", whole="file", options=("scale",))
+ADAPTER = Adapter(
+    recognises, annotate, images, image_column="image", whole="file", options=("scale",)
+)

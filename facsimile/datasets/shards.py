@@ -126,13 +126,12 @@ def _values(
     kind = column.type
     if types.is_null(kind):
         column = column.cast(pa.string())
-    elif _is_binary(kind):  # as Spark writes text
+    elif _is_text(kind) or _is_binary(kind):  # bytes are what Spark writes for text
         try:
             column = column.cast(pa.string())
+            column.validate(full=True)
         except pa.ArrowInvalid as error:
-            raise _wrong_kind(file, field.name, kind, "text") from error
-    elif _is_text(kind):
-        pass
+            raise _wrong_kind(file, field.name, kind, "UTF-8 text") from error
     elif name in (*NUMBERS, FOUND):
         if not (_is_number(kind) or types.is_boolean(kind)):
             raise _wrong_kind(file, field.name, kind, "numbers")

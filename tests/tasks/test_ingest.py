@@ -204,7 +204,9 @@ def test_the_first_frame_is_said_where_it_does_not_show(tmp_path: Path) -> None:
     said = {"root": root, "first_frame": 1}
     assert take(tmp_path, on_error="skip", mine=said)["faces"] == 9
     path = write(faces(), tmp_path / "mine.parquet")
-    with pytest.raises(FacsimileError, match=r"ingest\.paths\.mine\.first_frame: files of parquet"):
+    with pytest.raises(
+        FacsimileError, match=r"mine\.parquet: such files are read without first_frame"
+    ):
         take(tmp_path, mine={"root": path, "first_frame": 1})
 
 
@@ -266,6 +268,44 @@ def test_adapter_is_recognised_or_declared(tmp_path: Path) -> None:
         take(tmp_path, mine=path.parent)
     with pytest.raises(FacsimileError, match=r"0\.png: not a readable Parquet file"):
         take(tmp_path, mine=path.parent / "0.png")
+
+
+def test_a_table_without_aus_is_no_au_set(tmp_path: Path) -> None:
+    path = write(faces().drop(columns="AU04"), tmp_path / "mine.parquet")
+    blank = write(faces().assign(AU04=np.nan), tmp_path / "blank.parquet")
+    for aus in (path, blank):
+        with pytest.raises(FacsimileError) as caught:
+            take(tmp_path, mine=aus)
+        assert str(caught.value).startswith(f"{aus}: no face is annotated for an Action Unit, as")
+        assert "expected columns AU01, AU02, AU04" in str(caught.value)
+    annotated = write(faces("x"), tmp_path / "annotated.parquet")
+    assert take(tmp_path, mine=annotated, other=path)["faces"] == 8
+
+
+def test_scale_is_declared(tmp_path: Path) -> None:
+    path = write(faces().assign(AU04=[0, 2, 5, 1]), tmp_path / "mine.parquet")
+    for on_error in ("raise", "skip"):
+        with pytest.raises(FacsimileError, match=r"set `scale: 0-5` under ingest\.paths\.mine"):
+            take(tmp_path, on_error=on_error, mine=path)
+    take(tmp_path, mine={"root": path, "scale": "0-5"})
+    rows = read_faces(tmp_path / "out" / "mine")
+    np.testing.assert_allclose(rows["AU04"], [0, 0.4, 1, 0.2], rtol=1e-6)
+
+
+def test_images_by_path_are_read_again_once_they_change(tmp_path: Path) -> None:
+    images = decode_images(faces())
+    for n, image in enumerate(images):
+        (tmp_path / f"{n}.png").write_bytes(encode_png(image))
+    structs = [{"bytes": None, "path": f"{n}.png"} for n in range(4)]
+    good = write(faces().assign(image=structs), tmp_path / "good.parquet")
+    bad = write(broken("AU04", 2, 7.0), tmp_path / "bad.parquet")
+    with pytest.raises(FacsimileError, match=r"7\.0 outside"):
+        take(tmp_path, good=good, bad=bad)
+    (tmp_path / "0.png").write_bytes(encode_png(255 - images[0]))
+    write(faces("x"), bad)
+    take(tmp_path, good=good, bad=bad)
+    found = decode_images(read_faces(tmp_path / "out" / "good"))
+    np.testing.assert_array_equal(found, [255 - images[0], *images[1:]])
 
 
 def test_absent_file_is_named(tmp_path: Path) -> None:

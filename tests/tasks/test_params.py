@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from facsimile.datasets import ADAPTERS
+from facsimile.datasets.labels import SCALES
 from facsimile.errors import FacsimileError
 from tasks.params import Source, read_params
 
@@ -26,6 +27,11 @@ def test_dataset_of_your_own(write_params: Callable[..., Path]) -> None:
     section = read_params(write_params({"ingest.paths": paths}))["ingest"]
     assert section.paths["one"] == Source(root=Path("faces.csv"))
     assert section.paths["two"] == Source(root=Path("DISFA"), adapter="disfa")
+
+
+def test_scales_are_those_of_the_library() -> None:
+    choices, _ = get_args(Source.model_fields["scale"].annotation)
+    assert get_args(choices) == tuple(SCALES)
 
 
 def test_adapters_are_those_of_the_library() -> None:
@@ -73,6 +79,18 @@ def test_adapters_are_those_of_the_library() -> None:
             "ingest.fold: index 3 is not below count 3",
         ),
         ({"ingest.fold": {"count": 3, "index": 0}}, "ingest: fold is of datasets under paths"),
+        (
+            {"ingest.paths": {"me": {"root": "x", "scale": "1-5"}}},
+            "ingest.paths.me.scale: input should be '0-1', '0-5', '0-100' or 'percent'",
+        ),
+        (
+            {"ingest.paths": {"../../x": "faces.csv"}},
+            "ingest.paths.../../x: '../../x' is no name of a dataset: it takes letters, digits",
+        ),
+        ({"ingest.paths": {".x": "faces.csv"}}, "ingest.paths..x: '.x' is no name of a dataset"),
+        ({"ingest.faces": {"a/b": 3}}, "ingest.faces.a/b: 'a/b' is no name of a dataset"),
+        ({"datasets.aus": "/tmp/x"}, "datasets.aus: '/tmp/x' is no name of a dataset"),
+        ({"datasets.tests": ["ok", "x\n"]}, "datasets.tests.1: 'x\\n' is no name of a dataset"),
         ({"ingest.on_error": "ignore"}, "ingest.on_error: input should be 'raise' or 'skip'"),
     ],
 )

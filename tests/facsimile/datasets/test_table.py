@@ -294,7 +294,10 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
 WRONG_FILES = {
     "no column image_path": ("path,subject_id\n", "missing column image_path, found path, subj"),
     "no column subject_id": ("image_path,AU01\n", "missing column subject_id, found image_path, A"),
-    "another delimiter": ("image_path~subject_id\n", "missing column image_path, found image_path~"),
+    "another delimiter": (
+        "image_path~subject_id\n",
+        "missing column image_path, found image_path~",
+    ),
     "misspelt AU": ("image_path,subject_id,AU1\n", "column AU1 must be called AU01"),
     "misspelt name": ("image_path,Subject ID\n", "column Subject ID must be called subject_id"),
     "column twice": ("image_path,subject_id,AU01,AU01\n", "column AU01 is there twice"),

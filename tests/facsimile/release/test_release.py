@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 
 from facsimile.aus import AUS
-from facsimile.datasets import ADAPTERS
+from facsimile.datasets import ADAPTERS, Rejects, recognise
 from facsimile.errors import FacsimileError
 from facsimile.release import (
     DIGITAL_SOURCE_TYPE,
@@ -288,6 +288,26 @@ def test_demographics_are_counted_where_annotated(faces: pd.DataFrame) -> None:
 
 def test_all_adapters_have_terms() -> None:
     assert TERMS.keys() == ADAPTERS.keys()
+
+
+def test_a_release_is_read_again_as_what_it_is(
+    folder: Path, faces: pd.DataFrame, tmp_path: Path
+) -> None:
+    """From the hub's folder, and from what `datasets` makes of it, where texts are classes."""
+    loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    for split, rows in loaded.items():
+        rows.to_parquet(tmp_path / "saved" / f"{split}.parquet")
+    expected = faces.set_index("sample_id").sort_index()
+    for path in (folder, tmp_path / "saved"):
+        assert recognise(path) == "parquet"
+        with pytest.warns(UserWarning, match="20 edited and 20 synthetic faces are generated"):
+            found = ADAPTERS["parquet"].open(path, "mine", 0, Rejects())
+        found = found.set_index("sample_id").sort_index()
+        for name in ("subject_id", "split", "origin", "source_id", "generator_md5"):
+            assert found[name].tolist() == expected[name].tolist()
+        assert found["edited_au"].fillna("").tolist() == expected["edited_au"].fillna("").tolist()
+        assert found["seed"].tolist() == expected["seed"].tolist()
+        np.testing.assert_allclose(found[list(AUS)], expected[list(AUS)], rtol=1e-6)
 
 
 def test_a_licence_is_known_or_an_address() -> None:
