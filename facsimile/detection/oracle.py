@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from facsimile.aus import AUS
 from facsimile.detection.augmentation import augment
 from facsimile.detection.detector import masked_mse
+from facsimile.digests import record_digests
 from facsimile.errors import FacsimileError
 from facsimile.measurement.metrics import mean_defined, pearson_per_au
 from facsimile.tables import to_tensor
@@ -100,7 +101,7 @@ class AUOracle(nn.Module):
         return self.predict(images)[1]
 
     def save(self, directory: str | Path) -> None:
-        """Write model.safetensors (float16) and config.json."""
+        """Write model.safetensors (float16), config.json and their digests."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         state = {
@@ -110,6 +111,7 @@ class AUOracle(nn.Module):
         save_file(state, directory / "model.safetensors")
         config = {**self.config, "aus": list(AUS)}
         (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        record_digests(directory, ("config.json", "model.safetensors"))
 
     @classmethod
     def load(cls, directory: str | Path, device: str = "cpu") -> "AUOracle":

@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from facsimile.digests import record_digests
 from facsimile.errors import FacsimileError
 from facsimile.generator import diffusion
 from facsimile.generator.config import GeneratorConfig
@@ -98,7 +99,7 @@ class DiffAEPipeline(torch.nn.Module):
         self.load_state_dict(state)
 
     def save_pretrained(self, path: Path | str, dtype: torch.dtype = torch.float16) -> None:
-        """Write ``config.json`` and ``generator.safetensors`` into a folder.
+        """Write ``config.json``, ``generator.safetensors`` and their digests into a folder.
 
         Args:
             path: folder, created if absent.
@@ -113,6 +114,7 @@ class DiffAEPipeline(torch.nn.Module):
             for name, value in self.state_dict().items()
         }
         save_file(state, path / WEIGHTS_FILE)
+        record_digests(path, (CONFIG_FILE, WEIGHTS_FILE))
 
     def compile(self, **options: Any) -> None:
         """Have encoder and decoder compiled at their first batch, by ``torch.compile(**options)``.

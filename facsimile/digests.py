@@ -1,0 +1,55 @@
+"""Digests of the files of a shipped model, recorded beside them in ``SHA256SUMS``.
+
+`sha256sum --check SHA256SUMS` verifies them, too, and `sha256sum FILE... > SHA256SUMS` records
+others.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from facsimile.errors import FacsimileError
+
+DIGESTS = "SHA256SUMS"
+
+
+def record_digests(folder: Path, names: Iterable[str]) -> None:
+    """Write the digests of some files of a folder, in place of those recorded before."""
+    lines = (f"{_sha256(folder / name)}  {name}\n" for name in sorted(names))
+    (folder / DIGESTS).write_text("".join(lines))
+
+
+def check_digests(folder: Path) -> bool:
+    """Whether the files of a folder were found to be those recorded; False without a record.
+
+    Raises:
+        FacsimileError: a file is another one or missing, or the record cannot be read.
+    """
+    record = folder / DIGESTS
+    if not record.exists():
+        return False
+    for number, line in enumerate(record.read_text().splitlines(), 1):
+        digest, _, name = line.partition("  ")
+        if not name or len(digest) != 64:
+            raise FacsimileError(f"{record}: line {number}: no SHA-256 digest and file name")
+        path = folder / name
+        cure = f"`git checkout -- {folder}` brings back what was shipped"
+        if not path.exists():
+            raise FacsimileError(f"{path}: missing, though {DIGESTS} beside it lists it; {cure}")
+        found = _sha256(path)
+        if found != digest:
+            raise FacsimileError(
+                f"{path}: not the file that {DIGESTS} beside it records (SHA-256 {found[:8]}… "
+                f"instead of {digest[:8]}…); {cure}, and if it was meant to be replaced, "
+                f"`sha256sum {_names(record)} > {DIGESTS}` in that folder records what is there"
+            )
+    return True
+
+
+def _names(record: Path) -> str:
+    return " ".join(line.partition("  ")[2] for line in record.read_text().splitlines())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
