@@ -11,6 +11,8 @@ import pandas as pd
 from facsimile import world
 from facsimile.errors import FacsimileError
 from facsimile.tables import FACE_SCHEMA, read_faces, write_shards
+from tasks.endings import raise_on_signals
+from tasks.faults import faults_told
 from tasks.params import PARAMS
 from tasks.stage import BAD_INPUT, DATA, default_device
 
@@ -43,8 +45,10 @@ def main(
     )
     arguments = parser.parse_args()
     arguments.faces = arguments.faces or arguments.work / "faces"
+    raise_on_signals()
     try:
-        run(arguments)
+        with faults_told():
+            run(arguments)
     except FacsimileError as error:
         if os.environ.get("RANK", "0") == "0":  # all processes that torchrun started find the same
             print(f"{name}: {error}", file=sys.stderr)

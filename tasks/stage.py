@@ -1,7 +1,7 @@
 """What all stages share: options, params, atomic output, progress, and how they end.
 
-Exit status: 0 done; 2 bad input, told in one line; 75 out of memory, worth a smaller batch;
-1 a bug.
+Exit status: 0 done; 2 bad input or a fault of the machine, told in one line; 75 out of memory,
+worth a smaller batch; 143 and 129 ended by SIGTERM and SIGHUP; 1 a bug.
 """
 
 import argparse
@@ -27,6 +27,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from facsimile.errors import FacsimileError
 from facsimile.measurement import to_json
 from facsimile.tables import atomic_directory
+from tasks.endings import raise_on_signals, remove_leftovers
+from tasks.faults import faults_told
 from tasks.params import PARAMS, Section, read_params
 
 DATA = Path("data")
@@ -67,9 +69,12 @@ def main(name: str, run: Callable[..., Mapping[str, Any]]) -> None:
     compute = _parse(name, summary)
     logging.captureWarnings(True)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    raise_on_signals()
     try:
         sections = read_params(PARAMS)
-        with atomic_directory(DATA / name) as out:
+        # The inner one tells how full a disk is before what was written there is removed again.
+        with faults_told(), atomic_directory(DATA / name) as out, faults_told():
+            remove_leftovers(DATA)
             begin = time.monotonic()
             metrics = run(out, compute, **{key: sections[key] for key in sections_of(run)})
             write_json(out / "metrics.json", metrics)
@@ -135,12 +140,12 @@ def _parse(name: str, summary: str) -> Compute:
         help="compile the generator (default: %(default)s, or FACSIMILE_COMPILE=1)",
     )
     arguments = parser.parse_args()
-    # A conductor lowers this when a device ran out of memory.
+    # A conductor lowers this when memory ran out. Results depend on neither.
     scale = float(environment("FACSIMILE_BATCH_SCALE", "1"))
     return Compute(
         arguments.device,
         max(1, int(arguments.batch_size * scale)),
-        max(1, arguments.workers),
+        max(1, int(arguments.workers * scale)),
         arguments.compile,
     )
 

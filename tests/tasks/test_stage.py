@@ -75,6 +75,8 @@ def test_compiling_is_asked_for(
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate"), 75, "facsimile: out"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), 75, "facsimile: out of memory"),
         (BrokenProcessPool("a child was killed"), 75, "facsimile: out of memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "facsimile: disk full: "),
+        (PermissionError(errno.EACCES, "no", "data/x"), 2, "facsimile: data/x: permission denied"),
     ],
 )
 def test_failures_end_in_one_line_and_leave_nothing(
@@ -131,10 +133,13 @@ def test_params_changed_meanwhile_spoil_the_result_of_what_reads_them(
 def test_batch_size_from_option_environment_and_scale(
     run_as_command: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("FACSIMILE_WORKERS", "8")
     seen = []
+    workers = []
 
     def run(out: Path, compute: stage.Compute) -> dict[str, Any]:
         seen.append(compute.batch_size)
+        workers.append(compute.workers)
         return {}
 
     run_as_command(run)
@@ -146,6 +151,7 @@ def test_batch_size_from_option_environment_and_scale(
     monkeypatch.setenv("FACSIMILE_BATCH_SCALE", "0.001")
     run_as_command(run)
     assert seen == [64, 48, 32, 8, 1]
+    assert workers[:3] == [8, 8, 8] and workers[3:] == [2, 1]
 
 
 def test_sections_are_the_further_parameters() -> None:
