@@ -8,7 +8,7 @@ import yaml
 from facsimile.datasets import table
 from facsimile.errors import FacsimileError
 from facsimile.tables import atomic_directory
-from flows import dvc
+from flows.locked import locked_hashes, locked_stages
 from tasks.params import PARAMS, read_params
 
 PLAIN_TABLE = Path("build/plain-table")
@@ -47,7 +47,7 @@ def plain_table_project(root: Path) -> Path:
         FacsimileError: nothing is ingested there, or its params are wrong.
     """
     datasets = read_params(root / PARAMS)["datasets"]
-    outs = dvc.locked_hashes(dvc.locked_stages(root).get("ingest", {}), "outs")
+    outs = locked_hashes(locked_stages(root).get("ingest", {}), "outs")
     if not outs:
         raise FacsimileError(f"{root / 'dvc.lock'}: stage ingest has not run")
     project = root / PLAIN_TABLE

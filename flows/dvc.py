@@ -8,20 +8,29 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from facsimile.errors import FacsimileError
 from flows import home
+from flows.locked import keep, locked_stages
+from flows.rwlock import clear_rwlock
+from flows.supervisor import supervised
+from tasks.faults import disk_full, faults_told, is_full
 
 BAD_INPUT = 2
 OUT_OF_MEMORY = 75  # EX_TEMPFAIL; tasks/stage.py exits with it when a device is out of memory
 
-_DVC = (sys.executable, "-m", "dvc", "--wait-for-lock")
+# -P: see there.
+_DVC = (sys.executable, "-P", str(Path(__file__).with_name("dvc_process.py")), "--wait-for-lock")
 _EXITED = re.compile(r"exited with (-?\d+)$")
+_FAILED = re.compile(r"failed to reproduce '[^']*': ")
+_ERROR = re.compile(r"ERROR: (failed to reproduce|unexpected error|interrupted by the user)")
+_SAVED = ("Updating lock file", "Generating lock file", "Use `dvc push`")
+_NOT_IN_CACHE = " not in cache"
+_VMSTAT = Path("/proc/vmstat")
 _RUNNING: set[subprocess.Popen] = set()
 
 
@@ -32,17 +41,24 @@ class StageError(Exception):
         stage: its name.
         code: exit status of its process: 2 for bad input, 75 for out of memory, negative for the
             signal that killed it.
+        reason: in one line.
     """
 
     def __init__(self, stage: str, code: int, reason: str) -> None:
         super().__init__(f"{stage}: {reason}")
         self.stage = stage
         self.code = code
+        self.reason = reason
 
     @property
     def died(self) -> bool:
         """Killed by a signal or out of memory, and so worth another attempt."""
         return self.code < 0 or self.code == OUT_OF_MEMORY
+
+    @property
+    def starved(self) -> bool:
+        """Out of memory, or killed as the kernel kills what takes too much of it."""
+        return self.code in (OUT_OF_MEMORY, -signal.SIGKILL)
 
 
 # DVC would list every input and output of it.
@@ -61,23 +77,66 @@ def stale_stages(root: Path, stages: Sequence[str] = ()) -> dict[str, list[str]]
     Raises:
         FacsimileError: DVC refuses the project.
     """
-    result = subprocess.run(
-        [*_DVC, "status", "--json", *stages],
-        cwd=root,
-        env=_environment(root, {}),
-        capture_output=True,
-        text=True,
-    )
+    known = _ready(root)
+    result = _run(root, "status", "--json", *stages)
     if result.returncode:
-        errors = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
-        raise FacsimileError(f"dvc status: {' '.join(errors) or result.stderr}")
+        raise FacsimileError(f"dvc status: {_told(result.stderr.splitlines(), root)}")
     status = json.loads(result.stdout)
-    known = locked_stages(root)
     # A stage file has its path in front of the name; the stages of dvc.yaml have not.
     return {
         name: [r for change in changes for r in _reasons(change)] if name in known else [_NEW]
         for name, changes in status.items()
     }
+
+
+def uncached(reasons: Iterable[str]) -> list[str]:
+    """Those of the reasons of a stage that say that DVC's cache lacks an output, perhaps sound."""
+    return [reason for reason in reasons if reason.endswith(_NOT_IN_CACHE)]
+
+
+def cache_again(stage: str, root: Path) -> bool:
+    """Put the outputs of a stage into DVC's cache, if they and all inputs are those of dvc.lock.
+
+    Returns:
+        Whether they are. They were hashed.
+    """
+    # Where anything has changed DVC asks whether to go on, and refuses where nobody can answer.
+    return _run(root, "commit", stage).returncode == 0
+
+
+def _ready(root: Path) -> dict[str, Any]:
+    """What dvc.lock records of each stage, after what a killed DVC may have left is cleared."""
+    with faults_told(root):
+        clear_rwlock(root)
+        return locked_stages(root)
+
+
+def _run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command, options = supervised([*_DVC, *arguments])
+    return subprocess.run(
+        command,
+        cwd=root,
+        env=_environment(root, {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        **options,
+    )
+
+
+def _told(lines: Iterable[str], root: Path) -> str:
+    """An error of DVC in one line: its lines from the first ``ERROR: `` on, else all of them."""
+    lines = [line.strip() for line in lines]
+    first = next((i for i, line in enumerate(lines) if line.startswith("ERROR: ")), 0)
+    told = (line.removeprefix("ERROR: ") for line in lines[first:] if not _is_noise(line))
+    text = _FAILED.sub("", " ".join(told))
+    if is_full(Exception(text), root):
+        return disk_full(root)
+    return text
+
+
+def _is_noise(line: str) -> bool:
+    return not line or line.startswith(("WARNING: ", "Having any troubles?"))
 
 
 def _reasons(change: str | Mapping[str, Any]) -> list[str]:
@@ -97,7 +156,7 @@ def _reasons(change: str | Mapping[str, Any]) -> list[str]:
 def reproduce(
     stage: str, root: Path, environment: Mapping[str, str], log: Callable[[str], None]
 ) -> bool:
-    """Run one stage through DVC in a process group of its own, if DVC finds it changed.
+    """Run one stage through DVC in processes that end with this one, if DVC finds it changed.
 
     Args:
         stage: name in dvc.yaml.
@@ -112,14 +171,24 @@ def reproduce(
     Raises:
         StageError: the command, or DVC, failed or was killed.
     """
+    try:
+        _ready(root)
+        with faults_told(root):
+            keep(root)
+    except FacsimileError as error:
+        raise StageError(stage, BAD_INPUT, str(error)) from error
+    killed_before = _killed_for_memory()
+    command, options = supervised([*_DVC, "repro", "--single-item", stage])
     process = subprocess.Popen(
-        [*_DVC, "repro", "--single-item", stage],
+        command,
         cwd=root,
         env=_environment(root, environment),
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
+        errors="replace",
+        **options,
     )
     _RUNNING.add(process)
     output = _Output(log)
@@ -128,18 +197,22 @@ def reproduce(
     try:
         code = process.wait()
     finally:
-        # If DVC was killed, the stage it ran still lives and would go on writing.
-        kill(process)
+        process.terminate()
         _RUNNING.discard(process)
     reader.join()
     if code == 0:
+        with suppress(OSError):  # the next one will say so
+            keep(root)
         return output.ran
-    match = _EXITED.search(output.error)
+    error = _told(output.errors, root)
+    match = _EXITED.search(error)
+    if not match and code > 0:  # not the command failed, but DVC before or after it
+        raise StageError(stage, code, error or f"dvc repro: exit status {code}")
     code = int(match[1]) if match else code
     # A shell that did not become its command reports the signal n that ended it as 128 + n.
     if code - 128 in signal.valid_signals():
         code = 128 - code
-    raise StageError(stage, code, output.reason(code))
+    raise StageError(stage, code, output.reason(code, _killed_for_memory() > killed_before))
 
 
 class _Output:
@@ -148,33 +221,41 @@ class _Output:
     def __init__(self, log: Callable[[str], None]) -> None:
         self.log = log
         self.ran = False
-        self.error = ""
+        self.errors: list[str] = []
         self.tail: deque[str] = deque(maxlen=20)
         self._inside = False
 
-    def read(self, lines) -> None:
+    def read(self, lines: Iterable[str]) -> None:
+        """Take in all lines."""
         for line in map(str.rstrip, lines):
-            if line.startswith("Running stage "):
+            # Of what a stage prints, some begins with ERROR, too.
+            if self.errors or _ERROR.match(line) or (not self._inside and line.startswith("ERROR")):
+                self.errors.append(line)
+            elif line.startswith("Running stage "):
                 self.ran = self._inside = True
-            elif line.startswith(("Updating lock file", "Generating lock file")):
+            elif line.startswith(_SAVED):
                 self._inside = False
-            elif line.startswith("ERROR: "):
-                self.error = line.removeprefix("ERROR: ")
             elif self._inside and line and not line.startswith("> "):
                 self.tail.append(line)
                 self.log(line)
 
-    def reason(self, code: int) -> str:
-        """Why the stage did not finish, in one line."""
+    def reason(self, code: int, for_memory: bool) -> str:
+        """Why the stage did not finish, in one line.
+
+        Args:
+            code: exit status of its command, negative for a signal.
+            for_memory: whether the kernel has killed something for its memory meanwhile.
+        """
+        if code == -signal.SIGKILL:
+            return f"killed by SIGKILL, {'for' if for_memory else 'perhaps for'} its memory"
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
+        own = [line for line in self.tail if line.startswith("facsimile: ")]
+        if code in (BAD_INPUT, OUT_OF_MEMORY) and own:
+            return own[-1].removeprefix("facsimile: ")
         if code == OUT_OF_MEMORY:
             return "out of memory"
-        own = [line for line in self.tail if line.startswith("facsimile: ")]
-        if code == BAD_INPUT and own:
-            return own[-1].removeprefix("facsimile: ")
-        last = self.tail[-1] if self.tail else self.error
-        return f"exit status {code}: {last}" if last else f"exit status {code}"
+        return f"exit status {code}: {self.tail[-1]}" if self.tail else f"exit status {code}"
 
 
 def forget(stage: str, root: Path) -> None:
@@ -184,45 +265,22 @@ def forget(stage: str, root: Path) -> None:
     subprocess.run(command, cwd=root, env=_environment(root, {}), check=True, capture_output=True)
 
 
-def kill(process: subprocess.Popen) -> None:
-    """End a stage's whole process group, if any of it is left."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
 def kill_all() -> None:
-    """End every stage that runs, so that none outlives the flow that conducts it."""
+    """End every stage that runs: by SIGTERM, and by SIGKILL what is left seconds later."""
     for process in list(_RUNNING):
-        kill(process)
+        process.terminate()
 
 
-def locked_stages(root: Path) -> dict[str, dict[str, Any]]:
-    """What dvc.lock records of each stage: cmd, deps, params and outs with their hashes."""
-    lock = root / "dvc.lock"
-    # DVC's own parser: for another one, the 1e-05 that it writes is text.
-    return YAML(typ="safe").load(lock.read_text())["stages"] if lock.exists() else {}
+def _killed_for_memory() -> int:
+    """Processes that the kernel has killed for their memory since it started; 0 if it is not told.
 
-
-def locked_params(locked: Mapping[str, Any]) -> dict[str, Any]:
-    """Params that dvc.lock records of a stage, by dotted name."""
-    groups = locked.get("params", {}).values()
-    return {key: value for group in groups for key, value in leaves(group)}
-
-
-def locked_hashes(locked: Mapping[str, Any], kind: str) -> dict[str, str]:
-    """Path → MD5 of the ``deps`` or ``outs`` that dvc.lock records of a stage."""
-    return {entry["path"]: entry["md5"] for entry in locked.get(kind, [])}
-
-
-def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Values of nested mappings by dotted name."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    Of the whole machine: what a stage runs in may hide its own.
+    """
+    try:
+        lines = _VMSTAT.read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
 def _environment(root: Path, extra: Mapping[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML  # DVC's own: it reads 1e-3 as a number
 
-from flows import dvc
+from flows.locked import leaves, locked_params, locked_stages
 from tasks.params import PARAMS
 
 
@@ -27,7 +27,7 @@ class FrozenParams:
 
     def misrecorded(self, stage: str, keys: Sequence[str]) -> str:
         """What is different in what dvc.lock records of a stage; empty if nothing is."""
-        recorded = dvc.locked_params(dvc.locked_stages(self.root).get(stage, {}))
+        recorded = locked_params(locked_stages(self.root).get(stage, {}))
         return self._difference(recorded, keys)
 
     def _difference(self, now: Mapping[str, Any], keys: Sequence[str]) -> str:
@@ -46,4 +46,4 @@ class FrozenParams:
 def _read(root: Path) -> dict[str, Any]:
     path = root / PARAMS
     values = YAML(typ="safe").load(path.read_text()) if path.exists() else None
-    return dict(dvc.leaves(values or {}))
+    return dict(leaves(values or {}))

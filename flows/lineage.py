@@ -14,6 +14,7 @@ from facsimile.aus import AUS, NUISANCES
 from facsimile.errors import FacsimileError
 from flows import dvc
 from flows.graph import needed_by, read_graph
+from flows.locked import locked_hashes, locked_params, locked_stages
 from flows.tracking import find_run, revision
 from tasks.data import ENCODE, NEUTRAL, md5
 from tasks.lineage import (
@@ -45,7 +46,7 @@ def describe(root: Path, sample_id: str) -> Tree:
     if lineage.decision is not None:
         stages.append("filter")
     made = tree.add(Text("stages, as dvc.lock records them", "bold"))
-    locked = dvc.locked_stages(root)
+    locked = locked_stages(root)
     for stage in stages:
         if stage in locked:
             made.add(_stage(root, stage, locked[stage]))
@@ -186,11 +187,11 @@ def _file(path: Path, recorded: str) -> str:
 def _stage(root: Path, stage: str, locked: dict[str, Any]) -> Tree:
     tree = Tree(Text(stage, "bold"))
     tree.add(_entry("command", locked["cmd"]))
-    params = (f"{name} {value}" for name, value in dvc.locked_params(locked).items())
+    params = (f"{name} {value}" for name, value in locked_params(locked).items())
     tree.add(_entry("params", ", ".join(params) or "none"))
     for name, kind in (("reads", "deps"), ("writes", "outs")):
         hashes = tree.add(Text(name, "dim"))
-        for path, digest in dvc.locked_hashes(locked, kind).items():
+        for path, digest in locked_hashes(locked, kind).items():
             hashes.add(_entry(digest, path))
     run = find_run(root, stage, locked)
     tree.add(_entry("MLflow run", run.info.run_id if run else "none found"))

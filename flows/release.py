@@ -25,6 +25,7 @@ from facsimile.report import Evidence
 from facsimile.tables import column_names, read_faces, shard_paths
 from flows import dvc
 from flows.graph import needed_by, read_graph
+from flows.locked import locked_hashes, locked_params, locked_stages
 from flows.tracking import find_run, revision
 from tasks.data import FILTER, GENERATOR, INGEST
 from tasks.generator_params import GeneratorParams
@@ -200,21 +201,21 @@ def _stale(root: Path, stages: list[str]) -> dict[str, list[str]]:
 
 
 def _facts(root: Path, stages: list[str]) -> list[StageFacts]:
-    locked = dvc.locked_stages(root)
+    locked = locked_stages(root)
     facts = []
     for stage in stages:
         if stage not in locked:
             continue
         run = find_run(root, stage, locked[stage])
-        params = dvc.locked_params(locked[stage])
+        params = locked_params(locked[stage])
         facts.append(
             StageFacts(
                 stage,
                 locked[stage]["cmd"],
                 # Where the files of a dataset lie is nobody's business.
                 {key: value for key, value in params.items() if "ingest.paths" not in key},
-                dvc.locked_hashes(locked[stage], "deps"),
-                dvc.locked_hashes(locked[stage], "outs"),
+                locked_hashes(locked[stage], "deps"),
+                locked_hashes(locked[stage], "outs"),
                 run.info.run_id if run else None,
                 (revision(run) or None) if run else None,
             )

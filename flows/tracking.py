@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import dvc
+from flows.locked import locked_hashes, locked_params, locked_stages
 from flows.outputs import figures, flatten, read_metrics
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ class Tracker:
         from mlflow.entities import Metric, Param, RunTag
         from mlflow.exceptions import MlflowException
 
-        locked = dvc.locked_stages(self.root)[stage]
+        locked = locked_stages(self.root)[stage]
         milliseconds = int(end * 1000)
         metrics = read_metrics(self.root, stage) | {"seconds": end - begin}
-        params = dvc.locked_params(locked)
+        params = locked_params(locked)
         tags = _hash_tags(locked) | _revision_tags(self.root)
         try:
             with self._lock:
@@ -231,7 +231,7 @@ def _hash_tags(locked: Mapping[str, Any]) -> dict[str, str]:
     return {
         f"dvc.{kind}.{path}": md5
         for kind in ("deps", "outs")
-        for path, md5 in dvc.locked_hashes(locked, kind).items()
+        for path, md5 in locked_hashes(locked, kind).items()
     }
 
 

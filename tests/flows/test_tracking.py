@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows import dvc
+from flows.locked import locked_stages
 from flows.tracking import EXPERIMENT, Tracker, find_run, revision
 
 STAGE = {
@@ -42,7 +43,7 @@ def test_stage_is_logged_under_the_run_of_its_flow(
     assert stage.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert stage.data.params == {"fit.alpha": "10", "fit.sizes": "[1, 2]", "fit.svm.c": "0.5"}
     assert stage.data.metrics == {"f1.real": 0.5, "n": 3, "seconds": 2.5}
-    locked = dvc.locked_stages(root)["fit"]
+    locked = locked_stages(root)["fit"]
     assert stage.data.tags["dvc.deps.data/faces"] == locked["deps"][0]["md5"]
     assert stage.data.tags["dvc.outs.data/fit"] == locked["outs"][0]["md5"]
     (faces,) = stage.inputs.dataset_inputs

@@ -1,0 +1,117 @@
+"""dvc.lock cut short, half-written just now, kept and mended."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from facsimile.errors import FacsimileError
+from flows import dvc
+from flows.locked import CUT, KEPT, LOCK, keep, locked_stages
+
+
+@pytest.fixture
+def root(project: Callable[..., Path]) -> Path:
+    """A project with three stages that have run."""
+    root = project(
+        **{
+            name: {"cmd": f"cat {source} > {name}", "deps": [source], "outs": [name]}
+            for source, name in ("ia", "ab", "bc")
+        }
+    )
+    (root / "i").write_text("1")
+    for name in "abc":
+        dvc.reproduce(name, root, {}, print)
+    return root
+
+
+def cut(root: Path, end: int) -> None:
+    """What DVC leaves of dvc.lock when it is killed while it writes."""
+    text = (root / LOCK).read_text()
+    (root / LOCK).write_text(text[:end])
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.5, 0.8, 0.99])
+def test_a_file_cut_short_is_restored(
+    root: Path, capfd: pytest.CaptureFixture[str], share: float
+) -> None:
+    whole = (root / LOCK).read_text()
+    cut(root, int(share * len(whole)))
+    assert dvc.stale_stages(root) == {}
+    assert (root / LOCK).read_text() == whole
+    line = capfd.readouterr().err
+    assert line.count("\n") == 1 and "dvc.lock was cut short" in line
+    assert (root / CUT).read_text() == whole[: int(share * len(whole))]
+
+
+def test_a_cut_between_the_lines_of_a_stage_is_seen(root: Path) -> None:
+    whole = (root / LOCK).read_text()
+    cut(root, whole.rindex("      md5:"))
+    assert list(locked_stages(root)) == ["a", "b", "c"]
+    assert (root / LOCK).read_text() == whole
+
+
+def test_stages_that_finished_since_the_copy_are_kept(root: Path) -> None:
+    whole = (root / LOCK).read_text()
+    (root / KEPT).write_text(whole[: whole.index("  b:\n")])
+    cut(root, len(whole) - 10)  # in the last stage, c
+    assert list(locked_stages(root)) == ["a", "b"]
+    # DVC's cache knows what the last one gives.
+    assert list(dvc.stale_stages(root)) == ["c"]
+    assert not dvc.reproduce("c", root, {}, print)
+    assert (root / LOCK).read_text() == whole
+
+
+def test_without_a_copy_what_is_whole_remains(root: Path) -> None:
+    (root / KEPT).unlink()
+    cut(root, -10)
+    assert list(locked_stages(root)) == ["a", "b"]
+    (root / KEPT).unlink(missing_ok=True)
+    cut(root, 5)
+    assert locked_stages(root) == {}
+    assert set(dvc.stale_stages(root)) == {"a", "b", "c"}
+
+
+def test_a_conflict_of_git_is_told_and_left_alone(root: Path) -> None:
+    text = (root / LOCK).read_text().replace("  b:\n", "<<<<<<< HEAD\n  b:\n=======\n")
+    (root / LOCK).write_text(text)
+    with pytest.raises(FacsimileError, match=r"dvc\.lock: has conflict markers"):
+        dvc.stale_stages(root)
+    assert (root / LOCK).read_text() == text
+
+
+def test_a_file_that_is_not_whole_is_not_kept(root: Path) -> None:
+    kept = (root / KEPT).read_text()
+    cut(root, -10)
+    keep(root)
+    assert (root / KEPT).read_text() == kept
+
+
+def test_who_reads_while_another_process_writes_waits(root: Path) -> None:
+    whole = (root / LOCK).read_text()
+    cut(root, len(whole) // 2)
+    writer = threading.Timer(0.3, (root / LOCK).write_text, [whole])
+    writer.start()
+    assert list(locked_stages(root)) == ["a", "b", "c"]
+    writer.join()
+    assert not (root / CUT).exists()
+
+
+def test_dvc_replaces_the_file_as_a_whole(root: Path) -> None:
+    """Opened before, it still reads as it was: nobody sees it half-written."""
+    with (root / LOCK).open() as before:
+        (root / "i").write_text("2")
+        assert dvc.reproduce("a", root, {}, print)
+        assert before.read() != (root / LOCK).read_text()
+        before.seek(0)
+        assert len(before.read().splitlines()) == len((root / LOCK).read_text().splitlines())
+    assert not list(root.glob(".dvc.lock.*"))
+
+
+def test_no_lock_file_no_stages(tmp_path: Path) -> None:
+    assert locked_stages(tmp_path) == {}
+    keep(tmp_path)
+    (tmp_path / LOCK).write_text("half")
+    with pytest.raises(FacsimileError, match="not a lock file of DVC"):
+        locked_stages(tmp_path)
