@@ -5,7 +5,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from flows.supervisor import supervised
 from flows.tracking import TrainingTracker
+from tasks.endings import raise_on_signals
 
 SECONDS_BETWEEN_LOOKS = 10.0
 
@@ -31,8 +33,10 @@ def train_generator(
     command += ["tasks.generator"]
     for name, value in {"work": work, "out": out, **options}.items():
         command += [] if value is None else [f"--{name}", str(value)]
+    raise_on_signals()
     tracker = TrainingTracker(root, work, out)
-    process = subprocess.Popen(command, cwd=root)
+    command, ends_with_us = supervised(command)
+    process = subprocess.Popen(command, cwd=root, **ends_with_us)
     status = "KILLED"
     try:
         while True:

@@ -1,6 +1,9 @@
 """The processes that train one model together, as torchrun starts them; without it, one alone."""
 
 import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +17,8 @@ from tasks.stage import progress
 
 # The others wait while the first renders or decodes faces.
 PATIENCE = timedelta(hours=6)
+
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,23 @@ class Ranks:
         return progress(name, total, unit) if self.first else nullcontext(lambda count: None)
 
 
+def end_with_parent() -> None:
+    """Have this process end, with all that it has started, as soon as its parent has.
+
+    torchrun gives each process a session of its own: nobody ends them when it is killed outright.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 @contextmanager
 def join(device: str) -> Iterator[Ranks]:
     """Join the others that torchrun started.
@@ -85,6 +107,7 @@ def join(device: str) -> Iterator[Ranks]:
     if "RANK" not in os.environ:
         yield Ranks(0, 1, torch.device(device))
         return
+    end_with_parent()
     place = torch.device(device)
     if place.type == "cuda":
         place = torch.device("cuda", int(os.environ["LOCAL_RANK"]))

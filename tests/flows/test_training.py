@@ -1,6 +1,9 @@
 """Training of a generator, followed into MLflow; a script stands in for the training itself."""
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +14,9 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.tracking import EXPERIMENT, TrainingTracker
+from tests.flows.conftest import left_after, wait_for
+
+ROOT = Path(__file__).parents[2]
 
 # What tasks/generator.py leaves behind, and its command line.
 STAND_IN = """
@@ -92,3 +98,39 @@ def test_each_row_is_logged_once(root: Path, runs: Callable[[], list[Run]], note
     assert run.info.status == "KILLED"
     history = MlflowClient(notebook).get_metric_history(run.info.run_id, "prior.loss")
     assert [point.step for point in history] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("number", "processes"), [(signal.SIGKILL, 2), (signal.SIGTERM, 1), (signal.SIGHUP, 1)]
+)
+def test_a_training_ends_with_its_command(
+    root: Path, marked: str, notebook: str, number: signal.Signals, processes: int
+) -> None:
+    stand_in = "import time; from pathlib import Path; Path('up').touch(); time.sleep(1000)"
+    (root / "tasks" / "generator.py").write_text(stand_in)
+    command = ["generator", "train", "--out", "out", "--processes", str(processes)]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", *command, "--root", str(root)],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for((root / "up").exists)
+    run.send_signal(number)
+    run.wait()
+    assert left_after(5, marked) == []
+
+
+def test_what_torchrun_started_does_not_outlive_it(tmp_path: Path, marked: str) -> None:
+    """Each process of a training has a session of its own, and may have started others."""
+    code = (
+        "import subprocess, sys, time; from pathlib import Path;"
+        "from tasks.ranks import end_with_parent; end_with_parent();"
+        "subprocess.Popen(['sleep', '1000']); Path(sys.argv[1]).touch(); time.sleep(1000)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "up")]
+    starts = f"import subprocess; subprocess.run({command!r}, start_new_session=True)"
+    parent = subprocess.Popen([sys.executable, "-c", starts], cwd=ROOT)
+    wait_for((tmp_path / "up").exists)
+    parent.kill()
+    parent.wait()
+    assert left_after(5, marked) == []
