@@ -23,6 +23,7 @@ from flows.display import Display, coloured, summary
 from flows.graph import needed_by, read_graph
 from flows.outputs import INSPECTION, REPORT, inspectable, key_figure
 from flows.status import stage_states
+from tasks.faults import faults_told
 from tasks.params import PARAMS, read_params
 
 BAD_INPUT = 2
@@ -375,7 +376,8 @@ def train(
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
     try:
-        yield
+        with faults_told():
+            yield
     except FacsimileError as error:
         print(f"facsimile: {error}", file=sys.stderr)
         raise typer.Exit(BAD_INPUT) from None

@@ -26,8 +26,9 @@ from flows.freeze import FrozenParams
 from flows.graph import needed_by, read_graph
 from flows.lease import find_devices, lease
 from flows.lock import project_lock
-from flows.outputs import key_figure
+from flows.outputs import check_shipped, key_figure
 from flows.tracking import Tracker
+from tasks.endings import remove_leftovers
 
 RETRIES = 2
 _CHANGED = "params.yaml was changed while the run was under way"
@@ -59,11 +60,15 @@ class FlowRun:
         self.graph = graph
         self.stages = stages
         self.params = FrozenParams(root)
+        for folder in (root, root / "data"):
+            remove_leftovers(folder)
         # One look at the start; later, only at stages whose inputs this run has rewritten.
         self.stale = dvc.stale_stages(root)
         self.rewritten: set[str] = set()
         self.seconds: Counter[str] = Counter()
-        self.out_of_memory: Counter[str] = Counter()
+        self.died: Counter[str] = Counter()
+        self.starved: Counter[str] = Counter()
+        self.ended = False
         self.devices = find_devices()
         self.tracker = Tracker(root, flow_run.name)
 
@@ -71,10 +76,23 @@ class FlowRun:
         """Whether neither the stage itself nor anything it needs has changed."""
         return stage not in self.stale and not self.rewritten & nx.ancestors(self.graph, stage)
 
+    def check(self, stage: str) -> None:
+        """Raises StageError if the run has ended, or the stage is frozen and its files others."""
+        if self.ended:
+            raise dvc.StageError(stage, dvc.BAD_INPUT, "the run has ended")
+        try:
+            check_shipped(self.root, self.graph.nodes[stage]["stage"])
+        except FacsimileError as error:
+            raise dvc.StageError(stage, dvc.BAD_INPUT, str(error)) from error
+
+    def is_sound(self, stage: str) -> bool:
+        """Whether DVC's cache alone lacks something of a stage; its outputs are put there again."""
+        return bool(dvc.uncached(self.stale.get(stage, ()))) and dvc.cache_again(stage, self.root)
+
     def reproduce(self, stage: str) -> bool:
         """Run a stage, on a leased device if it needs one. Returns whether its command ran."""
-        # Half the batch after each time that a device ran out of memory (tasks/stage.py).
-        environment = {"FACSIMILE_BATCH_SCALE": str(0.5 ** self.out_of_memory[stage])}
+        # Half the batch after each time that memory ran out (tasks/stage.py).
+        environment = {"FACSIMILE_BATCH_SCALE": str(0.5 ** self.starved[stage])}
         logger = get_run_logger()
 
         def log(line: str) -> None:
@@ -108,6 +126,25 @@ class FlowRun:
             dvc.forget(stage, self.root)
             raise dvc.StageError(stage, dvc.BAD_INPUT, f"{_CHANGED}: {change}; run it again")
 
+    def failed(self, stage: str, error: dvc.StageError) -> State:
+        """The state of a stage that did not finish; says what is done about it, or what to do."""
+        message = str(error)
+        self.died[stage] += error.died
+        self.starved[stage] += error.starved
+        again = error.died and self.died[stage] <= RETRIES
+        if again:
+            how = " with batches of half the size and half the workers" if error.starved else ""
+            message += f": tried again{how}"
+            get_run_logger().warning(message)
+            events.tell(stage, events.RUNNING, message)
+        elif error.starved:
+            message += (
+                f"; {self.starved[stage]} times, each with batches of half the size: free memory, "
+                "or set FACSIMILE_BATCH_SIZE and FACSIMILE_WORKERS to less"
+            )
+        # Returned, not raised: the reason is one line, and a traceback through here explains none.
+        return Failed(message=message, data=error)
+
 
 def _died(_task: Task, _task_run: TaskRun, state: State) -> bool:
     error = state.result(raise_on_failure=False)
@@ -130,15 +167,15 @@ def _tell(_task: Task, task_run: TaskRun, state: State) -> None:
 )
 def run_stage(stage: str, run: FlowRun) -> State:
     """Bring one stage up to date."""
-    if run.is_current(stage):
-        return Completed(name="Cached", message="nothing has changed")
     try:
+        run.check(stage)
+        if run.is_current(stage):
+            return Completed(name="Cached", message="nothing has changed")
+        if run.is_sound(stage):
+            return Completed(name="Cached", message="still as recorded; put into DVC's cache again")
         ran = run.reproduce(stage)
     except dvc.StageError as error:
-        if error.code == dvc.OUT_OF_MEMORY:
-            run.out_of_memory[stage] += 1
-        # Returned, not raised: the reason is one line, and a traceback through here explains none.
-        return Failed(message=str(error), data=error)
+        return run.failed(stage, error)
     except FacsimileError as error:  # no lease
         return Failed(message=f"{stage}: {error}", data=error)
     if not ran:
@@ -200,6 +237,7 @@ def _submit(run: FlowRun) -> State:
         for future in futures.values():
             future.wait()
     finally:
+        run.ended = True
         dvc.kill_all()  # whatever ends the flow ends its stages
         run.tracker.close()
     reports = [

@@ -106,6 +106,8 @@ def coloured(state: str) -> Text:
         "up to date": "green",
         "frozen": "cyan",
         "changed": "yellow",
+        "replaced": "bold red",
+        "uncached": "yellow",
         "behind": "yellow",
         events.RUNNING: "bold yellow",
     }

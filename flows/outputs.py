@@ -1,11 +1,14 @@
 """What a stage left in its output folder: metrics.json, figures, the report."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from facsimile.digests import check_digests
 from facsimile.errors import FacsimileError
+from flows.graph import Stage
 
 REPORT = Path("data/evaluate/report.html")
 INSPECTION = Path("data/inspect.html")
@@ -18,6 +21,22 @@ def read_metrics(root: Path, stage: str) -> dict[str, float]:
     """
     path = root / "data" / stage / "metrics.json"
     return dict(flatten(json.loads(path.read_text()))) if path.exists() else {}
+
+
+def check_shipped(root: Path, stage: Stage) -> bool:
+    """Whether the files of a frozen stage were found to be those recorded beside them.
+
+    False where nothing is recorded, or the stage is not frozen.
+
+    Raises:
+        FacsimileError: they are others.
+    """
+    if not stage.frozen:
+        return False
+    folders = {Path(out).parent for out in stage.outs}
+    # Relative to where the user is, as the message says what to type there.
+    recorded = [check_digests(Path(os.path.relpath(root / folder))) for folder in folders]
+    return all(recorded)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

@@ -8,15 +8,19 @@ import networkx as nx
 
 from facsimile.errors import FacsimileError
 from flows import dvc
-from flows.graph import needed_by, read_graph
+from flows.graph import Stage, needed_by, read_graph
 from flows.lock import running_stages
+from flows.outputs import check_shipped
 
 _TRIES = 5
 
 
 @dataclass(frozen=True)
 class StageStatus:
-    """One stage: ``running``, ``changed``, ``behind``, ``frozen`` or ``up to date``, and why."""
+    """One stage, and why it is in its state.
+
+    ``running``, ``changed``, ``behind``, ``uncached``, ``frozen``, ``replaced`` or ``up to date``.
+    """
 
     stage: str
     state: str
@@ -38,17 +42,30 @@ def stage_states(root: Path) -> list[StageStatus]:
         if stage in running:
             state = StageStatus(stage, "running")
         elif graph.nodes[stage]["stage"].frozen:
-            state = StageStatus(stage, "frozen")
-        elif stage in stale:
+            state = _frozen(root, graph.nodes[stage]["stage"])
+        elif stage in stale and dvc.uncached(stale[stage]) != stale[stage]:
             state = StageStatus(stage, "changed", ", ".join(stale[stage]))
         elif sources:
             state = StageStatus(stage, "behind", f"{', '.join(sources)} will run")
+        elif stage in stale:
+            why = f"{', '.join(stale[stage])}; put there again if still as recorded"
+            state = StageStatus(stage, "uncached", why)
         else:
             state = StageStatus(stage, "up to date")
         if state.state in ("running", "changed", "behind"):
             behind.add(stage)
         states.append(state)
     return states
+
+
+def _frozen(root: Path, stage: Stage) -> StageStatus:
+    """A frozen stage, whose files are to be those recorded beside them."""
+    try:
+        verified = check_shipped(root, stage)
+    except FacsimileError as error:
+        return StageStatus(stage.name, "replaced", str(error))
+    why = "" if verified else "not verified: no digests are recorded beside its files"
+    return StageStatus(stage.name, "frozen", why)
 
 
 def _look(root: Path, graph: nx.DiGraph) -> tuple[set[str], dict[str, list[str]]]:

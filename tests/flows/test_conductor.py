@@ -1,14 +1,21 @@
 """Flows over projects whose stages are shell commands: order, retries, leases, caching."""
 
+import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from flows import events
-from flows.conductor import StageReport, regenerate, retrain
+from facsimile.digests import record_digests
+from flows import dvc, events
+from flows.cli import app
+from flows.conductor import FlowRun, StageReport, regenerate, retrain
+from flows.graph import read_graph
 from flows.lock import project_lock
 from tests.flows.conftest import ran
 
@@ -134,6 +141,91 @@ def test_runs_in_one_project_queue_up(project: Callable[..., Path]) -> None:
     with events.listening(release):
         assert states(conduct(root, "a")) == {"a": "Completed"}
     assert len(told) == 1 and told[0].startswith("waiting for nightly (process ")
+
+
+def test_killed_outright_is_tried_again_with_less(
+    project: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    dies = "exec python -c 'import os; os.kill(os.getpid(), 9)'"
+    command = f'echo "$FACSIMILE_BATCH_SCALE" >> scales; {dies}'
+    root = project(a={"cmd": command, "outs": ["a"]})
+    told: list[str] = []
+    with events.listening(lambda stage, state, detail: told.append(detail)):
+        reports = conduct(root, "a")
+    assert (root / "scales").read_text().split() == ["1.0", "0.5", "0.25"]
+    again = (
+        "a: killed by SIGKILL, perhaps for its memory: tried again with batches of half the size"
+    )
+    assert sum(line.startswith(again) for line in told) == 2
+    assert sum(message.startswith(again) for message in caplog.messages) == 2
+    assert states(reports) == {"a": "Failed"}
+    assert reports["a"].reason.startswith("a: killed by SIGKILL, perhaps for its memory; 3 times")
+    assert "FACSIMILE_BATCH_SIZE" in reports["a"].reason
+
+
+def test_a_cache_that_is_gone_is_filled_again(project: Callable[..., Path]) -> None:
+    root = project(a=stage("a"), b=stage("b", "a"), c=stage("c", "b"))
+    (root / "params").write_text("1")
+    conduct(root, "c")
+    shutil.rmtree(root / ".dvc" / "cache")
+    reports = conduct(root, "c")
+    assert states(reports) == dict.fromkeys("abc", "Cached")
+    assert reports["b"].reason == "still as recorded; put into DVC's cache again"
+    assert ran(root) == ["a", "b", "c"]
+    assert {report.reason for report in conduct(root, "c").values()} == {"nothing has changed"}
+
+    # An output that is not as it was recorded is made again.
+    shutil.rmtree(root / ".dvc" / "cache")
+    (root / "b").write_text("another")
+    assert states(conduct(root, "c")) == {"a": "Cached", "b": "Completed", "c": "Cached"}
+    assert ran(root) == ["a", "b", "c", "b"]
+
+
+def test_frozen_files_that_are_not_those_recorded(project: Callable[..., Path]) -> None:
+    weights = "data/model/weights"
+    root = project(
+        model={"cmd": "false", "frozen": True, "outs": [{weights: {"cache": False}}]},
+        a={"cmd": f"echo a >> log && cp {weights} a", "deps": [weights], "outs": ["a"]},
+    )
+    (root / weights).parent.mkdir(parents=True)
+    (root / weights).write_text("1")
+    record_digests(root / "data" / "model", ["weights"])
+    assert states(conduct(root, "a")) == {"model": "Cached", "a": "Completed"}
+    assert "frozen" in CliRunner().invoke(app, ["status"]).output
+
+    (root / weights).write_text("2")
+    for _ in range(2):  # nor is it sound when DVC has seen it before
+        reports = conduct(root, "a")
+        assert states(reports) == {"model": "Failed", "a": "Not run"}
+        assert f"{weights}: not the file that SHA256SUMS" in reports["model"].reason
+        assert "git checkout -- data/model" in reports["model"].reason
+    shown = CliRunner().invoke(app, ["status"]).output
+    assert "replaced" in shown and f"{weights}: not the file" in " ".join(shown.split())
+
+    record_digests(root / "data" / "model", ["weights"])
+    assert states(conduct(root, "a")) == {"model": "Cached", "a": "Completed"}
+    assert ran(root) == ["a", "a"]
+
+
+def test_what_killed_processes_have_left_is_removed(project: Callable[..., Path]) -> None:
+    root = project(a=stage("a"))
+    (root / "params").write_text("1")
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    (root / "data" / f".other.{gone.pid}.tmp" / "faces").mkdir(parents=True)
+    (root / f".dvc.lock.{gone.pid}.tmp").write_text("half")
+    (root / "data" / f".other.{os.getpid()}.tmp").mkdir()
+    conduct(root, "a")
+    assert [path.name for path in root.glob("**/.*.tmp")] == [f".other.{os.getpid()}.tmp"]
+
+
+def test_nothing_starts_when_the_run_has_ended(project: Callable[..., Path]) -> None:
+    root = project(a=stage("a"))
+    (root / "params").write_text("1")
+    run = FlowRun(root, read_graph(root), ["a"])
+    run.ended = True
+    with pytest.raises(dvc.StageError, match="the run has ended"):
+        run.check("a")
 
 
 def test_branches_run_side_by_side(project: Callable[..., Path]) -> None:

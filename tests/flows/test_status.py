@@ -1,6 +1,7 @@
 """Where stages stand, also while they run."""
 
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -37,3 +38,17 @@ def test_status_while_a_stage_runs(project: Callable[..., Path]) -> None:
         StageStatus("d", "changed", "never run here"),
     ]
     assert [row.state for row in stage_states(root)] == ["up to date"] * 2 + ["changed"] * 2
+
+
+def test_what_only_the_cache_lacks_does_not_run(project: Callable[..., Path]) -> None:
+    root = project(
+        a={"cmd": "cp in a", "deps": ["in"], "outs": ["a"]},
+        b={"cmd": "cp a b", "deps": ["a"], "outs": ["b"]},
+    )
+    (root / "in").write_text("1")
+    for name in "ab":
+        dvc.reproduce(name, root, {}, print)
+    shutil.rmtree(root / ".dvc" / "cache")
+    assert [row.state for row in stage_states(root)] == ["uncached"] * 2
+    (root / "in").write_text("2")
+    assert [row.state for row in stage_states(root)] == ["changed", "behind"]
