@@ -10,7 +10,6 @@ Writes  data/evaluate/report.html, figures/*.png, contact_sheet.png, metrics.jso
 
 import json
 import platform
-import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -59,6 +58,7 @@ from tasks.data import (
     unannotated_ids,
 )
 from tasks.params import PARAMS, Datasets, Evaluate, Sampling
+from tasks.revision import current_revision
 from tasks.stage import Compute, main, write_json
 
 PACKAGES = ("diffusers", "numpy", "pandas", "scikit-learn", "torch", "torchvision")
@@ -233,7 +233,11 @@ def lineage() -> dict[str, Any]:
     """What everything was made of: params, hashes of all artefacts so far, commit and packages."""
     lock = Path("dvc.lock")
     stages = yaml.safe_load(lock.read_text())["stages"] if lock.exists() else {}
-    result: dict[str, Any] = {
+    revision = current_revision(Path())
+    return {
+        "git_commit": revision.commit,
+        "git_dirty": revision.changed,
+        "git_unknown": revision.unknown,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "params": yaml.safe_load(PARAMS.read_text()),
@@ -248,11 +252,6 @@ def lineage() -> dict[str, Any]:
             if name != "evaluate"
         ],
     }
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True)
-    if commit.returncode == 0:
-        changes = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True)
-        result |= {"git_commit": commit.stdout.strip(), "git_dirty": bool(changes.stdout.strip())}
-    return result
 
 
 if __name__ == "__main__":

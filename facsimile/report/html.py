@@ -58,9 +58,10 @@ def write_report(directory: Path, lineage: Mapping[str, Any], path: Path) -> Non
     Args:
         directory: folder of the evaluate stage: metrics.json and any of ``evidence.TABLES``.
         lineage: where the figures come from; any of ``git_commit`` (str), ``git_dirty`` (bool),
-            ``mlflow_run`` (str), ``python`` (str), ``packages`` (name → version), ``params``
-            (nested) and ``stages``: a list of ``{"name", "cmd", "seconds", "deps", "outs"}`` where
-            deps and outs are lists of ``{"path", "md5", "size"}``.
+            ``git_unknown`` (str, why there is no commit), ``mlflow_run`` (str), ``python`` (str),
+            ``packages`` (name → version), ``params`` (nested) and ``stages``: a list of ``{"name",
+            "cmd", "seconds", "deps", "outs"}`` where deps and outs are lists of ``{"path", "md5",
+            "size"}``.
         path: the HTML file.
 
     Raises:

@@ -261,3 +261,9 @@ def test_large_faces_are_shrunk_on_the_page() -> None:
     [(_, [face])] = block.rows
     with Image.open(io.BytesIO(base64.b64decode(face.source.split(",")[1]))) as shown:
         assert shown.size == (64, 128)
+
+
+def test_a_commit_that_is_not_known_says_why(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text("{}")
+    page = render(Evidence.read(tmp_path), {"git_commit": "", "git_unknown": "no git repository"})
+    assert "not known (no git repository)" in page

@@ -1,0 +1,177 @@
+"""Which code a run is made with: the git commit, and whether anything was changed since.
+
+The one reader of git, for the report, MLflow and lineage alike. What counts as a change: code,
+params and configs, among them source files that git does not know yet. What the pipeline writes
+itself (dvc.lock, data/ but for data/config) does not: its hashes are in dvc.lock.
+"""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+
+NOTED = "FACSIMILE_REVISION"
+"""Environment variable by which a flow tells its stages what it noted when it began, as JSON."""
+
+_ARTEFACTS = ("dvc.lock", "data")
+_CONFIGS = "data/config"
+_SOURCES = ("*.py", "facsimile", "tasks", "flows", _CONFIGS, "dvc.yaml", "params.yaml")
+_FOREIGN = re.compile(r"dubious ownership in repository at '(.+)'")
+# Set by git for its hooks, where they name the repository of the hook.
+_OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
+
+
+@dataclass(frozen=True)
+class Revision:
+    """State of the code in a project folder.
+
+    Attributes:
+        commit: hash of the commit checked out; empty where it is not known.
+        changed: whether code, params or configs differ from that commit.
+        unknown: why the commit is not known; empty where it is.
+    """
+
+    commit: str = ""
+    changed: bool = False
+    unknown: str = ""
+
+    def __str__(self) -> str:
+        if not self.commit:
+            return f"not known ({self.unknown})"
+        return f"{self.commit}, with uncommitted changes" if self.changed else self.commit
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def current_revision(root: Path) -> Revision:
+    """What the flow noted when it began, if this is a stage of one; else as it is now."""
+    noted = os.environ.get(NOTED)
+    return Revision(**json.loads(noted)) if noted else read_revision(root)
+
+
+def read_revision(root: Path) -> Revision:
+    """The revision of the code in `root` as it is now."""
+    git = _Git(root.resolve())
+    try:
+        commit = git("rev-parse", "--verify", "--quiet", "HEAD").strip()
+        if not git("ls-files", "--", "."):
+            git = _outer(git)
+    except _NotKnown as error:
+        return Revision(unknown=str(error))
+    return Revision(commit, _changed(git, commit))
+
+
+def since(noted: Revision, root: Path) -> Revision:
+    """What was noted when a run began, for a part of it that begins now.
+
+    The commit stays, whatever has been committed or checked out meanwhile; files that are not as
+    in that commit are changes to it.
+    """
+    if not noted.commit or noted.changed:
+        return noted
+    git = _Git(root.resolve())
+    try:
+        if not git("ls-files", "--", "."):
+            git = _outer(git)
+        return replace(noted, changed=_changed(git, noted.commit))
+    except _NotKnown:  # the repository has gone
+        return replace(noted, changed=True)
+
+
+class _NotKnown(Exception):
+    """Git cannot tell; the message says why."""
+
+
+class _Git:
+    """Runs git in one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __call__(self, *arguments: str) -> str:
+        """Returns what git prints.
+
+        Raises:
+            _NotKnown: it fails.
+        """
+        # A container often runs as another user than the owner of the checkout, which git refuses
+        # to touch. Whoever runs this pipeline runs the code in `root`, and so trusts that folder;
+        # not those above it. Programs that its git config may name are not started all the same.
+        settings = (f"safe.directory={self.root}", "core.fsmonitor=false", "core.fileMode=false")
+        options = [part for setting in settings for part in ("-c", setting)]
+        # No lock on the index: a `git commit` at the same time must not fail for it.
+        environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+        environment = {key: environment[key] for key in environment if key not in _OF_HOOKS}
+        try:
+            result = subprocess.run(
+                ["git", *options, *arguments],
+                cwd=self.root,
+                env=environment,
+                capture_output=True,
+                encoding="utf-8",
+                errors="surrogateescape",
+            )
+        except FileNotFoundError:
+            raise _NotKnown(self._without_git()) from None
+        if result.returncode:
+            raise _NotKnown(self._reason(result.stderr))
+        return result.stdout
+
+    def _without_git(self) -> str:
+        folders = (self.root, *self.root.parents)
+        under_git = any((folder / ".git").exists() for folder in folders)
+        return "git is not installed" if under_git else "no git repository"
+
+    def _reason(self, stderr: str) -> str:
+        if "not a git repository" in stderr:
+            return "no git repository"
+        if foreign := _FOREIGN.search(stderr):
+            return (
+                f"{foreign[1]} belongs to another user; "
+                f"`git config --global --add safe.directory {foreign[1]}` trusts it"
+            )
+        if not stderr.strip():
+            return "no commit yet"
+        return stderr.strip().splitlines()[0]
+
+
+def _outer(git: _Git) -> _Git:
+    """The repository that a project without files in git was copied from, as build/plain-table.
+
+    Raises:
+        _NotKnown: the repository around it is another one.
+    """
+    outer = _Git(Path(git("rev-parse", "--show-toplevel").rstrip("\n")))
+    if not outer("ls-files", "--", "dvc.yaml"):
+        raise _NotKnown("no git repository")
+    return outer
+
+
+def _changed(git: _Git, commit: str) -> bool:
+    """Whether any file that counts is not as in `commit`."""
+    tracked = git("diff", "--name-only", "--no-ext-diff", "-z", "--relative", commit, "--", ".")
+    untracked = git("ls-files", "--others", "--exclude-standard", "-z", "--", *_SOURCES)
+    return any(
+        not _is_artefact(path) and not _in_environment(git.root, path)
+        for path in (*_paths(tracked), *_paths(untracked))
+    )
+
+
+def _paths(listing: str) -> Iterator[str]:
+    return (path for path in listing.split("\0") if path)
+
+
+def _is_artefact(path: str) -> bool:
+    if path == _CONFIGS or path.startswith(f"{_CONFIGS}/"):
+        return False
+    return PurePosixPath(path).parts[0] in _ARTEFACTS
+
+
+def _in_environment(root: Path, path: str) -> bool:
+    """Whether a file belongs to a Python environment that git was not told to ignore."""
+    parents = (root / path).relative_to(root).parents
+    return any((root / parent / "pyvenv.cfg").exists() for parent in parents)
