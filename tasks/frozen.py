@@ -13,8 +13,9 @@ from facsimile.errors import FacsimileError
 from facsimile.tables import FACE_SCHEMA, read_faces, write_shards
 from tasks.endings import raise_on_signals
 from tasks.faults import faults_told
+from tasks.machine import DEVICE_HELP, find_device
 from tasks.params import PARAMS
-from tasks.stage import BAD_INPUT, DATA, default_device
+from tasks.stage import BAD_INPUT, DATA
 
 
 def main(
@@ -38,15 +39,12 @@ def main(
     parser.add_argument("--out", type=Path, default=DATA / name)
     for option, default in inputs.items():
         parser.add_argument(f"--{option}", type=Path, default=default)
-    parser.add_argument(
-        "--device",
-        default=default_device(),
-        help="torch device (default: %(default)s, or FACSIMILE_DEVICE)",
-    )
+    parser.add_argument("--device", help=DEVICE_HELP)
     arguments = parser.parse_args()
     arguments.faces = arguments.faces or arguments.work / "faces"
     raise_on_signals()
     try:
+        arguments.device = find_device(arguments.device)
         with faults_told():
             run(arguments)
     except FacsimileError as error:

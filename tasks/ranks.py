@@ -102,7 +102,8 @@ def join(device: str) -> Iterator[Ranks]:
     """Join the others that torchrun started.
 
     Args:
-        device: "cpu" or "cuda"; each process of a machine takes a GPU of its own.
+        device: "cpu", "cuda" or "mps"; each process of a machine takes a GPU of its own. Several on
+            the GPU of an Apple computer share its CPU: nothing sends tensors from there.
     """
     if "RANK" not in os.environ:
         yield Ranks(0, 1, torch.device(device))
@@ -112,6 +113,8 @@ def join(device: str) -> Iterator[Ranks]:
     if place.type == "cuda":
         place = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(place)
+    elif place.type == "mps":
+        place = torch.device("cpu")
     distributed.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Ranks(distributed.get_rank(), distributed.get_world_size(), place)

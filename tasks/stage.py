@@ -29,6 +29,7 @@ from facsimile.measurement import to_json
 from facsimile.tables import atomic_directory
 from tasks.endings import raise_on_signals, remove_leftovers
 from tasks.faults import faults_told
+from tasks.machine import DEVICE_HELP, count_processors, find_device, find_number
 from tasks.params import PARAMS, Section, read_params
 
 DATA = Path("data")
@@ -43,7 +44,7 @@ class Compute:
     """Where and in what portions a stage computes; its result does not depend on it.
 
     Attributes:
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda" or "mps".
         batch_size: faces at once.
         workers: processes that render or train side by side; fewer than twice as many detectors are
             trained at once where some workers would otherwise be idle for the last of them.
@@ -66,11 +67,11 @@ def main(name: str, run: Callable[..., Mapping[str, Any]]) -> None:
             section of params.yaml and receives it.
     """
     summary = inspect.getdoc(sys.modules[run.__module__]).splitlines()[0]
-    compute = _parse(name, summary)
     logging.captureWarnings(True)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     raise_on_signals()
     try:
+        compute = _parse(name, summary)
         sections = read_params(PARAMS)
         # The inner one tells how full a disk is before what was written there is removed again.
         with faults_told(), atomic_directory(DATA / name) as out, faults_told():
@@ -108,29 +109,20 @@ def sections_of(run: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(inspect.signature(run).parameters)[2:]
 
 
-def default_device() -> str:
-    """Torch device where no option names one: FACSIMILE_DEVICE, or a GPU if there is one."""
-    return os.environ.get("FACSIMILE_DEVICE", "cuda" if torch.cuda.is_available() else "cpu")
-
-
 def _parse(name: str, summary: str) -> Compute:
     environment = os.environ.get
     parser = argparse.ArgumentParser(prog=f"python -m tasks.{name}", description=summary)
-    parser.add_argument(
-        "--device",
-        default=default_device(),
-        help="torch device (default: %(default)s, or FACSIMILE_DEVICE)",
-    )
+    parser.add_argument("--device", help=DEVICE_HELP)
     parser.add_argument(
         "--batch-size",
         type=int,
-        default=int(environment("FACSIMILE_BATCH_SIZE", "64")),
+        default=find_number("FACSIMILE_BATCH_SIZE", 64),
         help="faces at once (default: %(default)s, or FACSIMILE_BATCH_SIZE)",
     )
     parser.add_argument(
         "--workers",
         type=int,
-        default=int(environment("FACSIMILE_WORKERS", len(os.sched_getaffinity(0)))),
+        default=find_number("FACSIMILE_WORKERS", count_processors()),
         help="processes side by side (default: %(default)s, or FACSIMILE_WORKERS)",
     )
     parser.add_argument(
@@ -143,7 +135,7 @@ def _parse(name: str, summary: str) -> Compute:
     # A conductor lowers this when memory ran out. Results depend on neither.
     scale = float(environment("FACSIMILE_BATCH_SCALE", "1"))
     return Compute(
-        arguments.device,
+        find_device(arguments.device),
         max(1, int(arguments.batch_size * scale)),
         max(1, int(arguments.workers * scale)),
         arguments.compile,

@@ -271,7 +271,9 @@ def neutralize(
         max_steps: upper bound on steps.
     """
     device = next(model.parameters()).device
-    frozen = copy.deepcopy(model).eval().requires_grad_(False).double()
+    if device.type == "mps":  # which has no double precision
+        device = torch.device("cpu")
+    frozen = copy.deepcopy(model).eval().requires_grad_(False).to(device).double()
     origin = _tensor(z, device).double()
     with torch.no_grad():
         aus_before, static_before = frozen(origin)
