@@ -1,28 +1,55 @@
 """Prefect artifacts of a flow run: stages, metrics, contact sheet, report."""
 
 import base64
+import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from prefect.artifacts import (
-    create_link_artifact,
-    create_markdown_artifact,
-    create_table_artifact,
-)
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from flows.outputs import REPORT, read_metrics
-
-CONTACT_SHEET = Path("data/evaluate/contact_sheet.png")
+from flows.outputs import CONTACT_SHEET, REPORT, headline, read_metrics
 
 
-def publish(root: Path, reports: list[dict[str, Any]]) -> None:
-    """Publish what there is.
+def publish(root: Path, reports: list[dict[str, Any]]) -> str:
+    """Publish what there is; an artifact that cannot be is no reason for a run to fail.
 
     Args:
         root: project folder.
         reports: one row for each stage of the run.
+
+    Returns:
+        Which are not published and why, in one line; empty if all are.
     """
+    failures = []
+    for key, artifact in (
+        ("stages", lambda: _stages(reports)),
+        ("metrics", lambda: _metrics(root, reports)),
+        ("contact-sheet", lambda: _contact_sheet(root)),
+        ("report", lambda: _report(root)),
+    ):
+        if reason := _attempt(artifact):
+            failures.append((key, reason))
+    if not failures:
+        return ""
+    keys = ", ".join(key for key, _ in failures)
+    return f"Prefect artifacts not published: {keys} ({failures[0][1]})"
+
+
+def _attempt(artifact: Callable[[], None]) -> str:
+    """Why an artifact could not be published; empty if it could."""
+    try:
+        artifact()
+    except Exception as error:
+        return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ""
+
+
+def _stages(reports: list[dict[str, Any]]) -> None:
     create_table_artifact(reports, key="stages", description="Stages of this run")
+
+
+def _metrics(root: Path, reports: list[dict[str, Any]]) -> None:
     metrics = [
         {"stage": report["stage"], "metric": name, "value": value}
         for report in reports
@@ -30,10 +57,21 @@ def publish(root: Path, reports: list[dict[str, Any]]) -> None:
     ]
     if metrics:
         create_table_artifact(metrics, key="metrics", description="Metrics of all stages")
+
+
+def _contact_sheet(root: Path) -> None:
     if (root / CONTACT_SHEET).exists():
         # Embedded, because the server may not see this machine's files.
         image = base64.b64encode((root / CONTACT_SHEET).read_bytes()).decode()
         sheet = f"![real and generated faces](data:image/png;base64,{image})"
         create_markdown_artifact(sheet, key="contact-sheet", description="Generated faces")
+
+
+def _report(root: Path) -> None:
+    """Headline figures, and where the report is; a page of the server cannot link to a file."""
     if (root / REPORT).exists():
-        create_link_artifact((root / REPORT).as_uri(), key="report", link_text="report.html")
+        figures = headline(read_metrics(root, "evaluate"))
+        rows = [f"| {name} | {value:.4g} |" for name, value in figures.items()]
+        where = f"`{root / REPORT}` on {platform.node()}"
+        text = "\n".join([where, "", "| figure | |", "| --- | --- |", *rows])
+        create_markdown_artifact(text, key="report", description="Headline figures")

@@ -345,7 +345,7 @@ def train(
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="cpu or cuda (default: a GPU if there is one).")
+        str | None, typer.Option(help="cpu, cuda or mps (default: a GPU if there is one).")
     ] = None,
     processes: Annotated[
         int, typer.Option(help="Processes that share each batch, a GPU each.", min=1)
@@ -361,26 +361,32 @@ def train(
     out = out.resolve()
     options = {"faces": faces, "oracle": oracle}
     options = {name: path and path.resolve() for name, path in options.items()}
-    code = train_generator(
-        root.resolve(),
-        work.resolve() if work else out / ".work",
-        out,
-        {**options, "device": device},
-        processes,
-    )
-    if code:
-        raise typer.Exit(code)
-    print(out)
+    with _one_line_errors():
+        code = train_generator(
+            root.resolve(),
+            work.resolve() if work else out / ".work",
+            out,
+            {**options, "device": device},
+            processes,
+        )
+        if code:
+            raise typer.Exit(code)
+        print(out)
 
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
+    """End in one line; what is to be noted beside the outcome comes last."""
     try:
         with faults_told():
             yield
     except FacsimileError as error:
         print(f"facsimile: {error}", file=sys.stderr)
         raise typer.Exit(BAD_INPUT) from None
+    finally:
+        sys.stdout.flush()
+        for note in events.take_notes():
+            print(f"facsimile: {note}", file=sys.stderr)
 
 
 def _print_report(root: Path) -> Path:

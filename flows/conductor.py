@@ -29,6 +29,7 @@ from flows.lock import project_lock
 from flows.outputs import check_shipped, key_figure
 from flows.tracking import Tracker
 from tasks.endings import remove_leftovers
+from tasks.revision import NOTED, since
 
 RETRIES = 2
 _CHANGED = "params.yaml was changed while the run was under way"
@@ -70,7 +71,7 @@ class FlowRun:
         self.starved: Counter[str] = Counter()
         self.ended = False
         self.devices = find_devices()
-        self.tracker = Tracker(root, flow_run.name)
+        self.tracker = Tracker(root, flow_run.name, self.params.values)
 
     def is_current(self, stage: str) -> bool:
         """Whether neither the stage itself nor anything it needs has changed."""
@@ -93,6 +94,8 @@ class FlowRun:
         """Run a stage, on a leased device if it needs one. Returns whether its command ran."""
         # Half the batch after each time that memory ran out (tasks/stage.py).
         environment = {"FACSIMILE_BATCH_SCALE": str(0.5 ** self.starved[stage])}
+        revision = since(self.tracker.revision, self.root)
+        environment[NOTED] = revision.to_json()
         logger = get_run_logger()
 
         def log(line: str) -> None:
@@ -112,7 +115,7 @@ class FlowRun:
         if ran:
             self.rewritten.add(stage)
             self.seconds[stage] = end - begin
-            self.tracker.log_stage(stage, begin, end)
+            self.tracker.log_stage(stage, begin, end, revision)
         return ran
 
     def _check_params(self, stage: str) -> None:
@@ -167,6 +170,7 @@ def _tell(_task: Task, task_run: TaskRun, state: State) -> None:
 )
 def run_stage(stage: str, run: FlowRun) -> State:
     """Bring one stage up to date."""
+    begin = time.time()
     try:
         run.check(stage)
         if run.is_current(stage):
@@ -175,8 +179,10 @@ def run_stage(stage: str, run: FlowRun) -> State:
             return Completed(name="Cached", message="still as recorded; put into DVC's cache again")
         ran = run.reproduce(stage)
     except dvc.StageError as error:
+        run.tracker.log_failure(stage, begin, str(error))
         return run.failed(stage, error)
     except FacsimileError as error:  # no lease
+        run.tracker.log_failure(stage, begin, str(error))
         return Failed(message=f"{stage}: {error}", data=error)
     if not ran:
         return Completed(name="Cached", message="made from the same inputs before")
@@ -228,6 +234,26 @@ def conduct(root: Path, graph: nx.DiGraph, stages: list[str]) -> State:
 
 
 def _submit(run: FlowRun) -> State:
+    """Run the stages, and tell everybody what came of them."""
+    try:
+        reports = _run_stages(run)
+    except BaseException as error:
+        crashed = isinstance(error, Exception)
+        run.tracker.close("FAILED" if crashed else "KILLED", reason=repr(error))
+        raise
+    failures = [report.reason for report in reports if report.state not in ("Completed", "Cached")]
+    states = {report.stage: report.state for report in reports}
+    run.tracker.close("FAILED" if failures else "FINISHED", states, "".join(failures[:1]))
+    unpublished = publish(run.root, [asdict(report) for report in reports])
+    for line in filter(None, (unpublished, run.tracker.failure)):
+        get_run_logger().warning(line)
+        events.note(line)
+    if failures:
+        return Failed(message=failures[0], data=reports)
+    return Completed(data=reports)
+
+
+def _run_stages(run: FlowRun) -> list[StageReport]:
     """Submit every stage at once; each waits for those it reads from."""
     futures = {}
     try:
@@ -239,8 +265,7 @@ def _submit(run: FlowRun) -> State:
     finally:
         run.ended = True
         dvc.kill_all()  # whatever ends the flow ends its stages
-        run.tracker.close()
-    reports = [
+    return [
         StageReport(
             stage,
             future.state.name if future.state.is_final() else "Not run",
@@ -250,8 +275,3 @@ def _submit(run: FlowRun) -> State:
         )
         for stage, future in futures.items()
     ]
-    publish(run.root, [asdict(report) for report in reports])
-    failures = [report.reason for report in reports if report.state not in ("Completed", "Cached")]
-    if failures:
-        return Failed(message=failures[0], data=reports)
-    return Completed(data=reports)

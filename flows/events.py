@@ -11,6 +11,7 @@ detail is the last line that the stage printed, or the reason of the state. Whil
 another one, stage is empty, state QUEUED and the detail who holds the project."""
 
 _LISTENERS: list[Listener] = []
+_NOTES: list[str] = []
 
 
 @contextmanager
@@ -27,3 +28,16 @@ def tell(stage: str, state: str, detail: str = "") -> None:
     """Tell all listeners."""
     for listener in _LISTENERS:
         listener(stage, state, detail)
+
+
+def note(line: str) -> None:
+    """Have a line told when the command has ended, below all else; an empty one is none."""
+    if line:
+        _NOTES.append(line)
+
+
+def take_notes() -> list[str]:
+    """The notes since the last time, each once."""
+    notes = list(dict.fromkeys(_NOTES))
+    _NOTES.clear()
+    return notes

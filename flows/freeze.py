@@ -15,11 +15,15 @@ from tasks.params import PARAMS
 
 
 class FrozenParams:
-    """params.yaml as it is now, to tell whether it has changed since."""
+    """params.yaml as it is now, to tell whether it has changed since.
+
+    Attributes:
+        values: params of all sections by dotted name.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._values = _read(root)
+        self.values = _read(root)
 
     def changed(self, keys: Sequence[str]) -> str:
         """What is different in the file now, of these params and sections; empty if nothing is."""
@@ -34,11 +38,11 @@ class FrozenParams:
         def concerned(name: str) -> bool:
             return any(name == key or name.startswith(f"{key}.") for key in keys)
 
-        names = sorted(filter(concerned, self._values.keys() | now.keys()))
+        names = sorted(filter(concerned, self.values.keys() | now.keys()))
         changes = [
-            f"{name} {self._values.get(name, 'absent')} → {now.get(name, 'absent')}"
+            f"{name} {self.values.get(name, 'absent')} → {now.get(name, 'absent')}"
             for name in names
-            if self._values.get(name) != now.get(name)
+            if self.values.get(name) != now.get(name)
         ]
         return ", ".join(changes)
 

@@ -15,7 +15,8 @@ from facsimile.errors import FacsimileError
 from flows import dvc
 from flows.graph import needed_by, read_graph
 from flows.locked import locked_hashes, locked_params, locked_stages
-from flows.tracking import find_run, revision
+from flows.runs import revision_of
+from flows.tracking import find_run
 from tasks.data import ENCODE, NEUTRAL, md5
 from tasks.lineage import (
     IDENTITY,
@@ -29,7 +30,7 @@ from tasks.lineage import (
     rebuild,
     trace,
 )
-from tasks.stage import default_device
+from tasks.machine import find_device
 
 
 def describe(root: Path, sample_id: str) -> Tree:
@@ -64,7 +65,7 @@ def check(root: Path, sample_id: str) -> tuple[bool, str]:
     graph = read_graph(root)
     with chdir(root):
         lineage = trace(sample_id)
-        rebuilt = rebuild(lineage, default_device())
+        rebuilt = rebuild(lineage, find_device())
     if rebuilt.changed:
         return False, f"different: changed since it was made: {'; '.join(rebuilt.changed)}"
     line = f"largest pixel difference {rebuilt.difference} of 255"
@@ -195,7 +196,7 @@ def _stage(root: Path, stage: str, locked: dict[str, Any]) -> Tree:
             hashes.add(_entry(digest, path))
     run = find_run(root, stage, locked)
     tree.add(_entry("MLflow run", run.info.run_id if run else "none found"))
-    tree.add(_entry("code revision", (revision(run) if run else "") or "not known"))
+    tree.add(_entry("code revision", revision_of(run) if run else "not known (no MLflow run)"))
     return tree
 
 

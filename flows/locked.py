@@ -72,9 +72,9 @@ def locked_hashes(locked: Mapping[str, Any], kind: str) -> dict[str, str]:
 
 
 def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Values of nested mappings by dotted name."""
+    """Values of nested mappings by dotted name; an empty mapping is a value."""
     for key, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

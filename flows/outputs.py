@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,11 @@ from facsimile.errors import FacsimileError
 from flows.graph import Stage
 
 REPORT = Path("data/evaluate/report.html")
+CONTACT_SHEET = Path("data/evaluate/contact_sheet.png")
 INSPECTION = Path("data/inspect.html")
+
+# Of the metrics of the evaluation, those of one AU, one seed or one kind of reject are no headline.
+_DETAILS = ("per_au", "per_seed", "by_au", "by_reason", "generator")
 
 
 def read_metrics(root: Path, stage: str) -> dict[str, float]:
@@ -40,12 +45,31 @@ def check_shipped(root: Path, stage: Stage) -> bool:
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Finite and infinite numbers of nested mappings by dotted name; anything else is left out."""
+    """Finite and infinite numbers of nested mappings by dotted name, of lists by position; anything
+    else is left out."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            yield from flatten(dict(enumerate(value)), f"{prefix}{key}.")
         elif isinstance(value, (int, float)):
             yield f"{prefix}{key}", float(value)
+
+
+def headline(metrics: Mapping[str, float]) -> dict[str, float]:
+    """What the evaluation found, in a few figures: those of `read_metrics` that are no details, and
+    ``gain.<arm>``, the mean F1 of an arm less that of real faces alone."""
+    found = {
+        name: value
+        for name, value in metrics.items()
+        if not any(part.endswith(_DETAILS) for part in name.split("."))
+    }
+    means = {name: value for name, value in found.items() if re.fullmatch(r"f1\..+\.mean", name)}
+    real = means.pop("f1.real.mean", None)
+    if real is not None:
+        arms = {name.removeprefix("f1.").removesuffix(".mean"): means[name] for name in means}
+        found |= {f"gain.{arm}": mean - real for arm, mean in arms.items()}
+    return found
 
 
 def key_figure(root: Path, stage: str) -> str:

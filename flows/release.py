@@ -3,6 +3,7 @@
 import json
 from contextlib import chdir
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -26,12 +27,17 @@ from facsimile.tables import column_names, read_faces, shard_paths
 from flows import dvc
 from flows.graph import needed_by, read_graph
 from flows.locked import locked_hashes, locked_params, locked_stages
-from flows.tracking import find_run, revision
+from flows.runs import revision_of
+from flows.tracking import find_run
 from tasks.data import FILTER, GENERATOR, INGEST
 from tasks.generator_params import GeneratorParams
 from tasks.lineage import intended
 from tasks.params import PARAMS, Ingest, read_params, read_section
+from tasks.revision import Revision
 from tasks.stage import DATA, progress
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 FACES = FILTER / "faces"
 EVALUATE = DATA / "evaluate"
@@ -217,7 +223,13 @@ def _facts(root: Path, stages: list[str]) -> list[StageFacts]:
                 locked_hashes(locked[stage], "deps"),
                 locked_hashes(locked[stage], "outs"),
                 run.info.run_id if run else None,
-                (revision(run) or None) if run else None,
+                _revision(run),
             )
         )
     return facts
+
+
+def _revision(run: "Run | None") -> str | None:
+    """Of the code of an MLflow run, if it is known."""
+    revision = revision_of(run) if run else Revision()
+    return str(revision) if revision.commit else None

@@ -1,179 +1,193 @@
-"""MLflow: one parent run for each flow run that ran something, one nested run for each such stage;
-and one for each time that the training of a generator is started.
+"""MLflow: one parent run for each flow run that ran something, one nested run for each time that a
+stage ran; and one for each time that the training of a generator is started.
 
-The store is ``mlflow.db`` with artifacts under ``mlruns/`` in the project folder, unless
-MLFLOW_TRACKING_URI names another one.
+- A stage that is tried again has a run for each try, those that died with the reason. A stage that
+  was not run, because nothing had changed, has none.
+- The parent has the params of all sections, what became of each stage and, where the evaluation is
+  part of the flow, its headline figures, report and contact sheet. It is FINISHED, FAILED with the
+  first reason, or KILLED.
+- The commit is the one checked out when the flow began.
+- What could not be logged in full is FAILED, and says why. What a process that was killed left
+  RUNNING is KILLED by the next one of the same machine.
 """
 
 import json
-import logging
 import os
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows import events, names
 from flows.locked import locked_hashes, locked_params, locked_stages
-from flows.outputs import figures, flatten, read_metrics
+from flows.notebook import EXPERIMENT, Notebook
+from flows.outputs import CONTACT_SHEET, REPORT, figures, headline, read_metrics
+from flows.runs import NOTE, REASON, bury, ending, log, open_run, revision_tags
+from tasks.revision import Revision, read_revision
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-EXPERIMENT = "facsimile"
-STORE = "mlflow.db"
-
-# Tags that MLflow's own pages show as the source of a run.
-COMMIT = "mlflow.source.git.commit"
-DIRTY = "mlflow.source.git.dirty"
+_UP_TO_DATE = ("Completed", "Cached")
+_PARAMS = "params"
 
 
 class Tracker:
-    """Logs stages of one flow run. Nothing is opened, nor MLflow imported, before the first one."""
+    """Logs stages of one flow run. Nothing is opened, nor MLflow imported, before the first one.
 
-    def __init__(self, root: Path, name: str) -> None:
+    Args:
+        root: project folder.
+        name: of the flow run.
+        params: of all sections, by dotted name.
+
+    Attributes:
+        revision: of the code when the flow began.
+    """
+
+    def __init__(self, root: Path, name: str, params: Mapping[str, object] | None = None) -> None:
         self.root = root
         self.name = name
-        self._lock = threading.Lock()  # stages finish side by side; the store is set up once
-        self._client: MlflowClient | None = None
+        self.params = params or {}
+        self.revision = read_revision(root)
+        self.begin = time.time()
+        self._notebook = Notebook(root)
         self._parent = ""
+        self._missing: list[str] = []
+        self._closed = False
 
-    def log_stage(self, stage: str, begin: float, end: float) -> None:
+    @property
+    def failure(self) -> str:
+        """What is not in MLflow and why, in one line; empty if all is."""
+        if not self._notebook.failure:
+            return ""
+        what = ", ".join(dict.fromkeys(self._missing)) if self._parent else "this run"
+        return f"{what} not in {self._notebook.failure}"
+
+    def log_stage(
+        self, stage: str, begin: float, end: float, revision: Revision | None = None
+    ) -> None:
         """Log params, metrics, figures, dvc.lock hashes and code revision of a stage that ran.
 
         Args:
             stage: its name.
             begin, end: Unix time, seconds.
+            revision: of the code when it began; not given: as when the flow began.
         """
-        from mlflow.entities import Metric, Param, RunTag
-        from mlflow.exceptions import MlflowException
-
         locked = locked_stages(self.root)[stage]
-        milliseconds = int(end * 1000)
-        metrics = read_metrics(self.root, stage) | {"seconds": end - begin}
-        params = locked_params(locked)
-        tags = _hash_tags(locked) | _revision_tags(self.root)
-        try:
-            with self._lock:
-                client = self._open()
-                run = client.create_run(
-                    self._experiment,
-                    start_time=int(begin * 1000),
-                    run_name=stage,
-                    tags={"mlflow.parentRunId": self._parent},
-                ).info.run_id
-                client.log_batch(
-                    run,
-                    metrics=[Metric(key, value, milliseconds, 0) for key, value in metrics.items()],
-                    params=[Param(key, str(value)) for key, value in params.items()],
-                    tags=[RunTag(key, value) for key, value in tags.items()],
-                )
-                client.log_inputs(run, list(_datasets(locked)))
-                for path in figures(self.root, stage):
-                    client.log_artifact(run, str(path))
-                client.set_terminated(run, end_time=milliseconds)
-        except MlflowException as error:
-            # A notebook that cannot be written to is no reason to throw the stage's work away.
-            logging.getLogger(__name__).warning("%s is not in MLflow: %s", stage, error)
 
-    def close(self) -> None:
-        """End the parent run, if there is one."""
-        if self._client:
-            self._client.set_terminated(self._parent)
+        def write(client: "MlflowClient", run: str) -> None:
+            log(
+                client,
+                run,
+                metrics=read_metrics(self.root, stage) | {"seconds": end - begin},
+                params=locked_params(locked),
+                tags=_hash_tags(locked),
+                milliseconds=int(end * 1000),
+            )
+            client.log_inputs(run, list(_datasets(locked)))
+            for path in figures(self.root, stage):
+                client.log_artifact(run, str(path))
 
-    def _open(self) -> "MlflowClient":
-        """The client; the first call creates experiment and parent run."""
-        if self._client is None:
-            client = _client(self.root)
-            self._experiment = _experiment(client, self.root)
-            self._parent = client.create_run(self._experiment, run_name=self.name).info.run_id
-            self._client = client
-        return self._client
+        tags = revision_tags(revision or self.revision)
+        self._attempt(stage, begin, end, tags, "FINISHED", write)
 
+    def log_failure(self, stage: str, begin: float, reason: str) -> None:
+        """Log that a stage, or a try of it, failed.
 
-class TrainingTracker:
-    """Follows a training of the generator by what it leaves in WORK and OUT (tasks/generator.py).
+        Args:
+            stage: its name.
+            begin: Unix time, seconds.
+            reason: in one line.
+        """
+        end = time.time()
 
-    The run of a training that was resumed holds what came before, too.
+        def write(client: "MlflowClient", run: str) -> None:
+            metrics = {"seconds": end - begin}
+            log(client, run, metrics=metrics, milliseconds=int(end * 1000))
 
-    Args:
-        root: project folder.
-        work, out: folders of the training.
-    """
+        tags = revision_tags(self.revision) | {REASON: reason, NOTE: reason}
+        self._attempt(stage, begin, end, tags, "FAILED", write)
 
-    def __init__(self, root: Path, work: Path, out: Path) -> None:
-        self.root, self.work, self.out = root, work, out
-        self._client: MlflowClient | None = None
-        self._run = ""
-        self._seen: set[object] = set()
-        self._broken = False
-
-    def look(self) -> None:
-        """Log params, figures by step and sample grids that are new since the last look."""
-        self._attempt(self._look)
-
-    def close(self, status: str) -> None:
-        """Look once more and end the run; metrics and samples of OUT are those of a FINISHED one.
+    def close(
+        self, status: str = "FINISHED", states: Mapping[str, str] | None = None, reason: str = ""
+    ) -> None:
+        """End the parent run, if there is one; later calls and logs are without effect.
 
         Args:
             status: FINISHED, FAILED or KILLED.
+            states: what became of each stage.
+            reason: why the flow did not finish.
         """
-        self._attempt(self._look)
-        if self._client:
-            self._attempt(lambda: self._close(status))
-
-    def _attempt(self, log: Callable[[], None]) -> None:
-        from mlflow.exceptions import MlflowException
-
-        if self._broken:
+        if self._closed:
             return
-        try:
-            log()
-        except MlflowException as error:
-            # A notebook that cannot be written to is no reason to end a training.
-            logging.getLogger(__name__).warning("the training is not in MLflow: %s", error)
-            self._broken = True
+        self._closed = True
+        if self._parent:
+            parent = self._parent
+            if _PARAMS in self._missing:
+                status = "FAILED"
 
-    def _look(self) -> None:
-        from mlflow.entities import Metric, Param
+            def write(client: "MlflowClient") -> None:
+                with ending(client, parent, status):
+                    self._sum_up(client, parent, states or {}, reason)
 
-        params = self.work / "begun.json"
-        if not params.exists():
-            return  # nothing but preparations yet
-        if self._client is None:
-            client = _client(self.root)
-            experiment, tags = _experiment(client, self.root), _revision_tags(self.root)
-            run = client.create_run(experiment, run_name="generator", tags=tags)
-            self._client, self._run = client, run.info.run_id
-            values = json.loads(params.read_text())
-            client.log_batch(
-                self._run, params=[Param(key, str(value)) for key, value in values.items()]
-            )
-        stats = self.work / "stats.jsonl"
-        now = int(time.time() * 1000)
-        for line in stats.read_text().splitlines() if stats.exists() else ():
-            row = json.loads(line)
-            phase, step = row.pop("phase"), row.pop("step")
-            if (phase, step) not in self._seen:
-                metrics = [Metric(f"{phase}.{key}", row[key], now, step) for key in row]
-                self._client.log_batch(self._run, metrics=metrics)
-                self._seen.add((phase, step))
-        for grid in sorted(set(self.work.glob("step-*.png")) - self._seen):
-            self._client.log_artifact(self._run, str(grid), "grids")
-            self._seen.add(grid)
+            self._write("the headline figures", write)
 
-    def _close(self, status: str) -> None:
-        from mlflow.entities import Metric
+    def _sum_up(
+        self, client: "MlflowClient", run: str, states: Mapping[str, str], reason: str
+    ) -> None:
+        tags = {f"facsimile.stage.{stage}": state for stage, state in states.items()}
+        if reason:
+            tags |= {REASON: reason, NOTE: reason}
+        log(client, run, tags=tags)
+        if states.get("evaluate") not in _UP_TO_DATE:
+            return  # what lies in its folder is of an earlier run
+        figures = headline(read_metrics(self.root, "evaluate"))
+        log(client, run, metrics=figures, milliseconds=int(time.time() * 1000))
+        for path in (self.root / REPORT, self.root / CONTACT_SHEET):
+            if path.exists():
+                client.log_artifact(run, str(path))
 
-        if status == "FINISHED":
-            now = int(time.time() * 1000)
-            values = flatten(json.loads((self.out / "metrics.json").read_text()))
-            metrics = [Metric(key, value, now, 0) for key, value in values]
-            self._client.log_batch(self._run, metrics=metrics)
-            self._client.log_artifact(self._run, str(self.out / "samples.png"))
-        self._client.set_terminated(self._run, status)
+    def _attempt(
+        self,
+        stage: str,
+        begin: float,
+        end: float,
+        tags: Mapping[str, str],
+        status: str,
+        write: Callable[["MlflowClient", str], None],
+    ) -> None:
+        """Open the run of a stage under that of the flow, write to it, and end it."""
+        if self._closed:
+            return  # whatever ended the flow ended this stage
+
+        def use(client: "MlflowClient") -> None:
+            parent = self._open_parent(client)
+            nested = {"mlflow.parentRunId": parent, **tags}
+            run = open_run(client, self._notebook.experiment, stage, begin, nested)
+            with ending(client, run, status, end):
+                write(client, run)
+
+        self._write(stage, use)
+
+    def _open_parent(self, client: "MlflowClient") -> str:
+        if not self._parent:
+            experiment = self._notebook.experiment
+            bury(client, experiment)
+            tags = revision_tags(self.revision)
+            self._parent = open_run(client, experiment, self.name, self.begin, tags)
+            parent = self._parent
+            self._write(_PARAMS, lambda client: log(client, parent, params=self.params))
+        return self._parent
+
+    def _write(self, what: str, use: Callable[["MlflowClient"], None]) -> None:
+        def report(client: "MlflowClient") -> bool:
+            use(client)
+            return True
+
+        if not self._notebook.attempt(report):
+            self._missing.append(what)
 
 
 def find_run(root: Path, stage: str, locked: Mapping[str, Any]) -> "Run | None":
@@ -181,50 +195,30 @@ def find_run(root: Path, stage: str, locked: Mapping[str, Any]) -> "Run | None":
 
     None if there is none, or no store that can be read.
     """
-    if "MLFLOW_TRACKING_URI" not in os.environ and not (root / STORE).exists():
-        return None  # asking would create one
-    from mlflow.exceptions import MlflowException
+    notebook = _reader(root.resolve(), os.environ.get("MLFLOW_TRACKING_URI", ""))
+    if not notebook.exists:
+        return None
+    tags = {names.encode(name): value for name, value in _hash_tags(locked).items()}
 
-    tags = _hash_tags(locked)
-    try:
-        client = _client(root)
+    def search(client: "MlflowClient") -> "list[Run]":
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
-            return None
-        runs = client.search_runs(
+            return []
+        return client.search_runs(
             [experiment.experiment_id],
-            f"attributes.run_name = '{stage}'",
+            f"attributes.run_name = '{stage}' and attributes.status = 'FINISHED'",
             order_by=["attributes.start_time DESC"],
         )
-    except MlflowException as error:
-        logging.getLogger(__name__).warning("MLflow cannot be read: %s", error)
-        return None
-    return next((run for run in runs if tags.items() <= run.data.tags.items()), None)
+
+    runs = notebook.attempt(search)
+    events.note(notebook.failure and f"runs cannot be read from {notebook.failure}")
+    return next((run for run in runs or () if tags.items() <= run.data.tags.items()), None)
 
 
-def revision(run: "Run") -> str:
-    """Git commit of the code of a run, with a word if it had changes; empty if it is not known."""
-    commit = run.data.tags.get(COMMIT, "")
-    changed = run.data.tags.get(DIRTY) == "True"
-    return f"{commit}, with uncommitted changes" if commit and changed else commit
-
-
-def _client(root: Path) -> "MlflowClient":
-    from mlflow import MlflowClient
-
-    # The first use creates the tables, and says so table by table.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    return MlflowClient(os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{root / STORE}"))
-
-
-def _experiment(client: "MlflowClient", root: Path) -> str:
-    """Id of the experiment; the first call creates it."""
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment:
-        return experiment.experiment_id
-    if "MLFLOW_TRACKING_URI" in os.environ:
-        return client.create_experiment(EXPERIMENT)
-    return client.create_experiment(EXPERIMENT, (root / "mlruns").as_uri())
+@lru_cache
+def _reader(root: Path, uri: str) -> Notebook:
+    """One for all questions, so that a store that does not answer is asked once."""
+    return Notebook(root, reading=True)
 
 
 def _hash_tags(locked: Mapping[str, Any]) -> dict[str, str]:
@@ -235,16 +229,6 @@ def _hash_tags(locked: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _revision_tags(root: Path) -> dict[str, str]:
-    """Commit checked out in a project folder; none where it is not under git."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True)
-    if commit.returncode:
-        return {}
-    status = ["git", "status", "--porcelain", "--untracked-files=no"]
-    changes = subprocess.run(status, cwd=root, capture_output=True, text=True)
-    return {COMMIT: commit.stdout.strip(), DIRTY: str(bool(changes.stdout))}
-
-
 def _datasets(locked: Mapping[str, Any]) -> Iterator[Any]:
     """The data a stage read, each with its DVC hash as digest.
 
@@ -252,7 +236,6 @@ def _datasets(locked: Mapping[str, Any]) -> Iterator[Any]:
     """
     from mlflow.entities import Dataset, DatasetInput
 
-    for entry in locked.get("deps", []):
-        if entry["path"].startswith("data/"):
-            source = f'{{"uri": "{entry["path"]}"}}'
-            yield DatasetInput(Dataset(entry["path"], entry["md5"], "local", source))
+    for path, md5 in locked_hashes(locked, "deps").items():
+        if path.startswith("data/"):
+            yield DatasetInput(Dataset(path, md5, "local", json.dumps({"uri": path})))

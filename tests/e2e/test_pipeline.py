@@ -9,11 +9,13 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import torch
 import yaml
+from mlflow import MlflowClient
 
 from facsimile.aus import AUS
 from facsimile.detection import AUOracle
@@ -21,6 +23,7 @@ from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig
 from facsimile.tables import read_faces
 from flows import dvc
 from flows.graph import read_graph
+from flows.notebook import EXPERIMENT, STORE
 from flows.outputs import REPORT
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +103,30 @@ def kill_once(data: Path, stage: str, killed: list[int]) -> None:
         time.sleep(0.02)
 
 
+def check_notebook(project: Path, metrics: dict[str, Any]) -> None:
+    """Every run in MLflow has ended and says all; the one of the last flow sums it up."""
+    client = MlflowClient(f"sqlite:///{project / STORE}")
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
+    assert {run.info.status for run in runs} <= {"FINISHED", "FAILED", "KILLED"}
+    parent = next(run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    assert parent.info.status == "FINISHED"
+    sections = yaml.safe_load((project / "params.yaml").read_text())
+    assert {name.split(".")[0] for name in parent.data.params} == set(sections)
+    mean = metrics["f1"]["real+generated"]["mean"]
+    assert parent.data.metrics["f1.real:plus:generated.mean"] == mean
+    found = {item.path for item in client.list_artifacts(parent.info.run_id)}
+    assert found == {"report.html", "contact_sheet.png"}
+    children = {
+        run.info.run_name: run
+        for run in runs
+        if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+    }
+    evaluate = children["evaluate"]
+    assert evaluate.info.status == "FINISHED" and "evaluate.people" in evaluate.data.params
+    assert evaluate.data.metrics["f1.real:plus:generated.mean"] == mean
+
+
 def test_pipeline(project: Path) -> None:
     killed: list[int] = []
     threading.Thread(target=kill_once, args=(project / "data", "edit", killed), daemon=True).start()
@@ -136,7 +163,7 @@ def test_pipeline(project: Path) -> None:
     assert set(metrics["cross_dataset"]) == {"world-feafa", "world-bp4d"}
     effects = pd.read_parquet(data / "evaluate" / "edit_effects.parquet").set_index("edited_au")
     assert effects.loc[["AU04", "AU12"], list(AUS)].notna().all(axis=None)
-    assert (project / "mlflow.db").exists()
+    check_notebook(project, metrics)
 
     synthetic = read_faces(data / "synthesize" / "faces")
     mixed = synthetic.loc[synthetic["edited_au"].isna(), "sample_id"].iloc[0]

@@ -1,22 +1,27 @@
 """Flows over projects whose stages are shell commands: order, retries, leases, caching."""
 
+import logging
 import os
 import shutil
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from facsimile.digests import record_digests
-from flows import dvc, events
+from flows import artifacts, conductor, dvc, events
 from flows.cli import app
 from flows.conductor import FlowRun, StageReport, regenerate, retrain
 from flows.graph import read_graph
 from flows.lock import project_lock
+from flows.notebook import EXPERIMENT
+from flows.runs import REASON
 from tests.flows.conftest import ran
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "notebook")
@@ -245,6 +250,128 @@ def test_one_device_serves_one_stage_at_a_time(
     root = project(a=stage("a", cmd=alone, meta=GPU), b=stage("b", cmd=alone, meta=GPU))
     (root / "params").write_text("1")
     assert states(conduct(root, "a", "b")) == {"a": "Completed", "b": "Completed"}
+
+
+@pytest.fixture
+def logged(notebook: str) -> Callable[[], list[tuple[str, ...]]]:
+    """Name, status and reason of runs logged since; those of flows have no name."""
+    client = MlflowClient(notebook)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    known = (
+        {run.info.run_id for run in client.search_runs([experiment.experiment_id])}
+        if experiment
+        else set()
+    )
+
+    def find() -> list[tuple[str, ...]]:
+        runs = client.search_runs(
+            [client.get_experiment_by_name(EXPERIMENT).experiment_id],
+            order_by=["attributes.start_time"],
+        )
+        return [
+            (
+                run.info.run_name if "mlflow.parentRunId" in run.data.tags else "",
+                run.info.status,
+                run.data.tags.get(REASON, ""),
+            )
+            for run in runs
+            if run.info.run_id not in known
+        ]
+
+    return find
+
+
+def test_failed_and_retried_stages_are_runs(
+    project: Callable[..., Path], logged: Callable[[], list[tuple[str, ...]]]
+) -> None:
+    killed = "{ [ -e tried ] || { touch tried; python -c 'import os; os.kill(os.getpid(), 9)'; }; }"
+    broken = "{ echo 'facsimile: row 3: 7 outside [0, 1]' >&2; exit 2; }"
+    root = project(a=stage("a", cmd=killed), b=stage("b", "a", cmd=broken), c=stage("c", "b"))
+    (root / "params").write_text("1")
+    conduct(root, "c")
+    reason = "b: row 3: 7 outside [0, 1]"
+    assert logged() == [
+        ("", "FAILED", reason),
+        ("a", "FAILED", "a: killed by SIGKILL"),
+        ("a", "FINISHED", ""),
+        ("b", "FAILED", reason),
+    ]
+
+
+def test_a_second_flow_is_another_run_of_what_it_ran(
+    project: Callable[..., Path], logged: Callable[[], list[tuple[str, ...]]]
+) -> None:
+    root = project(
+        a=stage("a"), b={"cmd": "cat a other > b", "deps": ["a", "other"], "outs": ["b"]}
+    )
+    for name in ("params", "other"):
+        (root / name).write_text("1")
+    conduct(root, "b")
+    (root / "other").write_text("2")
+    conduct(root, "b")
+    conduct(root, "b")  # nothing has changed: no run
+    assert [(name, status) for name, status, _ in logged()] == [
+        ("", "FINISHED"),
+        ("a", "FINISHED"),
+        ("b", "FINISHED"),
+        ("", "FINISHED"),
+        ("b", "FINISHED"),
+    ]
+
+
+def test_an_interrupted_flow_leaves_a_killed_run(
+    project: Callable[..., Path],
+    logged: Callable[[], list[tuple[str, ...]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = project(a=stage("a"))
+    (root / "params").write_text("1")
+
+    def interrupt(run: conductor.FlowRun) -> list[StageReport]:
+        run.reproduce("a")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(conductor, "_run_stages", interrupt)
+    monkeypatch.setattr(conductor, "get_run_logger", lambda: logging.getLogger())
+    graph = read_graph(root)
+    monkeypatch.setattr(conductor, "flow_run", SimpleNamespace(name="stopped"))
+    with pytest.raises(KeyboardInterrupt):
+        conductor._submit(conductor.FlowRun(root, graph, ["a"]))
+    assert logged() == [("", "KILLED", "KeyboardInterrupt()"), ("a", "FINISHED", "")]
+
+
+def test_notes_of_a_run_say_what_is_not_logged_nor_published(
+    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = project(a=stage("a"))
+    (root / "params").write_text("1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("too large\nindeed")
+
+    monkeypatch.setattr(artifacts, "create_table_artifact", refuse)
+    events.take_notes()
+    assert states(conduct(root, "a")) == {"a": "Completed"}
+    assert events.take_notes() == [
+        "Prefect artifacts not published: stages (too large)",
+        "this run not in MLflow at http://127.0.0.1:9: Connection refused",
+    ]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_command_ends_with_what_is_not_in_mlflow(
+    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    root = project(a=stage("a", cmd="false" if broken else ""))
+    (root / "params").write_text("1")
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", root)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    result = CliRunner().invoke(app, ["run", "a"])
+    assert result.exit_code == int(broken)
+    assert result.output.splitlines()[-1] == (
+        "facsimile: this run not in MLflow at http://127.0.0.1:9: Connection refused"
+    )
 
 
 def test_retrain_takes_the_data_at_hand(project: Callable[..., Path]) -> None:

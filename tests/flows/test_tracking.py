@@ -1,16 +1,45 @@
-"""MLflow: what is logged of a stage that ran."""
+"""MLflow: what is logged of a flow and its stages, and what becomes of runs that do not finish."""
 
 import json
+import math
+import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from sqlalchemy.exc import OperationalError
 
-from flows import dvc
+from facsimile.aus import AUS
+from facsimile.measurement import (
+    DetectorRun,
+    correlation_metrics,
+    edit_effects,
+    edit_metrics,
+    identity_metrics,
+    neutralization_metrics,
+    oracle_metrics,
+    score_detectors,
+    to_json,
+)
+from flows import dvc, runs
+from flows.freeze import FrozenParams
 from flows.locked import locked_stages
-from flows.tracking import EXPERIMENT, Tracker, find_run, revision
+from flows.names import decode
+from flows.notebook import EXPERIMENT
+from flows.outputs import read_metrics
+from flows.runs import NOTE, REASON, revision_of
+from flows.tracking import Tracker, find_run
+from tasks.revision import Revision
 
+ROOT = Path(__file__).parents[2]
+ARMS = ("real", "real+edited", "real+transferred", "real+synthetic", "real+generated")
 STAGE = {
     "cmd": "mkdir data/fit && cp metrics.json data/fit && echo picture > data/fit/roc.png",
     "deps": ["data/faces"],
@@ -19,43 +48,38 @@ STAGE = {
 }
 
 
-def test_stage_is_logged_under_the_run_of_its_flow(
-    project: Callable[..., Path], notebook: str
-) -> None:
-    from mlflow import MlflowClient
+@pytest.fixture
+def children(notebook: str) -> Callable[[str], tuple[Run, dict[str, Run]]]:
+    """Finds a flow run by name, and its nested runs by theirs, in the store of the session."""
+    client = MlflowClient(notebook)
 
-    root = project(fit=STAGE)
-    (root / "params.yaml").write_text("fit: {alpha: 10, sizes: [1, 2], svm: {c: 0.5}}\n")
+    def find(name: str) -> tuple[Run, dict[str, Run]]:
+        experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
+        (parent,) = client.search_runs([experiment], f"attributes.run_name = '{name}'")
+        query = f"tags.mlflow.parentRunId = '{parent.info.run_id}'"
+        nested = client.search_runs([experiment], query)
+        return parent, {run.info.run_name: run for run in nested}
+
+    return find
+
+
+@pytest.fixture(scope="module")
+def fitted_once(tmp_path_factory: pytest.TempPathFactory, empty_project: Path) -> Path:
+    root = tmp_path_factory.mktemp("fitted")
+    shutil.copytree(empty_project / ".dvc", root / ".dvc")
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"fit": STAGE}}))
+    (root / "params.yaml").write_text("fit: {alpha: 10, sizes: [1, 2], svm: {c: 0.5}}\nother: {}\n")
     (root / "metrics.json").write_text(json.dumps({"f1": {"real": 0.5}, "name": "x", "n": 3}))
     (root / "data").mkdir()
     (root / "data" / "faces").write_text("faces")
-    commit = under_git(root)
     dvc.reproduce("fit", root, {}, print)
+    return root
 
-    tracker = Tracker(root, "brave-lion")
-    tracker.log_stage("fit", 100.0, 102.5)
-    tracker.close()
 
-    client = MlflowClient(notebook)
-    experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
-    runs = {run.info.run_name: run for run in client.search_runs([experiment])}
-    parent, stage = runs["brave-lion"], runs["fit"]
-    assert stage.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert stage.data.params == {"fit.alpha": "10", "fit.sizes": "[1, 2]", "fit.svm.c": "0.5"}
-    assert stage.data.metrics == {"f1.real": 0.5, "n": 3, "seconds": 2.5}
-    locked = locked_stages(root)["fit"]
-    assert stage.data.tags["dvc.deps.data/faces"] == locked["deps"][0]["md5"]
-    assert stage.data.tags["dvc.outs.data/fit"] == locked["outs"][0]["md5"]
-    (faces,) = stage.inputs.dataset_inputs
-    assert (faces.dataset.name, faces.dataset.digest) == ("data/faces", locked["deps"][0]["md5"])
-    assert [item.path for item in client.list_artifacts(stage.info.run_id)] == ["roc.png"]
-    assert {run.info.status for run in (parent, stage)} == {"FINISHED"}
-
-    found = find_run(root, "fit", locked)
-    assert found.info.run_id == stage.info.run_id
-    assert revision(found) == f"{commit}, with uncommitted changes"
-    locked["outs"][0]["md5"] = "another"
-    assert find_run(root, "fit", locked) is None
+@pytest.fixture
+def fitted(fitted_once: Path, tmp_path: Path) -> Path:
+    """A project whose stage `fit` has run."""
+    return shutil.copytree(fitted_once, tmp_path / "fitted")
 
 
 def under_git(root: Path) -> str:
@@ -69,6 +93,306 @@ def under_git(root: Path) -> str:
     return head.stdout.strip()
 
 
+def artifacts(uri: str, run: Run) -> list[str]:
+    return [item.path for item in MlflowClient(uri).list_artifacts(run.info.run_id)]
+
+
+def test_stage_is_logged_under_the_run_of_its_flow(
+    fitted: Path, notebook: str, children: Callable[[str], tuple[Run, dict[str, Run]]]
+) -> None:
+    commit = under_git(fitted)
+    tracker = Tracker(fitted, "brave-lion", FrozenParams(fitted).values)
+    tracker.log_stage("fit", 100.0, 102.5)
+    tracker.close("FINISHED", {"fit": "Completed"})
+    assert tracker.failure == ""
+
+    parent, nested = children("brave-lion")
+    stage = nested["fit"]
+    assert parent.data.params == {
+        "fit.alpha": "10",
+        "fit.sizes": "[1, 2]",
+        "fit.svm.c": "0.5",
+        "other": "{}",
+    }
+    assert parent.data.tags["facsimile.stage.fit"] == "Completed"
+    assert stage.data.params == {"fit.alpha": "10", "fit.sizes": "[1, 2]", "fit.svm.c": "0.5"}
+    assert stage.data.metrics == {"f1.real": 0.5, "n": 3, "seconds": 2.5}
+    locked = locked_stages(fitted)["fit"]
+    assert stage.data.tags["dvc.deps.data/faces"] == locked["deps"][0]["md5"]
+    assert stage.data.tags["dvc.outs.data/fit"] == locked["outs"][0]["md5"]
+    (faces,) = stage.inputs.dataset_inputs
+    assert (faces.dataset.name, faces.dataset.digest) == ("data/faces", locked["deps"][0]["md5"])
+    assert artifacts(notebook, stage) == ["roc.png"]
+    assert {run.info.status for run in (parent, stage)} == {"FINISHED"}
+
+    found = find_run(fitted, "fit", locked)
+    assert found.info.run_id == stage.info.run_id
+    assert str(revision_of(found)) == f"{commit}, with uncommitted changes"
+    locked["outs"][0]["md5"] = "another"
+    assert find_run(fitted, "fit", locked) is None
+
+
+def evaluation() -> dict[str, Any]:
+    """metrics.json of the evaluation, with all arms."""
+    rng = np.random.default_rng(0)
+    labels = rng.random((60, 12)) * (rng.random((60, 12)) > 0.5)
+    people = [f"p{n % 6}" for n in range(60)]
+    thresholds = np.full(12, 0.3)
+    detectors = [
+        DetectorRun(arm, seed, rng.random((60, 12)), thresholds) for arm in ARMS for seed in (0, 1)
+    ]
+    scores = score_detectors(labels, people, detectors).metrics()
+    correlations, _ = correlation_metrics(labels, rng.random((60, 12)), rng.random((60, 12)))
+    effects = edit_effects(labels, rng.random((60, 12)), list(AUS) * 5, np.full(60, 0.5))
+    return to_json(
+        {
+            **scores,
+            "cross_dataset": {"world-feafa": scores, "world-bp4d": scores},
+            "inter_au_correlation": correlations,
+            "oracle": oracle_metrics(labels, rng.random((60, 12))),
+            "edit": edit_metrics(effects),
+            "identity": identity_metrics(rng.random((9, 4)), rng.random((9, 4)), 0.4),
+            "neutralization": neutralization_metrics(
+                labels, labels / 2, val_labels=labels, val_predictions=labels
+            ),
+            "filter": {
+                "candidates": 50,
+                "acceptance_by_origin": {"edited": 0.5},
+                "accepted_by_au": {"AU04": 3},
+                "rejected_by_reason": {"label (Jaccard < 0.5)": 2, "off-manifold": 1},
+            },
+            "generator": {"frechet": 3.5, "undefined": math.nan},
+        }
+    )
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    """What a run of the whole pipeline leaves: real params, stages and arms; figures made up."""
+    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text)
+    params = yaml.safe_load(text)
+    locked = {}
+    for stage, body in declared.items():
+        folder = tmp_path / "data" / stage
+        folder.mkdir(parents=True)
+        metrics = (
+            evaluation()
+            if stage == "evaluate"
+            else {"faces": 3, "by_arm": dict.fromkeys(ARMS, 0.5)}
+        )
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        outs = [next(iter(out)) if isinstance(out, dict) else out for out in body["outs"]]
+        locked[stage] = {
+            "cmd": body["cmd"],
+            "deps": [{"path": path, "md5": "0" * 32 + ".dir"} for path in body["deps"]],
+            "params": {"params.yaml": {name: params[name] for name in body["params"]}},
+            "outs": [{"path": path, "md5": "1" * 32} for path in outs],
+        }
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": locked}))
+    (tmp_path / "data" / "evaluate" / "report.html").write_text("<html>")
+    (tmp_path / "data" / "evaluate" / "contact_sheet.png").write_text("picture")
+    return tmp_path
+
+
+def test_whole_pipeline_is_read_back(
+    pipeline: Path, notebook: str, children: Callable[[str], tuple[Run, dict[str, Run]]]
+) -> None:
+    stages = list(locked_stages(pipeline))
+    tracker = Tracker(pipeline, "whole", FrozenParams(pipeline).values)
+    for stage in stages:
+        tracker.log_stage(stage, 0.0, 1.0)
+    tracker.close("FINISHED", dict.fromkeys(stages, "Completed"))
+    assert tracker.failure == ""
+
+    parent, nested = children("whole")
+    assert nested.keys() == set(stages)
+    for stage, run in nested.items():
+        assert run.info.status == "FINISHED"
+        metrics = {decode(name): value for name, value in run.data.metrics.items()}
+        assert metrics == read_metrics(pipeline, stage) | {"seconds": 1.0}
+    assert len(nested["evaluate"].data.metrics) > 400
+    assert nested["train"].data.params["train.arms"] == "['real', 'real+generated']"
+
+    assert parent.info.status == "FINISHED"
+    sections = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert {name.split(".")[0] for name in parent.data.params} == set(sections)
+    assert artifacts(notebook, parent) == ["contact_sheet.png", "report.html"]
+    headline = {decode(name): value for name, value in parent.data.metrics.items()}
+    figures = evaluation()
+    for arm in ARMS:
+        assert headline[f"f1.{arm}.mean"] == figures["f1"][arm]["mean"]
+        assert headline[f"au_pair_fpr.{arm}.mean"] == figures["au_pair_fpr"][arm]["mean"]
+    arm = figures["f1"]["real+transferred"]
+    assert headline["gain.real+transferred"] == arm["mean"] - figures["f1"]["real"]["mean"]
+    assert headline["f1.real+transferred.gain_interval.0"] == arm["gain_interval"][0]
+    abroad = figures["cross_dataset"]["world-bp4d"]["f1"]["real"]["mean"]
+    assert headline["cross_dataset.world-bp4d.f1.real.mean"] == abroad
+    assert {f"inter_au_correlation.{name}" for name in figures["inter_au_correlation"]} <= set(
+        headline
+    )
+    assert len(headline) < 200 and not any("per_au" in name for name in headline)
+
+
+def test_any_number_of_values(
+    fitted: Path, children: Callable[[str], tuple[Run, dict[str, Run]]]
+) -> None:
+    """More than MLflow takes at once, and values that are none for it."""
+    metrics = {"many": list(range(2500)), "text": "x", "nothing": None, "yes": True}
+    (fitted / "data" / "fit" / "metrics.json").write_text(
+        json.dumps(metrics | {"inf": math.inf, "nan": math.nan})
+    )
+    lock = yaml.safe_load((fitted / "dvc.lock").read_text())
+    params = {f"+{n}": n for n in range(250)} | {"long": "x" * 9000, "empty": ""}
+    deps = [{"path": f"data/{n}, #{n}.csv", "md5": "0" * 32} for n in range(250)]
+    lock["stages"]["fit"] |= {"params": {"params.yaml": params}, "deps": deps}
+    (fitted / "dvc.lock").write_text(yaml.safe_dump(lock))
+    tracker = Tracker(fitted, "many", params)
+    tracker.log_stage("fit", 0.0, 1.0)
+    tracker.close()
+    assert tracker.failure == ""
+    parent, nested = children("many")
+    run = nested["fit"]
+    assert run.info.status == parent.info.status == "FINISHED"
+    assert [run.data.metrics[f"many.{n}"] for n in range(2500)] == list(range(2500))
+    assert run.data.metrics["yes"] == 1 and run.data.metrics["inf"] > 1e300
+    assert math.isnan(run.data.metrics["nan"])
+    for data in (run.data, parent.data):
+        assert {decode(name) for name in data.params} == set(params)
+        assert len(data.params["long"]) == 6000 and data.params["empty"] == ""
+    assert sum(decode(name).startswith("dvc.deps.data/") for name in run.data.tags) == 250
+
+
+def test_a_stage_that_failed_is_a_failed_run(
+    fitted: Path, children: Callable[[str], tuple[Run, dict[str, Run]]]
+) -> None:
+    tracker = Tracker(fitted, "unlucky")
+    tracker.log_failure("fit", 0.0, "fit: killed by SIGKILL")
+    tracker.close("FAILED", {"fit": "Failed", "evaluate": "Not run"}, "fit: killed by SIGKILL")
+    parent, nested = children("unlucky")
+    for run in (parent, nested["fit"]):
+        assert run.info.status == "FAILED"
+        assert run.data.tags[REASON] == run.data.tags[NOTE] == "fit: killed by SIGKILL"
+    assert nested["fit"].data.metrics.keys() == {"seconds"}
+    assert parent.data.tags["facsimile.stage.evaluate"] == "Not run"
+
+
+def test_headline_of_an_earlier_run_is_not_claimed(
+    pipeline: Path, notebook: str, children: Callable[[str], tuple[Run, dict[str, Run]]]
+) -> None:
+    tracker = Tracker(pipeline, "stopped")
+    tracker.log_stage("ingest", 0.0, 1.0)
+    tracker.close("FAILED", {"ingest": "Completed", "evaluate": "Not run"}, "edit: no")
+    parent, _ = children("stopped")
+    assert parent.data.metrics == {} and artifacts(notebook, parent) == []
+
+
+def test_nothing_is_logged_once_the_flow_has_ended(
+    fitted: Path, children: Callable[[str], tuple[Run, dict[str, Run]]]
+) -> None:
+    tracker = Tracker(fitted, "interrupted")
+    tracker.log_stage("fit", 0.0, 1.0)
+    tracker.close("KILLED", reason="KeyboardInterrupt()")
+    tracker.log_failure("fit", 0.0, "fit: killed by SIGKILL")
+    tracker.close("FINISHED")
+    parent, nested = children("interrupted")
+    assert parent.info.status == "KILLED"
+    assert nested["fit"].info.status == "FINISHED"
+
+
+def test_a_commit_made_during_the_run_is_not_claimed(
+    fitted: Path, children: Callable[[str], tuple[Run, dict[str, Run]]]
+) -> None:
+    commit = under_git(fitted)
+    tracker = Tracker(fitted, "early")
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qam", "meanwhile"]
+    subprocess.run(git, cwd=fitted, check=True)
+    tracker.log_stage("fit", 0.0, 1.0)
+    tracker.close()
+    parent, nested = children("early")
+    for run in (parent, nested["fit"]):
+        assert revision_of(run) == Revision(commit, changed=True)
+
+
+def test_a_run_that_could_not_be_logged_in_full_is_failed(
+    fitted: Path,
+    children: Callable[[str], tuple[Run, dict[str, Run]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever the error: of the database, the disk or the network."""
+    errors = iter(
+        (OperationalError("INSERT", {}, Exception("disk I/O error")), OSError(28, "full"))
+    )
+
+    def fail(*_: object) -> None:
+        raise next(errors)
+
+    tracker = Tracker(fitted, "half")
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_artifact", fail)
+        for _ in range(2):
+            tracker.log_stage("fit", 0.0, 1.0)
+    tracker.log_failure("other", 0.0, "no")
+    tracker.close()
+    assert tracker.failure.startswith("fit not in MLflow at sqlite://")
+    assert "disk I/O error" in tracker.failure
+    parent, nested = children("half")
+    assert parent.info.status == "FINISHED"
+    assert nested["fit"].info.status == nested["other"].info.status == "FAILED"
+    assert "not logged in full" in nested["fit"].data.tags[NOTE]
+
+
+def test_a_parent_without_its_params_is_failed(
+    fitted: Path,
+    children: Callable[[str], tuple[Run, dict[str, Run]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracker = Tracker(fitted, "bare", {"a": "value that the store does not take"})
+    log_batch = MlflowClient.log_batch
+
+    def refuse(self: MlflowClient, run: str, *arguments: Any, **entries: Any) -> None:
+        if "does not take" in str(entries.get("params")):
+            raise ValueError("refused")
+        log_batch(self, run, *arguments, **entries)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", refuse)
+    tracker.log_stage("fit", 0.0, 1.0)
+    tracker.close("FINISHED")
+    parent, nested = children("bare")
+    assert (parent.info.status, nested["fit"].info.status) == ("FAILED", "FINISHED")
+    assert tracker.failure.startswith("params not in MLflow")
+
+
+def test_runs_of_a_process_that_was_killed_are_ended_by_the_next(
+    fitted: Path,
+    children: Callable[[str], tuple[Run, dict[str, Run]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracker = Tracker(fitted, "alive")
+    tracker.log_stage("fit", 0.0, 1.0)
+    host, pid, started = runs._this_process().rsplit(" ", 2)
+    others = {
+        "gone": f"{host} 4194305 {started}",
+        "same id": f"{host} {pid} {float(started) - 900:.0f}",
+        "elsewhere": f"elsewhere-{os.getpid()} 4194305 {started}",
+    }
+    for name, process in others.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(runs, "_this_process", lambda process=process: process)
+            Tracker(fitted, name).log_stage("fit", 0.0, 1.0)
+    following = Tracker(fitted, "following")
+    following.log_stage("fit", 0.0, 1.0)
+    status = {name: children(name)[0].info.status for name in ("alive", "following", *others)}
+    assert status == {
+        "alive": "RUNNING",
+        "following": "RUNNING",
+        "gone": "KILLED",
+        "same id": "KILLED",
+        "elsewhere": "RUNNING",
+    }
+
+
 def test_nothing_is_opened_for_a_flow_that_ran_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,14 +402,10 @@ def test_nothing_is_opened_for_a_flow_that_ran_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unreachable_notebook_costs_no_work(
-    project: Callable[..., Path],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    root = project(fit={"cmd": "echo 1 > out", "outs": ["out"]})
-    dvc.reproduce("fit", root, {}, print)
+def test_unreachable_notebook_costs_no_work(fitted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    Tracker(root, "offline").log_stage("fit", 0.0, 1.0)
-    assert "fit is not in MLflow" in caplog.text
+    tracker = Tracker(fitted, "offline")
+    tracker.log_stage("fit", 0.0, 1.0)
+    tracker.log_failure("evaluate", 0.0, "no")
+    tracker.close()
+    assert tracker.failure == "this run not in MLflow at http://127.0.0.1:9: Connection refused"

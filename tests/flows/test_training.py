@@ -13,7 +13,8 @@ from mlflow.entities import Run
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.tracking import EXPERIMENT, TrainingTracker
+from flows.notebook import EXPERIMENT
+from flows.training import TrainingTracker
 from tests.flows.conftest import left_after, wait_for
 
 ROOT = Path(__file__).parents[2]

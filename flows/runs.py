@@ -1,0 +1,134 @@
+"""Runs of MLflow: opened, filled with values of any name and number, and ended whatever happens."""
+
+import os
+import platform
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from flows import names
+from tasks.revision import Revision
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+# Tags that MLflow's own pages show as the source and the description of a run.
+COMMIT = "mlflow.source.git.commit"
+DIRTY = "mlflow.source.git.dirty"
+NOTE = "mlflow.note.content"
+
+REASON = "facsimile.reason"
+_UNKNOWN = "facsimile.revision_unknown"
+_PROCESS = "facsimile.process"
+
+# What MLflow takes in one request.
+_METRICS, _PARAMS, _TAGS = 1000, 100, 100
+_PARAM_LENGTH, _TAG_LENGTH = 6000, 5000
+
+
+def open_run(
+    client: "MlflowClient", experiment: str, name: str, begin: float, tags: Mapping[str, str]
+) -> str:
+    """Id of a new run, which is RUNNING since `begin` (Unix time, seconds)."""
+    tags = {_PROCESS: _this_process(), **tags}
+    tags = {key: _cut(value, _TAG_LENGTH) for key, value in tags.items()}
+    run = client.create_run(experiment, start_time=int(begin * 1000), run_name=name, tags=tags)
+    return run.info.run_id
+
+
+def log(
+    client: "MlflowClient",
+    run: str,
+    *,
+    metrics: Mapping[str, float] | None = None,
+    params: Mapping[str, object] | None = None,
+    tags: Mapping[str, str] | None = None,
+    milliseconds: int = 0,
+    step: int = 0,
+) -> None:
+    """Log any number of values of any name to a run, under names as `names.encode` gives them.
+
+    Args:
+        milliseconds: time of the metrics, Unix time.
+        step: of the metrics.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+
+    entries = {names.encode(key): float(value) for key, value in (metrics or {}).items()}
+    for part in _parts(entries.items(), _METRICS):
+        client.log_batch(run, metrics=[Metric(*entry, milliseconds, step) for entry in part])
+    values = {names.encode(key): str(value) for key, value in (params or {}).items()}
+    for part in _parts(values.items(), _PARAMS):
+        client.log_batch(run, params=[Param(key, _cut(v, _PARAM_LENGTH)) for key, v in part])
+    texts = {names.encode(key): value for key, value in (tags or {}).items()}
+    for part in _parts(texts.items(), _TAGS):
+        client.log_batch(run, tags=[RunTag(key, _cut(v, _TAG_LENGTH)) for key, v in part])
+
+
+@contextmanager
+def ending(
+    client: "MlflowClient", run: str, status: str, end: float | None = None
+) -> Iterator[None]:
+    """End a run with `status`, or FAILED where what is logged in the block could not be."""
+    milliseconds = int((end or time.time()) * 1000)
+    try:
+        yield
+        client.set_terminated(run, status, milliseconds)
+    except BaseException as error:
+        with suppress(Exception):
+            client.set_terminated(run, "FAILED", milliseconds)
+            client.set_tag(run, NOTE, _cut(f"not logged in full: {error}", _TAG_LENGTH))
+        raise
+
+
+def bury(client: "MlflowClient", experiment: str) -> None:
+    """End runs that were left RUNNING by processes of this machine that are no more."""
+    host = platform.node()
+    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+        process = run.data.tags.get(_PROCESS, "")
+        if process.startswith(f"{host} ") and not _lives(process):
+            with suppress(Exception):  # none of ours is lost where it cannot be ended
+                client.set_terminated(run.info.run_id, "KILLED")
+
+
+def revision_tags(revision: Revision) -> dict[str, str]:
+    """Tags that `revision_of` reads again."""
+    if not revision.commit:
+        return {_UNKNOWN: revision.unknown}
+    return {COMMIT: revision.commit, DIRTY: str(revision.changed)}
+
+
+def revision_of(run: "Run") -> Revision:
+    """Of the code of a run."""
+    tags = run.data.tags
+    why = tags.get(_UNKNOWN, "its run does not say")
+    commit = tags.get(COMMIT, "")
+    return Revision(commit, tags.get(DIRTY) == "True", "" if commit else why)
+
+
+def _this_process() -> str:
+    """Host, process id and, because ids come again, the second at which it started."""
+    return f"{platform.node()} {os.getpid()} {psutil.Process().create_time():.0f}"
+
+
+def _lives(process: str) -> bool:
+    _, pid, started = process.rsplit(" ", 2)
+    try:
+        return abs(psutil.Process(int(pid)).create_time() - float(started)) < 10
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:  # there, and of another user
+        return True
+
+
+def _parts(entries: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    entries = list(entries)
+    return (entries[start : start + size] for start in range(0, len(entries), size))
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
