@@ -26,6 +26,7 @@ from tasks.lineage import (
     STAGES,
     TRANSFERRED,
     Lineage,
+    moved_along,
     planned,
     rebuild,
     trace,
@@ -133,9 +134,12 @@ def _intensities(lineage: Lineage) -> str:
     # Without its plan, what was set of the AUs that another one moves along is not known.
     intended = labels if plan is None else plan.iloc[0][list(AUS)]
     parts = [f"{au} {intended[au]:.3f}" for au in AUS if intended[au] > 0]
-    unlabelled = [au for au in AUS if pd.isna(labels[au])]
+    moved = moved_along(lineage)
+    if moved:
+        parts.append(f"not known, because another one moves it: {', '.join(moved)}")
+    unlabelled = [au for au in AUS if pd.isna(labels[au]) and au not in moved]
     if unlabelled:
-        parts.append(f"not known, because another one moves it: {', '.join(unlabelled)}")
+        parts.append(f"not known: {', '.join(unlabelled)}")
     return "; ".join(parts) or "none"
 
 

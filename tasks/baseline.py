@@ -16,9 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from facsimile.annotation import only
+from facsimile.aus import AUS
 from facsimile.detection import AUEnsemble
 from facsimile.measurement.metrics import mean_defined, pearson_per_au
-from tasks.data import read_splits
+from tasks import readiness
+from tasks.data import read_splits, taught_aus
 from tasks.detectors import COLUMNS, Faces, fit, fit_all, fitting_options
 from tasks.params import Datasets, Train
 from tasks.stage import Compute, main
@@ -26,18 +29,21 @@ from tasks.stage import Compute, main
 
 def run(out: Path, compute: Compute, datasets: Datasets, train: Train) -> dict[str, Any]:
     """Train on real training faces; validation people tell what the mean of all reads."""
-    faces, val = map(Faces.of, read_splits(datasets.aus, ("train", "val"), COLUMNS))
+    aus = taught_aus(datasets.aus)
+    rows = read_splits(datasets.aus, ("train", "val"), COLUMNS)
+    faces, val = (Faces.of(only(split, aus)) for split in rows)
     options = fitting_options(train)
     jobs = [partial(fit, out / f"seed-{seed}", faces, val, seed, options) for seed in train.seeds]
     losses = [loss for _, loss in fit_all(jobs, compute, "baseline")]
     readings = AUEnsemble.load(out, compute.device).aus(val.images)
-    return {
+    metrics = {
         "pearson": mean_defined(pearson_per_au(val.aus, readings)),
         "detectors": len(train.seeds),
         "faces": len(faces.images),
         "val_loss": float(np.mean(losses)),
     }
+    return metrics if aus == AUS else metrics | {"aus": len(aus)}
 
 
 if __name__ == "__main__":
-    main("baseline", run)
+    main("baseline", run, before=readiness.require)

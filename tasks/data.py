@@ -1,7 +1,8 @@
 """Where the artefacts of the stages lie, and the reads that several stages share."""
 
 import hashlib
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from facsimile.annotation import annotated_aus, learnable_aus, what_is_left_out
 from facsimile.aus import AUS, NUISANCES
+from facsimile.editing.directions import Directions
 from facsimile.errors import FacsimileError
 from facsimile.generator import DiffAEPipeline
 from facsimile.tables import read_faces, read_table
@@ -31,6 +34,8 @@ GENERATOR = DATA / "generator"
 ORACLE = DATA / "oracle"
 AU_GRAPH = DATA / "config" / "au_graph.yaml"
 
+DIRECTIONS_FILE = DIRECTIONS / "directions.parquet"
+
 LABELS = [*AUS, *NUISANCES]
 
 
@@ -43,6 +48,68 @@ def load_generator(compute: Compute, sampling: Sampling | None = None) -> DiffAE
     if compute.compile:
         pipeline.compile()
     return pipeline
+
+
+def training_labels(dataset: str) -> np.ndarray:
+    """AUs of the training faces of an ingested dataset, (N, 12), NaN = not annotated."""
+    faces = read_faces(INGEST / dataset, ["split", *AUS])
+    return faces.loc[faces["split"] == "train", list(AUS)].to_numpy(float)
+
+
+def labelled_aus(dataset: str) -> tuple[str, ...]:
+    """AUs that generated faces get labels of: see `facsimile.annotation.annotated_aus`."""
+    return _at_hand(dataset, annotated_aus)
+
+
+def taught_aus(dataset: str) -> tuple[str, ...]:
+    """AUs that models learn from training faces: see `facsimile.annotation.learnable_aus`."""
+    return _at_hand(dataset, learnable_aus)
+
+
+def _at_hand(dataset: str, which: Callable[[np.ndarray], tuple[str, ...]]) -> tuple[str, ...]:
+    """Of the training faces; says which AUs these are where they are not all.
+
+    Raises:
+        FacsimileError: there is none.
+    """
+    labels = training_labels(dataset)
+    aus = which(labels)
+    if not aus:
+        raise FacsimileError(
+            f"{INGEST / dataset}: split train: {what_is_left_out(labels, ())}; annotate an AU as "
+            "absent on one face and present on another, else there is nothing to edit or to learn"
+        )
+    if aus != AUS:
+        left_out = what_is_left_out(labels, aus)
+        print(f"works on {', '.join(aus)}; left out {left_out}", file=sys.stderr)
+    return aus
+
+
+def editable_aus(wanted: Sequence[str]) -> tuple[str, ...]:
+    """Those of the `wanted` AUs that have a direction; all where none are fitted.
+
+    Raises:
+        FacsimileError: none of them has one.
+    """
+    if not DIRECTIONS_FILE.exists():
+        return tuple(wanted)
+    fitted = Directions.load(DIRECTIONS_FILE).aus
+    kept = tuple(au for au in wanted if au in fitted)
+    if not kept:
+        raise FacsimileError(
+            f"params.yaml: {', '.join(wanted)}: nothing to edit, for only {', '.join(fitted)} have "
+            "directions, as the training faces are annotated"
+        )
+    return kept
+
+
+def tell_aus(wanted: Sequence[str], kept: Sequence[str]) -> None:
+    """Say which of the `wanted` AUs are edited, where it is not all."""
+    if left_out := [au for au in wanted if au not in kept]:
+        print(
+            f"edits {', '.join(kept)}; left out {', '.join(left_out)}: no direction",
+            file=sys.stderr,
+        )
 
 
 def read_encoded(dataset: str, pipeline: DiffAEPipeline, split: str | None = None) -> pd.DataFrame:

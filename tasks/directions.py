@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facsimile.annotation import only
 from facsimile.aus import AUS, NUISANCES
 from facsimile.detection import train_oracle
 from facsimile.editing import (
@@ -39,6 +40,7 @@ from tasks.data import (
     read_splits,
     spread,
     stack,
+    taught_aus,
 )
 from tasks.params import Datasets, Directions, Sampling
 from tasks.stage import Compute, main, progress
@@ -52,7 +54,8 @@ def run(
     Validation faces set the length.
     """
     pipeline = load_generator(compute, sampling)
-    faces = read_encoded(datasets.aus, pipeline, "train")
+    aus = taught_aus(datasets.aus)
+    faces = only(read_encoded(datasets.aus, pipeline, "train"), aus)
     attributes = read_encoded(datasets.attributes, pipeline, "train")
     fitted = fit_directions(
         stack(faces["z"]),
@@ -72,14 +75,16 @@ def run(
     fitted.save(out / "directions.parquet")
     own = fitted.table[fitted.table["kind"] == "au"]
     cosines = fitted.cosines().loc[list(fitted.aus), list(fitted.aus)].to_numpy()
-    return {
+    others = np.abs(cosines[~np.eye(len(cosines), dtype=bool)])
+    metrics = {
         "pearson": float(own["pearson"].mean()),
         "length": float(own["length"].mean()),
         "image_scale": float(own["image_scale"].mean()),
         "crosstalk": float(shares.abs().to_numpy().sum() / max(shares.size - len(shares), 1)),
         "kept_by_projection": float((own["norm_after"] / own["norm_before"]).mean()),
-        "cosine": float(np.abs(cosines[~np.eye(len(cosines), dtype=bool)]).mean()),
+        "cosine": float(others.mean()) if others.size else np.nan,
     }
+    return metrics if aus == AUS else metrics | {"aus": len(aus)}
 
 
 def measure(

@@ -12,16 +12,21 @@ from typing import Any
 
 import pandas as pd
 
+from facsimile.annotation import label_what_is_known, learnable_aus
+from facsimile.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.editing import EditOperator, plan_edits
 from facsimile.generator.pipeline import WEIGHTS_FILE
 from facsimile.tables import GENERATED_SCHEMA, write_shards
 from tasks.data import (
-    DIRECTIONS,
+    DIRECTIONS_FILE,
     GENERATOR,
+    editable_aus,
     load_generator,
     md5,
     read_invertible,
     read_neutral,
+    tell_aus,
+    training_labels,
     unannotated_ids,
 )
 from tasks.params import Datasets, Edit, Sampling
@@ -34,29 +39,43 @@ def run(
     """Edit every training face that has an x_T: those that `encode` and `neutral` chose."""
     annotated = read_invertible(datasets.aus, "train")
     others = read_neutral(datasets.attributes)
+    aus = editable_aus(edit.aus)
+    tell_aus(edit.aus, aus)
+    # The faces that nobody annotated look neutral to models which know no AUs but these.
+    seen = learnable_aus(training_labels(datasets.aus))
+    absent = pd.concat(
+        [
+            annotated.set_index("sample_id")[list(AUS)] < ACTIVE_THRESHOLD,
+            pd.DataFrame({au: au in seen for au in AUS}, others["sample_id"]),
+        ]
+    )
     plan = plan_all(pd.concat([annotated, others], ignore_index=True), edit)
     operator = EditOperator(
         load_generator(compute, sampling),
-        DIRECTIONS / "directions.parquet",
+        DIRECTIONS_FILE,
         steps=sampling.steps,
         generator_md5=md5(GENERATOR / WEIGHTS_FILE),
-        directions_md5=md5(DIRECTIONS / "directions.parquet"),
+        directions_md5=md5(DIRECTIONS_FILE),
     )
-    edited = operate(operator, plan, compute, "edit")
-    return {
+    edited = (
+        label_what_is_known(faces, absent) for faces in operate(operator, plan, compute, "edit")
+    )
+    metrics = {
         "edited": write_shards(edited, out / "faces", GENERATED_SCHEMA),
         "neutral_faces": len(annotated),
         "unannotated_faces": len(others),
         "people": pd.concat([annotated["subject_id"], others["subject_id"]]).nunique(),
         "mean_intensity": plan["intensity"].mean(),
     }
+    return metrics if aus == edit.aus else metrics | {"aus": len(aus)}
 
 
 def plan_all(sources: pd.DataFrame, edit: Edit) -> pd.DataFrame:
     """Edits of neutral faces, annotated and not; see `facsimile.editing.plan_edits`."""
     unannotated = sources["sample_id"].isin(unannotated_ids())
+    aus = editable_aus(edit.aus)
     plans = [
-        plan_edits(faces, **edit.variants(annotated=not unknown))
+        plan_edits(faces, **edit.variants(annotated=not unknown) | {"aus": aus})
         for unknown, faces in sources.groupby(unannotated)
     ]
     return pd.concat(plans, ignore_index=True)

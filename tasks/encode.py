@@ -6,15 +6,18 @@ Reads   data/ingest, data/generator; params datasets, sampling, encode.
 Writes  data/encode/<dataset>/part-*.parquet (LATENT_SCHEMA), metrics.json.
 """
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from facsimile.annotation import mostly_annotated_aus
 from facsimile.aus import AUS
 from facsimile.editing import neutral_faces
 from facsimile.editing.edit import codes
+from facsimile.errors import FacsimileError
 from facsimile.generator import DiffAEPipeline
 from facsimile.generator.evaluation import fidelity
 from facsimile.tables import (
@@ -25,7 +28,8 @@ from facsimile.tables import (
     to_tensor,
     write_shards,
 )
-from tasks.data import INGEST, load_generator, of_split
+from tasks import readiness
+from tasks.data import INGEST, labelled_aus, load_generator, of_split, training_labels
 from tasks.params import Datasets, Encode, Sampling
 from tasks.stage import Compute, main, progress
 
@@ -45,13 +49,26 @@ def run(
 
 
 def neutral_ids(dataset: str, encode: Encode) -> set[str]:
-    """Neutral faces to invert: so many of every person of each split."""
+    """Neutral faces to invert: so many of every person of each split.
+
+    Raises:
+        FacsimileError: there is none in train or val; those of test are only looked at.
+    """
     path = INGEST / dataset
+    aus = mostly_annotated_aus(training_labels(dataset)) or labelled_aus(dataset)
     faces = read_faces(path, ["sample_id", "subject_id", "split", *AUS])
     chosen: set[str] = set()
     for split, per_subject in encode.neutral_per_subject.items():
-        if per_subject:
-            chosen |= set(neutral_faces(of_split(faces, split, path), per_subject)["sample_id"])
+        if not per_subject:
+            continue
+        try:
+            neutral = neutral_faces(of_split(faces, split, path), per_subject, aus)
+        except FacsimileError as error:
+            if split != "test":
+                raise FacsimileError(f"{path}: split {split}: {error}") from error
+            print(f"{path}: split test: {error}", file=sys.stderr)
+            continue
+        chosen |= set(neutral["sample_id"])
     return chosen
 
 
@@ -94,4 +111,4 @@ def reconstruction(
 
 
 if __name__ == "__main__":
-    main("encode", run)
+    main("encode", run, before=readiness.require)

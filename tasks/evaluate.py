@@ -22,6 +22,8 @@ import torch
 import yaml
 from PIL import Image
 
+from facsimile.annotation import only
+from facsimile.arms import REAL
 from facsimile.aus import AUS
 from facsimile.detection import AUDetector, AUOracle
 from facsimile.editing import Directions, Neutralizer
@@ -55,6 +57,7 @@ from tasks.data import (
     read_encoded,
     read_splits,
     stack,
+    taught_aus,
     unannotated_ids,
 )
 from tasks.params import PARAMS, Datasets, Evaluate, Sampling
@@ -70,15 +73,18 @@ def run(
     """Measure everything, then draw it."""
     oracle = AUOracle.load(ORACLE, compute.device)
     pipeline = load_generator(compute, sampling)
+    aus = taught_aus(datasets.aus)
     metrics = (
-        detection(out, datasets, evaluate)
-        | correlations(out, datasets, oracle)
-        | edits(out, datasets, oracle)
-        | neutralization(out, datasets, oracle, pipeline)
+        detection(out, datasets, evaluate, aus)
+        | correlations(out, datasets, oracle, aus)
+        | edits(out, datasets, oracle, aus)
+        | neutralization(out, datasets, oracle, pipeline, aus)
         | {"filter": filter_metrics(pd.read_parquet(FILTER / "decisions.parquet"))}
         | {"generator": json.loads((GENERATOR / "metrics.json").read_text())}
     )
-    au_counts(out, datasets)
+    if aus != AUS:
+        metrics["aus"] = list(aus)
+    au_counts(out, datasets, aus)
     directions = Directions.load(DIRECTIONS / "directions.parquet")
     shown = ["name", "kind", "conditioned_on", "projected_off", "entails", "pearson"]
     directions.table[[*shown, "norm_before", "norm_after"]].to_parquet(out / "directions.parquet")
@@ -107,17 +113,19 @@ def run(
     return metrics
 
 
-def detection(out: Path, datasets: Datasets, evaluate: Evaluate) -> dict[str, Any]:
+def detection(
+    out: Path, datasets: Datasets, evaluate: Evaluate, aus: tuple[str, ...]
+) -> dict[str, Any]:
     """Score every detector on the test split of its domain, then on the other test sets."""
     detectors = [
         (folder.parent.name, int(folder.name.removeprefix("seed-")), AUDetector.load(folder))
         for folder in sorted(TRAIN.glob("*/seed-*"))
     ]
     # The baseline first, whatever its name.
-    detectors.sort(key=lambda detector: (detector[0] != "real", *detector[:2]))
+    detectors.sort(key=lambda detector: (detector[0] != REAL, *detector[:2]))
     scores: dict[str, DetectionScores] = {}
     for name in (datasets.aus, *datasets.tests):
-        faces = read_real(name, "test")
+        faces = read_real(name, "test", aus)
         images, labels = decode_images(faces), faces[list(AUS)].to_numpy(float)
         runs = [
             DetectorRun(arm, seed, model.predict(images), model.thresholds.numpy())
@@ -139,15 +147,17 @@ def detection(out: Path, datasets: Datasets, evaluate: Evaluate) -> dict[str, An
     }
 
 
-def correlations(out: Path, datasets: Datasets, oracle: AUOracle) -> dict[str, Any]:
+def correlations(
+    out: Path, datasets: Datasets, oracle: AUOracle, aus: tuple[str, ...]
+) -> dict[str, Any]:
     """How AUs go together in real and in accepted generated faces; what the oracle is worth."""
-    test = read_real(datasets.aus, "test")
-    train = read_real(datasets.aus, "train")
+    test = read_real(datasets.aus, "test", aus)
+    train = read_real(datasets.aus, "train", aus)
     generated = read_faces(FILTER / "faces", ["sample_id", "image"])
     metrics, matrices = correlation_metrics(
         train[list(AUS)].to_numpy(float),
-        oracle.aus(decode_images(train)),
-        oracle.aus(decode_images(generated)),
+        of(oracle.aus(decode_images(train)), aus),
+        of(oracle.aus(decode_images(generated)), aus),
     )
     panels = [
         long_form(matrix, "au", "other", "r").assign(panel=panel)
@@ -161,7 +171,7 @@ def correlations(out: Path, datasets: Datasets, oracle: AUOracle) -> dict[str, A
     }
 
 
-def edits(out: Path, datasets: Datasets, oracle: AUOracle) -> dict[str, Any]:
+def edits(out: Path, datasets: Datasets, oracle: AUOracle, aus: tuple[str, ...]) -> dict[str, Any]:
     """What edits of one AU did to AUs and to identity, before anything was filtered out.
 
     Of faces whose annotation says that they are neutral.
@@ -170,12 +180,12 @@ def edits(out: Path, datasets: Datasets, oracle: AUOracle) -> dict[str, Any]:
     edited = read_faces(EDIT / "faces", columns).dropna(subset="edited_au")
     edited = edited[~edited["source_id"].isin(unannotated_ids())]
     sources = edited["source_id"].drop_duplicates()
-    faces = read_real(datasets.aus, "train").set_index("sample_id").loc[sources].reset_index()
+    faces = read_real(datasets.aus, "train", aus).set_index("sample_id").loc[sources].reset_index()
     row_of = pd.Series(np.arange(len(sources)), index=sources.to_numpy())
     rows = row_of[edited["source_id"]].to_numpy()
     before, person = (values[rows] for values in oracle.predict(decode_images(faces)))
     after, edited_person = oracle.predict(decode_images(edited))
-    effects = edit_effects(before, after, edited["edited_au"], edited["intensity"])
+    effects = edit_effects(of(before, aus), after, edited["edited_au"], edited["intensity"])
     effects.rename_axis("edited_au").reset_index().to_parquet(
         out / "edit_effects.parquet", index=False
     )
@@ -187,15 +197,19 @@ def edits(out: Path, datasets: Datasets, oracle: AUOracle) -> dict[str, Any]:
 
 
 def neutralization(
-    out: Path, datasets: Datasets, oracle: AUOracle, pipeline: DiffAEPipeline
+    out: Path,
+    datasets: Datasets,
+    oracle: AUOracle,
+    pipeline: DiffAEPipeline,
+    aus: tuple[str, ...],
 ) -> dict[str, Any]:
     """AU activity of synthetic people before and after neutralization."""
     identities = read_table(SYNTHESIZE / "identities", ["sample_id", "image", "sampled_image"])
     sampled = identities.drop(columns="image").rename(columns={"sampled_image": "image"})
-    before, after = (oracle.aus(decode_images(faces)) for faces in (sampled, identities))
+    before, after = (of(oracle.aus(decode_images(faces)), aus) for faces in (sampled, identities))
     activity = {"au": AUS, "before": before.mean(0), "after": after.mean(0)}
     pd.DataFrame(activity).to_parquet(out / "activity.parquet", index=False)
-    val = read_encoded(datasets.aus, pipeline, "val")
+    val = only(read_encoded(datasets.aus, pipeline, "val"), aus)
     network = Neutralizer.load(NEUTRALIZER / "neutralizer.safetensors")
     with torch.inference_mode():
         predictions = network(torch.from_numpy(stack(val["z"])))[0].numpy()
@@ -209,18 +223,23 @@ def neutralization(
     }
 
 
-def au_counts(out: Path, datasets: Datasets) -> None:
+def au_counts(out: Path, datasets: Datasets, aus: tuple[str, ...]) -> None:
     """Training faces of each origin on which each AU is annotated and active."""
     columns = ["sample_id", "origin", *AUS]
-    real = read_real(datasets.aus, "train")[columns]
-    faces = pd.concat([real, read_faces(FILTER / "faces", columns)])
+    real = read_real(datasets.aus, "train", aus)[columns]
+    faces = pd.concat([real, only(read_faces(FILTER / "faces", columns), aus)])
     count_aus(faces).to_parquet(out / "au_counts.parquet", index=False)
 
 
-def read_real(dataset: str, split: str) -> pd.DataFrame:
-    """Faces of one split with labels and images."""
+def read_real(dataset: str, split: str, aus: tuple[str, ...]) -> pd.DataFrame:
+    """Faces of one split with images and labels of these AUs."""
     columns = ["sample_id", "subject_id", "split", "origin", "image", *AUS]
-    return read_splits(dataset, (split,), columns)[0]
+    return only(read_splits(dataset, (split,), columns)[0], aus)
+
+
+def of(readings: np.ndarray, aus: tuple[str, ...]) -> np.ndarray:
+    """Readings (N, 12) with NaN in place of those of other AUs."""
+    return np.where(np.isin(AUS, aus), readings, np.float32(np.nan))
 
 
 def long_form(matrix: np.ndarray, row: str, column: str, value: str) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facsimile.annotation import only
 from facsimile.aus import AUS
 from facsimile.detection import AUEnsemble
 from facsimile.editing.edit import codes
@@ -49,6 +50,7 @@ from tasks.data import (
     read_splits,
     spread,
     stack,
+    taught_aus,
 )
 from tasks.params import Datasets, Filter
 from tasks.stage import Compute, main, progress
@@ -67,7 +69,7 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
     intended = candidates[list(AUS)].to_numpy(np.float32)
     columns = ["sample_id", "subject_id", "split", "image", *AUS]
     (val,) = read_splits(datasets.aus, ("val",), columns)
-    aus = val[list(AUS)].to_numpy(np.float32)
+    aus = only(val, taught_aus(datasets.aus))[list(AUS)].to_numpy(np.float32)
     reader = AUEnsemble.load(BASELINE, compute.device)
     unseen, readings = reader.aus(decode_images(val)), reader.aus(images)
     trust, thresholds = pearson_per_au(aus, unseen), choose_thresholds(aus, unseen)

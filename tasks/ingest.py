@@ -36,6 +36,7 @@ from facsimile.datasets import (
 from facsimile.errors import FacsimileError
 from facsimile.schema import validate_faces
 from facsimile.tables import FACE_SCHEMA, read_table, write_shards
+from tasks import readiness
 from tasks.params import LANDMARK_COLUMNS, Datasets, Ingest
 from tasks.stage import DATA, Compute, main, progress
 
@@ -161,4 +162,4 @@ def _summary(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main("ingest", run)
+    main("ingest", run, after=readiness.tell)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from facsimile.aus import AUS
 from facsimile.editing import (
+    Directions,
     EditOperator,
     IdentityOperator,
     NoiseModel,
@@ -27,7 +28,7 @@ from facsimile.generator import DiffAEPipeline
 from facsimile.generator.pipeline import WEIGHTS_FILE
 from facsimile.tables import decode_images, read_table, shard_paths
 from tasks.data import (
-    DIRECTIONS,
+    DIRECTIONS_FILE,
     EDIT,
     ENCODE,
     FILTER,
@@ -37,6 +38,7 @@ from tasks.data import (
     NEUTRALIZER,
     SYNTHESIZE,
     TRANSFER,
+    editable_aus,
     load_generator,
     md5,
     read_invertible,
@@ -59,7 +61,6 @@ STAGES = {
 """Kind of face → the stage that wrote it."""
 
 GENERATOR_FILE = GENERATOR / WEIGHTS_FILE
-DIRECTIONS_FILE = DIRECTIONS / "directions.parquet"
 NEUTRALIZER_FILE = NEUTRALIZER / "neutralizer.safetensors"
 RECORDED = {"generator_md5": GENERATOR_FILE, "directions_md5": DIRECTIONS_FILE}
 """Column of a generated row → the file whose MD5 it holds."""
@@ -190,6 +191,17 @@ def intended(faces: pd.DataFrame) -> pd.DataFrame:
     return plan[list(AUS)].astype(np.float32)
 
 
+def moved_along(lineage: Lineage) -> tuple[str, ...]:
+    """AUs without a label on an edited or synthetic face because another AU moves them."""
+    plan = planned(lineage)
+    if plan is None or lineage.kind == TRANSFERRED or not DIRECTIONS_FILE.exists():
+        return ()
+    directions = Directions.load(DIRECTIONS_FILE)
+    set_here = [au for au in directions.aus if plan.iloc[0][au] > 0]
+    entailed = {other for au in set_here for other in directions.entails(au)}
+    return tuple(au for au in AUS if au in entailed and pd.isna(lineage.face[au]))
+
+
 def changed_files(lineage: Lineage) -> Iterator[str]:
     """Files whose MD5 is not the one in the row, nor in that of its source, each with both."""
     for row in [lineage.face, *([lineage.source.face] if lineage.source else [])]:
@@ -288,7 +300,8 @@ def _latents(dataset: str, sample_id: str) -> pd.Series | None:
 
 
 def _plan_synthesis(identity: pd.DataFrame) -> pd.DataFrame:
-    return plan_synthesis(identity, **read_section(PARAMS, "synthesize", Synthesize).variants())
+    section = read_section(PARAMS, "synthesize", Synthesize)
+    return plan_synthesis(identity, **section.variants() | {"aus": editable_aus(section.aus)})
 
 
 def _tables() -> list[tuple[Path, str]]:

@@ -33,7 +33,7 @@ from facsimile.tables import (
     to_tensor,
     write_shards,
 )
-from tasks.data import BASELINE, ENCODE, INGEST, NEUTRALIZER, load_generator
+from tasks.data import BASELINE, ENCODE, INGEST, NEUTRALIZER, labelled_aus, load_generator
 from tasks.params import Datasets, Neutral, Sampling
 from tasks.stage import Compute, main, progress
 
@@ -47,7 +47,7 @@ def run(
 ) -> dict[str, Any]:
     """Of the training people of the attribute set, take the faces that look most neutral."""
     path = INGEST / datasets.attributes
-    faces = unannotated(path)
+    faces = unannotated(path, labelled_aus(datasets.aus))
     faces["activity"] = activity(path, faces, compute)
     chosen = least_active(faces, neutral.faces, neutral.per_subject)
     pipeline = load_generator(compute, sampling)
@@ -60,10 +60,10 @@ def run(
     }
 
 
-def unannotated(path: Path) -> pd.DataFrame:
-    """sample_id and subject_id of training faces without AU labels."""
+def unannotated(path: Path, aus: tuple[str, ...]) -> pd.DataFrame:
+    """sample_id and subject_id of training faces that have no label of some of these AUs."""
     faces = read_faces(path, ["sample_id", "subject_id", "split", *AUS])
-    unknown = faces[list(AUS)].isna().any(axis=1) & (faces["split"] == "train")
+    unknown = faces[list(aus)].isna().any(axis=1) & (faces["split"] == "train")
     return faces.loc[unknown, ["sample_id", "subject_id"]].reset_index(drop=True)
 
 
@@ -74,7 +74,7 @@ def activity(path: Path, faces: pd.DataFrame, compute: Compute) -> np.ndarray:
     with progress("read AUs", len(faces)) as advance:
         for batch in batches(path, set(faces["sample_id"]), compute.batch_size):
             readings = reader.aus(decode_images(batch, str(path)))
-            sums[batch["sample_id"]] = readings.clip(min=0).sum(axis=1)
+            sums[batch["sample_id"]] = np.nansum(readings.clip(min=0), axis=1)
             advance(len(batch))
     return sums.to_numpy()
 

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facsimile.annotation import only
+from facsimile.aus import AUS
 from facsimile.editing import train_neutralizer
-from tasks.data import LABELS, load_generator, read_encoded, stack
+from tasks.data import LABELS, load_generator, read_encoded, stack, taught_aus
 from tasks.params import Datasets, Neutralizer
 from tasks.stage import Compute, main
 
@@ -24,7 +26,9 @@ def run(
     """Train on both annotated sets; stop by AU recall on the validation people."""
     pipeline = load_generator(compute)
     names = dict.fromkeys((datasets.aus, datasets.attributes))
+    aus = taught_aus(datasets.aus)
     faces = pd.concat([read_encoded(name, pipeline) for name in names], ignore_index=True)
+    faces = only(faces, aus)
     z, labels = stack(faces["z"]), faces[LABELS].to_numpy(np.float32)
     train, val = (faces["split"].to_numpy() == split for split in ("train", "val"))
     model, history = train_neutralizer(
@@ -38,13 +42,14 @@ def run(
     model.to("cpu").save(out / "neutralizer.safetensors")
     history.to_parquet(out / "history.parquet", index=False)
     last = history.iloc[-1]
-    return {
+    metrics = {
         "recall": last["recall"],
         "precision": last["precision"],
         "val_au_loss": last["val_au_loss"],
         "val_static_loss": last["val_static_loss"],
         "epochs": len(history),
     }
+    return metrics if aus == AUS else metrics | {"aus": len(aus)}
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from facsimile.arms import ARMS
 from facsimile.aus import AUS, NUISANCES
 from facsimile.errors import FacsimileError
 
@@ -32,7 +33,7 @@ LANDMARK_COLUMNS = "columns"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
-Arm = Literal["real", "real+edited", "real+transferred", "real+synthetic", "real+generated"]
+Arm = Literal[tuple(ARMS)]
 
 
 def _action_units(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -241,7 +242,10 @@ class Variants(Section):
 
 class Edit(Section):
     """What is activated on neutral faces: on annotated ones, which show every AU alone and `mixed`
-    times several, and on those of `Neutral`, of more people, which show less each."""
+    times several, and on those of `Neutral`, of more people, which show less each.
+
+    Those of `aus` that the training faces are not annotated for have no direction, and are left
+    out."""
 
     aus: ActionUnits
     intensity: Intensity
@@ -256,7 +260,7 @@ class Edit(Section):
 
 
 class Synthesize(Variants):
-    """New identities per gender × age group, and what is activated on them."""
+    """New identities per gender × age group, and what is activated on them; `aus` as in `Edit`."""
 
     per_cell: PositiveInt
     max_draws: PositiveInt
@@ -299,13 +303,7 @@ class Filter(Section):
 class Train(Section):
     """Arms × seeds of detectors; see `facsimile.detection.train_detector`."""
 
-    arms: Annotated[
-        tuple[
-            Literal["real", "real+edited", "real+transferred", "real+synthetic", "real+generated"],
-            ...,
-        ],
-        Field(min_length=1),
-    ]
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
     lr: PositiveFloat
     batch_size: Annotated[int, Field(ge=2)]

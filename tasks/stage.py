@@ -57,11 +57,20 @@ class Compute:
     compile: bool = False
 
 
-def main(name: str, run: Callable[..., Mapping[str, Any]]) -> None:
+def main(
+    name: str,
+    run: Callable[..., Mapping[str, Any]],
+    *,
+    before: Callable[[Mapping[str, Section]], None] = lambda sections: None,
+    after: Callable[[Mapping[str, Section], Path], None] = lambda sections, out: None,
+) -> None:
     """Run one stage as a command and end the process.
 
     Args:
         name: of the stage; its output folder is ``data/<name>``.
+        before: given all sections of params.yaml, checks what the stage reads. Neither this nor
+            `after` changes a result, so that DVC need not know which sections they look at.
+        after: looks at what is written, in the folder that is about to become ``data/<name>``.
         run: ``run(out, compute, **sections) -> metrics``. It writes into the folder `out`, which
             becomes ``data/<name>`` when all is done. Each further parameter is named after a
             section of params.yaml and receives it.
@@ -77,9 +86,11 @@ def main(name: str, run: Callable[..., Mapping[str, Any]]) -> None:
         with faults_told(), atomic_directory(DATA / name) as out, faults_told():
             remove_leftovers(DATA)
             begin = time.monotonic()
+            before(sections)
             metrics = run(out, compute, **{key: sections[key] for key in sections_of(run)})
             write_json(out / "metrics.json", metrics)
             _refuse_changed_params(sections, sections_of(run))
+            after(sections, out)
         print(f"{name}: done in {time.monotonic() - begin:.0f} s", file=sys.stderr)
     except FacsimileError as error:
         print(f"facsimile: {error}", file=sys.stderr)

@@ -14,6 +14,8 @@ from typing import Any
 
 import pandas as pd
 
+from facsimile.annotation import label_what_is_known
+from facsimile.aus import AUS
 from facsimile.editing import (
     IDENTITY_SCHEMA,
     DemographicPredictors,
@@ -27,14 +29,16 @@ from facsimile.editing.edit import codes
 from facsimile.generator.pipeline import WEIGHTS_FILE
 from facsimile.tables import GENERATED_SCHEMA, write_shards
 from tasks.data import (
-    DIRECTIONS,
+    DIRECTIONS_FILE,
     GENERATOR,
     NEUTRALIZER,
+    editable_aus,
     load_generator,
     md5,
     read_encoded,
     read_invertible,
     stack,
+    tell_aus,
 )
 from tasks.params import Datasets, Sampling, Synthesize
 from tasks.stage import Compute, main, operate
@@ -74,20 +78,25 @@ def run(
     identities = pd.concat(operate(neutralize, sampled, compute, "neutralize"), ignore_index=True)
     write_shards([identities], out / "identities", IDENTITY_SCHEMA)
 
-    plan = plan_synthesis(identities, **synthesize.variants())
+    aus = editable_aus(synthesize.aus)
+    tell_aus(synthesize.aus, aus)
+    plan = plan_synthesis(identities, **synthesize.variants() | {"aus": aus})
+    absent = identities.set_index("sample_id")[list(AUS)] == 0  # null where N cannot see to it
     operator = SynthesisOperator(
         pipeline,
-        DIRECTIONS / "directions.parquet",
+        DIRECTIONS_FILE,
         noise,
         steps=sampling.steps,
         generator_md5=generator_md5,
-        directions_md5=md5(DIRECTIONS / "directions.parquet"),
+        directions_md5=md5(DIRECTIONS_FILE),
     )
-    faces: Iterator[pd.DataFrame] = operate(operator, plan, compute, "synthesize")
+    faces: Iterator[pd.DataFrame] = (
+        label_what_is_known(made, absent) for made in operate(operator, plan, compute, "synthesize")
+    )
     count = write_shards(faces, out / "faces", GENERATED_SCHEMA)
     # Identities are numbered in the order of the draws: the last number tells how many there were.
     draws = int(sampled["sample_id"].iloc[-1].rsplit("/", 1)[1]) + 1
-    return {
+    metrics = {
         "synthesized": count,
         "identities": len(identities),
         "draws": draws,
@@ -97,6 +106,7 @@ def run(
         "residual_au": identities["residual_au"].mean(),
         "demographic_accuracy": demographics.accuracy,
     }
+    return metrics if aus == synthesize.aus else metrics | {"aus": len(aus)}
 
 
 if __name__ == "__main__":

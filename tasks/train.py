@@ -16,26 +16,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facsimile.annotation import only
+from facsimile.arms import ARMS, REAL
+from facsimile.aus import AUS
 from facsimile.tables import read_faces
-from tasks.data import BASELINE, FILTER, read_splits
+from tasks.data import BASELINE, FILTER, read_splits, taught_aus
 from tasks.detectors import COLUMNS, Faces, fit, fit_all, fitting_options
 from tasks.params import Datasets, Train
 from tasks.stage import Compute, main
 
-REAL = "real"
-ORIGINS = {
-    "real+edited": ("edited",),
-    "real+transferred": ("transferred",),
-    "real+synthetic": ("synthetic",),
-    "real+generated": ("edited", "transferred", "synthetic"),
-}
-"""Arm → origins of the generated faces that join the real ones."""
-
 
 def run(out: Path, compute: Compute, datasets: Datasets, train: Train) -> dict[str, Any]:
     """Train on real training faces plus the accepted generated ones of the arm."""
+    aus = taught_aus(datasets.aus)
     real, val = read_splits(datasets.aus, ("train", "val"), COLUMNS)
-    val = Faces.of(val)
+    val = Faces.of(only(val, aus))
     generated = read_faces(FILTER / "faces", COLUMNS)
     if REAL in train.arms:
         for seed in train.seeds:
@@ -43,10 +38,12 @@ def run(out: Path, compute: Compute, datasets: Datasets, train: Train) -> dict[s
 
     arms = [arm for arm in train.arms if arm != REAL]
     metrics: dict[str, Any] = {"detectors": len(arms) * len(train.seeds)}
+    if aus != AUS:
+        metrics["aus"] = len(aus)
     jobs = []
     for arm in arms:
-        added = generated[generated["origin"].isin(ORIGINS[arm])]
-        rows = pd.concat([real, added], ignore_index=True)
+        added = generated[generated["origin"].isin(ARMS[arm].origins)]
+        rows = only(pd.concat([real, added], ignore_index=True), aus)
         metrics[arm] = {"faces": len(rows)}
         faces, options = Faces.of(rows), fitting_options(train)
         for seed in train.seeds:

@@ -43,6 +43,8 @@ _MARGIN = 1 / 8
 class AUDetector(nn.Module):
     """AU intensities of faces, and per AU the threshold from which it counts as detected.
 
+    The threshold of an AU that it has not learnt is NaN, and so are its predictions.
+
     Residual branches start at zero (Goyal et al., arXiv:1706.02677, 5.1), and the two linear layers
     with the variance that carries a signal: torchvision's 0.01 for both leaves next to none.
     """
@@ -70,14 +72,21 @@ class AUDetector(nn.Module):
 
     @torch.inference_mode()
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """AU intensities (N, 12) float32, unclipped, of uint8 images (N, H, W, 3)."""
+        """AU intensities (N, 12) float32, unclipped, of uint8 images (N, H, W, 3).
+
+        NaN for AUs that it has not learnt.
+        """
         self.eval()
         device = self.thresholds.device
         batches = [
             self(to_tensor(images[start : start + _EVAL_BATCH]).to(device)).float().cpu()
             for start in range(0, len(images), _EVAL_BATCH)
         ]
-        return torch.cat(batches).numpy() if batches else np.empty((0, len(AUS)), np.float32)
+        if not batches:
+            return np.empty((0, len(AUS)), np.float32)
+        predictions = torch.cat(batches).numpy()
+        predictions[:, self.thresholds.isnan().cpu().numpy()] = np.nan
+        return predictions
 
     def save(self, directory: str | Path) -> None:
         """Write model.safetensors and config.json."""
@@ -85,7 +94,8 @@ class AUDetector(nn.Module):
         directory.mkdir(parents=True, exist_ok=True)
         state = {name: value.contiguous() for name, value in self.state_dict().items()}
         save_file(state, directory / "model.safetensors")
-        thresholds = dict(zip(AUS, self.thresholds.tolist(), strict=True))
+        values = [None if value != value else value for value in self.thresholds.tolist()]
+        thresholds = dict(zip(AUS, values, strict=True))
         config = {"architecture": "mobilenet_v3_small", "aus": list(AUS), "thresholds": thresholds}
         (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
@@ -119,6 +129,8 @@ def train_detector(
 ) -> tuple[AUDetector, pd.DataFrame]:
     """Train one detector; its thresholds are chosen on the validation faces.
 
+    It learns the AUs that training faces are annotated for; what it says of others is NaN.
+
     All arms see real faces equally often. Generated ones come in addition, as many to a batch as
     real ones: of these there are fewer, but their labels are exact.
 
@@ -151,6 +163,7 @@ def train_detector(
     presence_only = torch.as_tensor(presence_only_train)
     if generated_train is None:
         generated_train = np.zeros(len(aus_train), bool)
+    learnt = ~np.isnan(aus_train).all(axis=0)
     draws = _Draws(generated_train)
     weights = inverse_frequency(aus_train) if reweight else torch.ones(len(AUS))
     generator = torch.Generator().manual_seed(seed)
@@ -191,7 +204,7 @@ def train_detector(
             train_loss = torch.stack(losses).mean().item()
             history.append({"epoch": epoch, "train_loss": train_loss})
     thresholds = choose_thresholds(aus_val, model.predict(images_val))
-    model.thresholds.copy_(torch.from_numpy(thresholds))
+    model.thresholds.copy_(torch.from_numpy(np.where(learnt, thresholds, np.nan)))
     return model.eval(), pd.DataFrame(history)
 
 

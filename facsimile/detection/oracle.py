@@ -164,7 +164,8 @@ def train_oracle(
 
     Args:
         images_train, images_val: uint8 (N, H, W, 3), of different people.
-        aus_train, aus_val: intensities (N, 12).
+        aus_train, aus_val: intensities (N, 12), NaN = not annotated. What is read of AUs that no
+            training face is annotated for means nothing.
         subjects_train: N subject ids; people with several faces teach what identity is.
         seed: seed of weights, order, augmentation and dropout.
         epochs, lr, batch_size: of AdamW.
@@ -178,6 +179,7 @@ def train_oracle(
     """
     people, codes = np.unique(subjects_train, return_inverse=True)
     labels, codes = torch.tensor(aus_train, dtype=torch.float32), torch.from_numpy(codes)
+    batch_size = min(batch_size, len(labels))
     generator = torch.Generator().manual_seed(seed)
     history = []
     with torch.random.fork_rng():
@@ -212,7 +214,7 @@ def train_oracle(
                 "epoch": epoch,
                 "au_loss": au_loss,
                 "identity_loss": identity_loss,
-                "val_au_loss": float(np.nanmean((predictions - aus_val) ** 2)),
+                "val_au_loss": mean_defined((predictions - aus_val) ** 2),
                 "val_pearson": mean_defined(pearson_per_au(aus_val, predictions)),
             }
             history.append(row)

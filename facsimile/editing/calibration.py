@@ -38,8 +38,7 @@ def real_rise(
 
     Args:
         images: uint8 (N, H, W, 3), of people the reader has not seen.
-        aus: their AU intensities (N, 12), NaN where not annotated; only complete columns and
-            rows where those are known count.
+        aus: their AU intensities (N, 12), NaN where not annotated (see `linear.effects`).
         subjects: (N,) ids; differences within a person are judged.
         read: the reader.
 
@@ -48,10 +47,9 @@ def real_rise(
         annotated or never active there.
     """
     known = ~np.isnan(aus).all(axis=0)
-    rows = ~np.isnan(aus[:, known]).any(axis=1)
     slopes = np.full((len(AUS), len(AUS)), np.nan)
-    readings = read(images[rows])[:, known]
-    slopes[np.ix_(known, known)] = effects(readings, aus[np.ix_(rows, known)], subjects[rows])
+    readings = read(images)[:, known]
+    slopes[np.ix_(known, known)] = effects(readings, aus[:, known], subjects)
     slopes[~(np.nansum(aus, axis=0) > 0)] = np.nan
     return slopes
 

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from facsimile.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.editing.causal_graph import CausalGraph
 from facsimile.editing.linear import (
+    companions,
     conditional_ridge,
     conditional_svm,
     effects,
@@ -140,7 +141,7 @@ def fit_directions(
         z: normalised codes of the AU-labelled faces, (N, D).
         aus: AU intensities in [0, 1], (N, 12) in the order of ``AUS``, NaN = not annotated.
         subjects: N subject ids.
-        graph: gives the adjustment set of every AU.
+        graph: gives the adjustment set of every AU, of those annotated beside it.
         z_nuisance: normalised codes of the faces with nuisance labels, (M, D).
         nuisances: labels in [0, 1], (M, 4) in the order of ``NUISANCES``, NaN = not annotated.
             Attributes with two values are fitted by a linear SVM, others by ridge regression.
@@ -179,21 +180,19 @@ def fit_directions(
         if name not in nuisance_vectors:
             raise FacsimileError(f"cannot project off {name!r}: no labels to find its direction")
 
-    conditioned_on = {
-        au: graph.adjustment_set(au, annotated) if condition else () for au in annotated
-    }
+    known = ~np.isnan(labels)
+    conditioned_on = {}
+    for column, au in enumerate(annotated):
+        others = [annotated[other] for other in companions(known, column)]
+        conditioned_on[au] = graph.adjustment_set(au, others) if condition else ()
     raw = {}
     for column, au in enumerate(annotated):
         adjust = [annotated.index(other) for other in conditioned_on[au]]
-        rows = ~np.isnan(labels[:, [column, *adjust]]).any(axis=1)
+        rows = known[:, [column, *adjust]].all(axis=1)
         y, y_adjust = labels[rows, column], labels[np.ix_(rows, adjust)]
         intercepts = subjects[rows] if within_subject else None
         raw[au] = _fit_au(au, z[rows], y, y_adjust, intercepts, method, alpha, seed)
-    complete = ~np.isnan(labels).any(axis=1)
-    if not complete.any():
-        raise FacsimileError(f"no row is annotated for all of {', '.join(annotated)}")
-    intercepts = subjects[complete] if within_subject else None
-    moved = effects(z[complete], labels[complete], intercepts)
+    moved = effects(z, labels, subjects if within_subject else None)
     pearson = reading_correlation(z, labels, subjects, alpha, within_subject)
 
     rows = []
@@ -238,6 +237,11 @@ def _fit_au(
         parts.append(conditional_ridge(z, y, conditioned_on, alpha, intercepts))
     if method in ("svm", "combined"):
         parts.append(conditional_svm(z, active, conditioned_on, intercepts, seed))
+    if not all(part.any() for part in parts):
+        raise FacsimileError(
+            f"{au}: no person shows it more on one face than on another; label more faces, or set "
+            "directions.within_subject to false"
+        )
     return sum(part / np.linalg.norm(part) for part in parts)
 
 
@@ -248,10 +252,7 @@ def _fit_nuisances(
     z, labels = np.asarray(z, np.float64), np.asarray(labels, np.float64)
     known = [index for index in range(len(NUISANCES)) if not np.isnan(labels[:, index]).all()]
     names = tuple(NUISANCES[index] for index in known)
-    complete = ~np.isnan(labels[:, known]).any(axis=1)
-    if not complete.any():
-        raise FacsimileError(f"no row is annotated for all of {', '.join(names)}")
-    moved = effects(z[complete], labels[np.ix_(complete, known)], None)
+    moved = effects(z, labels[:, known], None)
     pearson = reading_correlation(z, labels[:, known], np.asarray(subjects), alpha)
     rows = []
     for index, name in enumerate(names):

@@ -108,12 +108,49 @@ def effects(z: np.ndarray, labels: np.ndarray, groups: np.ndarray | None) -> np.
 
     Args:
         z: (N, D).
-        labels: Y, (N, K), complete.
+        labels: Y, (N, K), NaN = not annotated. For each label, those held are its `companions`, and
+            only rows count that have all of these.
         groups: (N,) subject of each row; every subject has a c of its own. None: one for all.
 
     Returns:
-        F, (K, D).
+        F, (K, D); NaN for labels that no row has.
     """
+    known = ~np.isnan(labels)
+    if known.all():
+        return _slopes(z, labels, groups)
+    found = np.full((labels.shape[1], z.shape[1]), np.nan)
+    for column in np.flatnonzero(known.any(axis=0)):
+        columns = [column, *companions(known, column)]
+        rows = known[:, columns].all(axis=1)
+        own_groups = None if groups is None else groups[rows]
+        found[column] = _slopes(z[rows], labels[np.ix_(rows, columns)], own_groups)[0]
+    return found
+
+
+def companions(known: np.ndarray, column: int) -> list[int]:
+    """Other labels that can be held constant while one is looked at: columns of `known`.
+
+    Those annotated on at least half of the rows that have the label, of the commonest on, as long
+    as half of these rows have them all: few labels of one AU must not cost the others most rows.
+
+    Args:
+        known: (N, K) bool, where there are labels.
+        column: of the label.
+    """
+    rows = known[:, column]
+    enough = 0.5 * rows.sum()
+    shared = known[rows].sum(axis=0)
+    chosen: list[int] = []
+    left = rows.copy()
+    for other in np.argsort(-shared, kind="stable"):
+        if other != column and (left & known[:, other]).sum() >= enough:
+            left &= known[:, other]
+            chosen.append(int(other))
+    return sorted(chosen)
+
+
+def _slopes(z: np.ndarray, labels: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """F (K, D) of complete labels."""
     return np.linalg.lstsq(centre(labels, groups), centre(z, groups), rcond=None)[0]
 
 

@@ -16,6 +16,7 @@ which optimization stops.
 
 import copy
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,11 +49,19 @@ class Neutralizer(nn.Module):
         z_dim: dimension of z_sem.
         width: width of every layer.
         dropout: rate on the latent code.
+        aus: those that it learns. Of others it says 0, so that they move no code.
     """
 
-    def __init__(self, z_dim: int, width: int = 512, dropout: float = 0.2) -> None:
+    def __init__(
+        self, z_dim: int, width: int = 512, dropout: float = 0.2, aus: Sequence[str] = AUS
+    ) -> None:
         super().__init__()
         self.config = {"z_dim": z_dim, "width": width, "dropout": dropout}
+        if tuple(aus) != AUS:
+            self.config["aus"] = list(aus)
+        self.aus = tuple(aus)
+        learnt = torch.tensor([float(au in aus) for au in AUS])
+        self.register_buffer("learnt", learnt, persistent=False)
         self.dropout = nn.Dropout(dropout)
         self.trunk = nn.Linear(z_dim, width)
         self.dynamic = _Branch(width, len(AUS))
@@ -61,7 +70,7 @@ class Neutralizer(nn.Module):
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """AU intensities (B, 12) and static attributes (B, 4): logits, and for age a value."""
         shared = F.silu(self.trunk(self.dropout(z)))
-        return self.dynamic(shared), self.static(shared)
+        return self.learnt * self.dynamic(shared), self.static(shared)
 
     def save(self, path: str | Path) -> None:
         """Write weights and config as one safetensors file."""
@@ -98,7 +107,7 @@ class _Branch(nn.Module):
 
 
 def attribute_losses(
-    predictions: tuple[Tensor, Tensor], labels: Tensor
+    predictions: tuple[Tensor, Tensor], labels: Tensor, learnt: int = len(AUS)
 ) -> tuple[Tensor, Tensor, Tensor]:
     """MSE of the AUs, BCE of the binary attributes, MSE of the age, each summed over attributes.
 
@@ -108,22 +117,26 @@ def attribute_losses(
         predictions: output of the Neutralizer.
         labels: (B, 16) in the order of ``AUS + NUISANCES``, NaN = not annotated. A term without
             annotated entries is 0.
+        learnt: number of AUs that have labels at all.
     """
     aus, static = predictions
     au_labels, static_labels = labels.split([len(AUS), len(NUISANCES)], dim=1)
     return (
-        _sum_of_means(F.mse_loss, aus, au_labels),
+        _sum_of_means(F.mse_loss, aus, au_labels, learnt),
         _sum_of_means(
-            F.binary_cross_entropy_with_logits, static[:, BINARY], static_labels[:, BINARY]
+            F.binary_cross_entropy_with_logits,
+            static[:, BINARY],
+            static_labels[:, BINARY],
+            len(BINARY),
         ),
-        _sum_of_means(F.mse_loss, static[:, [AGE]], static_labels[:, [AGE]]),
+        _sum_of_means(F.mse_loss, static[:, [AGE]], static_labels[:, [AGE]], 1),
     )
 
 
-def _sum_of_means(loss, predictions: Tensor, labels: Tensor) -> Tensor:
+def _sum_of_means(loss, predictions: Tensor, labels: Tensor, attributes: int) -> Tensor:
     known = ~labels.isnan()
     total = loss(predictions[known], labels[known], reduction="sum")
-    return predictions.shape[1] * total / known.sum().clamp(min=1)
+    return attributes * total / known.sum().clamp(min=1)
 
 
 def train_neutralizer(
@@ -159,6 +172,8 @@ def train_neutralizer(
         lr, batch_size: of Adam.
         max_epochs: upper bound.
 
+    AUs that no training face is annotated for are not learnt.
+
     Returns:
         The model in evaluation mode, and a history: epoch, train_loss, val_au_loss,
         val_static_loss (0 where validation has no such labels), recall, precision.
@@ -169,25 +184,27 @@ def train_neutralizer(
     x, y = _tensor(z_train, device), _tensor(labels_train, device)
     x_val, y_val = _tensor(z_val, device), _tensor(labels_val, device)
     au_val = y_val[:, : len(AUS)]
-    if y[:, : len(AUS)].isnan().all():
+    learnt = ~y[:, : len(AUS)].isnan().all(0)
+    if not learnt.any():
         raise FacsimileError("neutralizer: no training face has an AU label")
+    aus = [au for au, yes in zip(AUS, learnt.tolist(), strict=True) if yes]
     if not (au_val >= ACTIVE_THRESHOLD).any():
         raise FacsimileError("neutralizer: no validation face has an active AU to recall")
     mean_error = float(
-        _sum_of_means(F.mse_loss, y[:, : len(AUS)].nanmean(0).expand_as(au_val), au_val)
+        _sum_of_means(F.mse_loss, y[:, : len(AUS)].nanmean(0).expand_as(au_val), au_val, len(aus))
     )
 
     history, best_score, best_epoch = [], None, 0
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
-        model = Neutralizer(x.shape[1], width, dropout).to(device)
+        model = Neutralizer(x.shape[1], width, dropout, aus).to(device)
         optimizer = torch.optim.Adam(model.parameters(), lr=lr)
         for epoch in range(max_epochs):
             model.train()
             train_loss = 0.0
             for rows in torch.randperm(len(x), device="cpu").to(device).split(batch_size):
                 optimizer.zero_grad()
-                loss = sum(attribute_losses(model(x[rows]), y[rows]))
+                loss = sum(attribute_losses(model(x[rows]), y[rows], len(aus)))
                 loss.backward()
                 optimizer.step()
                 train_loss += float(loss.detach()) * len(rows) / len(x)
@@ -195,7 +212,8 @@ def train_neutralizer(
             model.eval()
             with torch.no_grad():
                 predictions = model(x_val)
-                au_loss, binary_loss, age_loss = map(float, attribute_losses(predictions, y_val))
+                losses = attribute_losses(predictions, y_val, len(aus))
+                au_loss, binary_loss, age_loss = map(float, losses)
             recall, precision = recall_precision(predictions[0], au_val)
             useful = au_loss < mean_error
             score = (useful, recall if useful else -au_loss)
@@ -232,7 +250,7 @@ class Neutralized:
 
     Attributes:
         z: neutral codes, (N, D) float32.
-        aus_before, aus_after: AUs as N predicts them, (N, 12).
+        aus_before, aus_after: AUs as N predicts them, (N, 12); 0 for those that it has not learnt.
         static_shift: change of the static attributes, (N, 4): probabilities, and age.
         steps: steps taken, (N,) int.
         converged: (N,) bool; False where `max_steps` came first.

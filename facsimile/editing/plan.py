@@ -7,6 +7,8 @@ others: combinations that real faces seldom show, and neutral faces among them. 
 cost little, many of them with a few variants each teach more than few people with all.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -20,22 +22,25 @@ MIXED_RATE = 0.2
 """Probability of each AU in a mixed face: 2.4 of 12 on average, as many as an expression has."""
 
 
-def neutral_faces(faces: pd.DataFrame, per_subject: int | None) -> pd.DataFrame:
-    """Faces annotated for all twelve AUs with none active.
+def neutral_faces(
+    faces: pd.DataFrame, per_subject: int | None, aus: Sequence[str] = AUS
+) -> pd.DataFrame:
+    """Faces annotated for all of `aus` with none of them active.
 
     Args:
         faces: face rows.
+        aus: AUs that the faces are to be without; others may be active or unknown.
         per_subject: at most so many of each subject, spaced evenly over its neutral faces in the
             order of their ids; None keeps all.
 
     Raises:
         FacsimileError: there is no neutral face.
     """
-    neutral = faces[(faces[list(AUS)] < ACTIVE_THRESHOLD).all(axis=1)]  # NaN compares false
+    neutral = faces[(faces[list(aus)] < ACTIVE_THRESHOLD).all(axis=1)]  # NaN compares false
     if neutral.empty:
         raise FacsimileError(
-            f"none of {len(faces)} faces is annotated for all AUs with every one below "
-            f"{ACTIVE_THRESHOLD}: there is nothing to edit"
+            f"none of {len(faces)} faces is annotated for all of {', '.join(aus)} with every one "
+            f"below {ACTIVE_THRESHOLD}: there is nothing to edit"
         )
     if per_subject is None:
         return neutral

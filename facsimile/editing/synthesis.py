@@ -162,11 +162,11 @@ class IdentityOperator:
         }
         return batch.assign(
             **{name: image_structs(to_uint8(value), ids) for name, value in images.items()},
-            **dict.fromkeys(AUS, np.float32(0)),
+            **{au: np.float32(0 if au in self.neutralizer.aus else np.nan) for au in AUS},
             au_presence_only=False,
             generator_md5=self.generator_md5,
             z_sem=list(z_sem.cpu().numpy()),
-            residual_au=neutral.aus_after.max(axis=1),
+            residual_au=neutral.aus_after[:, np.isin(AUS, self.neutralizer.aus)].max(axis=1),
             neutral_distance=np.linalg.norm(neutral.z - start, axis=1),
             neutral_steps=neutral.steps,
             neutral_converged=neutral.converged,

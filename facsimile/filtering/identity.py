@@ -15,6 +15,7 @@ from facsimile.errors import FacsimileError
 from facsimile.measurement.metrics import cosine_distance
 
 HELD_OUT = 0.25  # share of the people that sets the threshold
+MIN_PEOPLE = 8  # with several faces each
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,10 @@ class IdentitySpace:
         """
         people, codes, counts = np.unique(subjects, return_inverse=True, return_counts=True)
         several = counts[codes] > 1
-        if (counts > 1).sum() < 8:
+        if (counts > 1).sum() < MIN_PEOPLE:
             raise FacsimileError(
                 f"identity: {(counts > 1).sum()} of {len(people)} people have several faces; "
-                "at least 8 are needed"
+                f"at least {MIN_PEOPLE} are needed"
             )
         z, codes = np.asarray(z, np.float64)[several], codes[several]
         rng = np.random.default_rng(seed)

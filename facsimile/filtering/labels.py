@@ -24,7 +24,7 @@ def corrected_labels(intended: np.ndarray, readings: np.ndarray, trust: np.ndarr
     Args:
         intended: AU intensities (N, 12) in [0, 1]; NaN where nobody knows, as of AUs which an edit
             moves along.
-        readings: of the faces (N, 12), unclipped.
+        readings: of the faces (N, 12), unclipped; NaN for AUs that the estimator cannot read.
         trust: r_k (12,), correlation of readings and labels of people the estimator has not seen;
             NaN where it is unknown. Below 0 it counts as 0.
 
@@ -42,5 +42,6 @@ def corrected_labels(intended: np.ndarray, readings: np.ndarray, trust: np.ndarr
     readings = np.clip(readings, 0.0, 1.0)
     power = np.clip(np.nan_to_num(trust), 0.0, 1.0) ** 2
     labels = intended + power / (1.0 + power) * (readings - intended)
+    labels = np.where(np.isnan(readings), intended, labels)
     alone = np.where(trust >= MIN_PEARSON, readings, np.nan)
     return np.where(np.isnan(intended), alone, labels).astype(np.float32)

@@ -1,7 +1,7 @@
 """Metrics of detection, entanglement and edit quality, and the structure of metrics.json."""
 
+from facsimile.arms import ARMS
 from facsimile.measurement.evaluation import (
-    ARMS,
     DetectionScores,
     DetectorRun,
     correlation_metrics,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from facsimile.arms import REAL
 from facsimile.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.measurement.metrics import (
     au_pair_fpr,
@@ -28,9 +29,6 @@ from facsimile.measurement.metrics import (
     presence,
 )
 
-ARMS = ("real", "real+edited", "real+synthetic", "real+generated")
-"""What a detector was trained on; generated = edited and synthetic."""
-
 BOOTSTRAP_DRAWS = 200
 
 
@@ -39,9 +37,9 @@ class DetectorRun:
     """Predictions of one trained detector on one test set.
 
     Attributes:
-        arm: one of ``ARMS``.
+        arm: one of ``facsimile.arms.ARMS``.
         seed: seed of the repeat.
-        predictions: AU intensities (N, 12).
+        predictions: AU intensities (N, 12), NaN for AUs that it has not learnt.
         thresholds: (12,), chosen on the validation split.
     """
 
@@ -57,9 +55,10 @@ class DetectionScores:
 
     Attributes:
         per_run: one row a run: arm, seed, f1, au_pair_fpr, icc, pearson (means over AUs).
-        per_au: one row a run and AU: arm, seed, au, f1, icc, pearson.
+        per_au: one row a run and AU that is annotated and learnt: arm, seed, au, f1, icc, pearson.
         pair_fpr: arm → AU-pair FPR matrix (12, 12), mean over seeds.
-        gain_interval: arm → 95 % interval of its mean F1 minus that of "real", people resampled.
+        gain_interval: arm → 95 % interval of its mean F1 minus that of "real", people resampled;
+            NaN where no AU of the test set was learnt.
     """
 
     per_run: pd.DataFrame
@@ -77,7 +76,7 @@ class DetectionScores:
         for name in ("f1", "icc", "pearson"):
             means = self.per_au.groupby(["arm", "au"], sort=False)[name].mean()
             for arm, scores in result[name].items():
-                scores["per_au"] = means[arm].to_dict()
+                scores["per_au"] = means[arm].to_dict() if arm in means else {}
         for arm, interval in self.gain_interval.items():
             result["f1"][arm]["gain_interval"] = list(interval)
         return result
@@ -109,7 +108,8 @@ def score_detectors(
             {"arm": run.arm, "seed": run.seed, "au_pair_fpr": mean_defined(matrix), **means}
         )
         frame = pd.DataFrame({"arm": run.arm, "seed": run.seed, "au": AUS, **per_au})
-        au_rows.append(frame[~np.isnan(np.asarray(labels, float)).all(0)])
+        known = ~np.isnan(np.asarray(labels, float)).all(0)
+        au_rows.append(frame[known & ~np.isnan(run.predictions).all(0)])
         matrices.setdefault(run.arm, []).append(matrix)
         detections.setdefault(run.arm, []).append(detected)
 
@@ -120,12 +120,12 @@ def score_detectors(
     intervals = {
         arm: cluster_bootstrap(
             subjects,
-            lambda rows, arm=arm: mean_f1(arm, rows) - mean_f1("real", rows),
+            lambda rows, arm=arm: mean_f1(arm, rows) - mean_f1(REAL, rows),
             seed=seed,
             draws=BOOTSTRAP_DRAWS,
         )
         for arm in detections
-        if arm != "real" and "real" in detections
+        if arm != REAL and REAL in detections
     }
     pair_fpr = {arm: np.mean(found, axis=0) for arm, found in matrices.items()}
     return DetectionScores(
@@ -187,13 +187,13 @@ def neutralization_metrics(
 
     Args:
         before, after: estimator readings (N, 12) of sampled faces and their neutralized versions;
-            negative readings count as no activity.
+            negative readings count as no activity, NaN are left out.
         val_labels, val_predictions: labels and N's predictions on validation faces (M, 12).
     """
     return {
         "recall": au_recall(presence(val_labels), presence(val_predictions)),
-        "residual_before": float(np.clip(before, 0, None).mean()),
-        "residual_after": float(np.clip(after, 0, None).mean()),
+        "residual_before": float(np.clip(before[~np.isnan(before)], 0, None).mean()),
+        "residual_after": float(np.clip(after[~np.isnan(after)], 0, None).mean()),
     }
 
 

@@ -37,11 +37,12 @@ def f1_per_au(labels: ArrayLike, detected: ArrayLike) -> np.ndarray:
 
     Args:
         labels: true presence (N, K) of ``presence``.
-        detected: detected presence (N, K), without NaN.
+        detected: detected presence (N, K), NaN where a detector cannot tell.
     """
     # Counted here rather than by sklearn.metrics.f1_score: the same figure, but without its checks
-    # of every column, which would dominate the bootstrap, and with NaN labels left out.
+    # of every column, which would dominate the bootstrap, and with NaN left out.
     labels, detected = _same_shape(labels, detected)
+    labels = np.where(np.isnan(detected), np.nan, labels)
     hits = ((labels == 1) & (detected == 1)).sum(0)
     errors = ((labels == 0) & (detected == 1)).sum(0) + ((labels == 1) & (detected == 0)).sum(0)
     return np.where((labels == 1).any(0), 2 * hits / np.maximum(2 * hits + errors, 1), np.nan)
@@ -55,13 +56,13 @@ def au_pair_fpr(labels: ArrayLike, detected: ArrayLike) -> np.ndarray:
 
     Args:
         labels: true presence (N, K) of ``presence``.
-        detected: detected presence (N, K), without NaN.
+        detected: detected presence (N, K), NaN where a detector cannot tell.
     """
     labels, detected = _same_shape(labels, detected)
-    absent = (labels == 0).astype(np.float64)
+    absent = ((labels == 0) & ~np.isnan(detected)).astype(np.float64)
     present = (labels == 1).astype(np.float64)
     faces = absent.T @ present
-    false_positives = (absent * detected).T @ present
+    false_positives = (absent * np.nan_to_num(detected)).T @ present
     with np.errstate(invalid="ignore", divide="ignore"):
         rates = false_positives / faces
     rates[faces == 0] = np.nan
@@ -76,7 +77,7 @@ def mean_defined(values: ArrayLike) -> float:
 
 
 def pearson_per_au(labels: ArrayLike, predictions: ArrayLike) -> np.ndarray:
-    """Pearson correlation of each AU's label and estimate, (K,)."""
+    """Pearson correlation of each AU's label and estimate, (K,), over faces that have both."""
     labels, predictions = _same_shape(labels, predictions)
     return np.array(
         [_pearson(label, guess) for label, guess in zip(labels.T, predictions.T, strict=True)]
@@ -84,7 +85,7 @@ def pearson_per_au(labels: ArrayLike, predictions: ArrayLike) -> np.ndarray:
 
 
 def _pearson(label: np.ndarray, guess: np.ndarray) -> float:
-    known = ~np.isnan(label)
+    known = ~np.isnan(label) & ~np.isnan(guess)
     if known.sum() < 2 or not np.ptp(label[known]) or not np.ptp(guess[known]):
         return float("nan")
     return float(stats.pearsonr(label[known], guess[known]).statistic)
@@ -99,7 +100,7 @@ def icc_3_1(labels: ArrayLike, predictions: ArrayLike) -> np.ndarray:
     labels, predictions = _same_shape(labels, predictions)
     values = np.full(labels.shape[1], np.nan)
     for k in range(labels.shape[1]):
-        known = ~np.isnan(labels[:, k])
+        known = ~np.isnan(labels[:, k]) & ~np.isnan(predictions[:, k])
         ratings = np.stack([labels[known, k], predictions[known, k]], axis=1)
         faces = len(ratings)
         if faces < 2:
@@ -225,7 +226,8 @@ def cluster_bootstrap(
 
     Args:
         clusters: cluster of each of N rows.
-        statistic: maps row numbers (with repeats) to a figure; NaN draws are left out.
+        statistic: maps row numbers (with repeats) to a figure; NaN draws are left out, and if all
+            are NaN, so is the interval.
         seed: seed of the resampling.
         draws: number of resamples.
     """
@@ -236,6 +238,8 @@ def cluster_bootstrap(
     for _ in range(draws):
         chosen = rng.integers(len(rows), size=len(rows))
         values.append(statistic(np.concatenate([rows[code] for code in chosen])))
+    if np.isnan(values).all():
+        return float("nan"), float("nan")
     low, high = np.nanquantile(values, [0.025, 0.975])
     return float(low), float(high)
 

@@ -151,14 +151,18 @@ def _per_au(faces: pd.DataFrame, release: Release) -> list[dict[str, Any]]:
     """What there is to say of each AU: counts and, where they were measured, edits and F1."""
     counts = release.evidence.tables["au_counts"]
     active = counts.pivot(index="au", columns="origin", values="active").reindex(list(AUS))
-    active = active[[origin for origin in ORIGINS if origin in active]].fillna(0).astype(int)
+    active = active[[origin for origin in ORIGINS if origin in active]]
     rows = []
     for au in AUS:
+        shown = {
+            origin: "not annotated" if np.isnan(count) else f"{count:.0f}"
+            for origin, count in active.loc[au].items()
+        }
         rows.append(
             {
                 "au": au,
                 "name": AU_NAMES[au],
-                "active": active.loc[au].to_dict(),
+                "active": shown,
                 "unknown": int(faces[au].isna().sum()),
                 "on_target": release.evidence.number("edit", "on_target_per_au", au),
                 "f1": {

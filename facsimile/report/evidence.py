@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from facsimile.arms import ARMS, REAL
 from facsimile.aus import AUS
 from facsimile.errors import FacsimileError
-from facsimile.measurement import ARMS
 from facsimile.report.gallery import GALLERY_SCHEMA
 from facsimile.tables import read_table
 
@@ -79,8 +79,13 @@ class Evidence:
     @property
     def augmented(self) -> str | None:
         """The arm to hold against "real": real+generated, or else the richest one there is."""
-        arms = [arm for arm in ARMS if arm in self.metrics.get("f1", {}) and arm != "real"]
+        arms = [arm for arm in ARMS if arm in self.metrics.get("f1", {}) and arm != REAL]
         return arms[-1] if arms else None
+
+    @property
+    def aus(self) -> tuple[str, ...]:
+        """AUs that the training faces are annotated for, and that anything is measured of."""
+        return tuple(self.metrics.get("aus", AUS))
 
     @property
     def home(self) -> pd.DataFrame | None:

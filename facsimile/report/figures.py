@@ -7,17 +7,17 @@ without pyplot, so that no figure outlives its use.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from facsimile.arms import ARMS
 from facsimile.aus import AU_NAMES, AUS
-from facsimile.measurement import ARMS, mean_abs_correlation, mean_defined
+from facsimile.measurement import mean_abs_correlation, mean_defined
 from facsimile.report.style import (
-    ARM_COLOURS,
     BLUE,
     GREEN,
     INK,
@@ -53,30 +53,34 @@ def arms_of(table: pd.DataFrame) -> list[str]:
     return [arm for arm in ARMS if arm in present]
 
 
-def square(table: pd.DataFrame, row: str, column: str, value: str) -> np.ndarray:
-    """A long table of AU pairs as matrix (12, 12) in the order of ``AUS``; absent pairs are NaN."""
+def square(
+    table: pd.DataFrame, row: str, column: str, value: str, aus: Sequence[str] = AUS
+) -> np.ndarray:
+    """A long table of AU pairs as matrix (K, K) in the order of `aus`; absent pairs are NaN."""
     wide = table.pivot(index=row, columns=column, values=value)
-    return wide.reindex(index=list(AUS), columns=list(AUS)).to_numpy(float)
+    return wide.reindex(index=list(aus), columns=list(aus)).to_numpy(float)
 
 
 @_styled
-def au_counts(counts: pd.DataFrame) -> Figure:
+def au_counts(counts: pd.DataFrame, aus: Sequence[str] = AUS) -> Figure:
     """Active faces per AU, stacked by origin.
 
     Args:
         counts: origin, au, active (number of faces).
+        aus: AUs to show.
     """
     figure = Figure(figsize=(9, 3.2))
     axes = figure.subplots()
-    places, base = np.arange(len(AUS)), np.zeros(len(AUS))
-    wide = counts.pivot(index="au", columns="origin", values="active").reindex(list(AUS)).fillna(0)
+    places, base = np.arange(len(aus)), np.zeros(len(aus))
+    wide = counts.pivot(index="au", columns="origin", values="active").reindex(list(aus)).fillna(0)
     for origin, colour in ORIGIN_COLOURS.items():
         if origin in wide:
             heights = wide[origin].to_numpy(float)
             axes.bar(places, heights, bottom=base, color=colour, width=0.72, label=origin)
             base += heights
-    axes.set_xticks(places, [f"{au}\n{_short(AU_NAMES[au])}" for au in AUS], fontsize=7.5)
-    axes.set(ylabel="faces that show the AU", xlim=(-0.6, len(AUS) - 0.4))
+    _blank(axes, aus, counts["au"])
+    axes.set_xticks(places, [f"{au}\n{_short(AU_NAMES[au])}" for au in aus], fontsize=7.5)
+    axes.set(ylabel="faces that show the AU", xlim=(-0.6, len(aus) - 0.4))
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.yaxis.grid(True)
     axes.spines["left"].set_visible(False)
@@ -109,6 +113,14 @@ def demographics(counts: pd.DataFrame) -> Figure:
     return figure
 
 
+def _blank(axes: Axes, aus: Sequence[str], annotated: Iterable[str]) -> None:
+    """Say of AUs on a horizontal axis that they are not annotated: blank reads as 0."""
+    for place, au in enumerate(aus):
+        if au not in set(annotated):
+            text = axes.text(place, 0, " not annotated", rotation=90, ha="center", va="bottom")
+            text.set(color=MUTED, fontsize=8)
+
+
 def _short(name: str) -> str:
     """ "lip corner puller" → "lip corner\npuller"."""
     words = name.split()
@@ -116,11 +128,12 @@ def _short(name: str) -> str:
 
 
 @_styled
-def correlations(table: pd.DataFrame) -> Figure:
+def correlations(table: pd.DataFrame, aus: Sequence[str] = AUS) -> Figure:
     """Inter-AU correlation, lower triangles side by side.
 
     Args:
         table: panel (keys of ``PANELS``), au, other, r.
+        aus: AUs to show.
     """
     panels = [panel for panel in PANELS if panel in set(table["panel"])]
     columns = min(len(panels), 3 if len(panels) == 3 else 2)
@@ -128,11 +141,12 @@ def correlations(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(3.5 * columns, 3.5 * rows))
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, panel in zip(grid.flat, panels, strict=False):
-        matrix = square(table[table["panel"] == panel], "au", "other", "r")
-        lower = np.where(np.tri(len(AUS), k=-1, dtype=bool), matrix, np.nan)
-        heatmap(axes, lower, AUS, limit=0.8, numbers_from=0.1)
+        matrix = square(table[table["panel"] == panel], "au", "other", "r", aus)
+        lower = np.where(np.tri(len(aus), k=-1, dtype=bool), matrix, np.nan)
+        heatmap(axes, lower, aus, limit=0.8, numbers_from=0.1)
         axes.set_title(PANELS[panel])
-        note = f"mean |r|\n{mean_abs_correlation(matrix):.2f}"
+        mean = mean_abs_correlation(matrix)
+        note = "mean |r|\n" + ("not defined" if np.isnan(mean) else f"{mean:.2f}")
         axes.text(0.98, 0.96, note, transform=axes.transAxes, ha="right", va="top", fontsize=12)
     return figure
 
@@ -154,13 +168,13 @@ def f1_by_test_set(detection: pd.DataFrame) -> Figure:
             chosen = runs[(runs["arm"] == arm) & (runs["test_set"] == test_set)]
             label = arm if group == 0 else None
             values = chosen["f1"].dropna().to_numpy()
-            _bar(axes, group * step + index, values, ARM_COLOURS[arm], label)
+            _bar(axes, group * step + index, values, ARMS[arm].colour, label)
     centres = np.arange(len(test_sets)) * step + (len(arms) - 1) / 2
     axes.set_xticks(centres, test_sets)
     axes.set(ylabel="F1, mean over AUs")
     axes.yaxis.grid(True)
     axes.spines["left"].set_visible(False)
-    figure.legend(loc="outside upper left", ncols=len(arms))
+    figure.legend(loc="outside upper left", ncols=min(len(arms), 4))
     return figure
 
 
@@ -179,93 +193,109 @@ def _bar(axes: Axes, place: float, values: np.ndarray, colour: str, label: str |
 
 
 @_styled
-def f1_per_au(detection: pd.DataFrame) -> Figure:
+def f1_per_au(detection: pd.DataFrame, aus: Sequence[str] = AUS) -> Figure:
     """F1 of each AU and arm: a dot is the mean over seeds, a line reaches from worst to best.
 
     Args:
         detection: arm, seed, au, f1 on one test set.
+        aus: AUs to show.
     """
     arms = arms_of(detection)
     figure = Figure(figsize=(9, 3.3))
     axes = figure.subplots()
     offsets = np.linspace(-0.27, 0.27, len(arms)) if len(arms) > 1 else np.zeros(1)
-    for index in range(0, len(AUS), 2):
+    for index in range(0, len(aus), 2):
         axes.axvspan(index - 0.5, index + 0.5, color=MUTED, alpha=0.07, lw=0)
     for arm, offset in zip(arms, offsets, strict=True):
         scores = detection[detection["arm"] == arm].groupby("au")["f1"]
-        means = scores.mean().reindex(list(AUS)).to_numpy()
-        ends = [scores.min().reindex(list(AUS)), scores.max().reindex(list(AUS))]
-        places = np.arange(len(AUS)) + offset
-        axes.vlines(places, *ends, color=ARM_COLOURS[arm], lw=2.4, alpha=0.45)
-        axes.plot(places, means, "o", ms=6, color=ARM_COLOURS[arm], label=arm)
-    axes.set_xticks(range(len(AUS)), AUS)
-    axes.set(ylabel="F1", xlim=(-0.5, len(AUS) - 0.5), ylim=(0, None))
+        means = scores.mean().reindex(list(aus)).to_numpy()
+        ends = [scores.min().reindex(list(aus)), scores.max().reindex(list(aus))]
+        places = np.arange(len(aus)) + offset
+        axes.vlines(places, *ends, color=ARMS[arm].colour, lw=2.4, alpha=0.45)
+        axes.plot(places, means, "o", ms=6, color=ARMS[arm].colour, label=arm)
+    _blank(axes, aus, detection["au"])
+    axes.set_xticks(range(len(aus)), aus)
+    axes.set(ylabel="F1", xlim=(-0.5, len(aus) - 0.5), ylim=(0, None))
     axes.yaxis.grid(True)
     axes.spines["left"].set_visible(False)
-    figure.legend(loc="outside upper left", ncols=len(arms))
+    figure.legend(loc="outside upper left", ncols=min(len(arms), 4))
     return figure
 
 
 @_styled
-def pair_fpr(table: pd.DataFrame) -> Figure:
-    """AU-pair false-positive rates of "real", of the richest other arm, and their difference.
+def pair_fpr(table: pd.DataFrame, aus: Sequence[str] = AUS) -> Figure:
+    """AU-pair false-positive rates of each arm, and the difference of the last to the first.
 
     Args:
         table: arm, absent, present, fpr.
+        aus: AUs to show.
     """
-    arms = arms_of(table)
-    shown = arms if len(arms) < 2 else [arms[0], arms[-1]]
     matrices = {
-        arm: square(table[table["arm"] == arm], "absent", "present", "fpr") for arm in shown
+        arm: square(table[table["arm"] == arm], "absent", "present", "fpr", aus)
+        for arm in arms_of(table)
     }
-    figure = Figure(figsize=(3.5 * (2 * len(shown) - 1), 3.6))
-    grid = figure.subplots(1, 2 * len(shown) - 1, squeeze=False)[0]
+    panels = len(matrices) + (len(matrices) > 1)
+    columns = min(panels, 3)
+    rows = -(-panels // columns)
+    figure = Figure(figsize=(3.5 * columns, 3.6 * rows))
+    grid = figure.subplots(rows, columns, squeeze=False)
     rates = np.stack(list(matrices.values()))
     limit = max(0.05, np.nan_to_num(rates).max())
-    for axes, (arm, matrix) in zip(grid, matrices.items(), strict=False):
-        heatmap(axes, matrix, AUS, limit=limit, numbers_from=0.1 * limit)
-        axes.set_title(f"{arm}: mean {100 * mean_defined(matrix):.1f} %")
-    if len(shown) > 1:
-        change = matrices[shown[1]] - matrices[shown[0]]
-        heatmap(grid[2], change, AUS, limit=limit, negative=GREEN, numbers_from=0.1 * limit)
-        grid[2].set_title("difference (green = fewer)")
-    for axes in grid:
+    for axes, (arm, matrix) in zip(grid.flat, matrices.items(), strict=False):
+        heatmap(axes, matrix, aus, limit=limit, numbers_from=0.1 * limit)
+        axes.set_title(f"{arm}: mean {_percent(mean_defined(matrix))}")
+    if len(matrices) > 1:
+        first, *_, last = matrices
+        axes, change = grid.flat[len(matrices)], matrices[last] - matrices[first]
+        heatmap(axes, change, aus, limit=limit, negative=GREEN, numbers_from=0.1 * limit)
+        which = "" if len(matrices) == 2 else f", {last} to {first}"
+        axes.set_title(f"difference{which} (green = fewer)")
+    for axes in grid.flat[panels:]:
+        axes.set_visible(False)
+    for axes in grid.flat[:panels]:
         axes.set_xlabel("AU that is present")
-    grid[0].set_ylabel("AU that is absent, yet detected")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("AU that is absent, yet detected")
     return figure
 
 
+def _percent(share: float) -> str:
+    return "not defined" if np.isnan(share) else f"{100 * share:.1f} %"
+
+
 @_styled
-def edit_effects(effects: pd.DataFrame) -> Figure:
+def edit_effects(effects: pd.DataFrame, aus: Sequence[str] = AUS) -> Figure:
     """What an independent estimator reads after each edit; perfect edits are a unit matrix.
 
     Args:
         effects: edited_au and one column an AU: mean change per unit of intensity.
+        aus: AUs to show.
     """
-    matrix = effects.set_index("edited_au").reindex(list(AUS))[list(AUS)].to_numpy(float)
+    matrix = effects.set_index("edited_au").reindex(list(aus))[list(aus)].to_numpy(float)
     figure = Figure(figsize=(4.6, 4.4))
     axes = figure.subplots()
-    heatmap(axes, matrix, AUS, limit=1.0, positive=GREEN, negative=BLUE, numbers_from=0.05)
+    heatmap(axes, matrix, aus, limit=1.0, positive=GREEN, negative=BLUE, numbers_from=0.05)
     axes.set(xlabel="AU read by the oracle", ylabel="AU edited")
     return figure
 
 
 @_styled
-def neutralization(activity: pd.DataFrame) -> Figure:
+def neutralization(activity: pd.DataFrame, aus: Sequence[str] = AUS) -> Figure:
     """Mean activity read in sampled faces and in the same faces neutralized.
 
     Args:
         activity: au, before, after.
+        aus: AUs to show.
     """
-    activity = activity.set_index("au").reindex(list(AUS))
+    activity = activity.set_index("au").reindex(list(aus))
     before, after = activity["before"].to_numpy(float), activity["after"].to_numpy(float)
     figure = Figure(figsize=(4.6, 3.8))
     axes = figure.subplots()
-    places = np.arange(len(AUS))
+    places = np.arange(len(aus))
     axes.hlines(places, after, before, color=MUTED, lw=1.6, alpha=0.6)
     axes.plot(before, places, "o", ms=6.5, color=VERMILION, label="as sampled")
     axes.plot(after, places, "o", ms=6.5, color=BLUE, label="neutralized")
-    axes.set_yticks(places, [f"{au} {AU_NAMES[au]}" for au in AUS])
+    axes.set_yticks(places, [f"{au} {AU_NAMES[au]}" for au in aus])
     axes.invert_yaxis()
     axes.set(xlabel="mean intensity read by the oracle", xlim=(min(0, np.nanmin(after)), None))
     axes.xaxis.grid(True)
@@ -291,15 +321,15 @@ def rejections(by_reason: Mapping[str, int]) -> Figure:
 
 
 @_styled
-def oracle_agreement(per_au: Mapping[str, float]) -> Figure:
+def oracle_agreement(per_au: Mapping[str, float], aus: Sequence[str] = AUS) -> Figure:
     """Correlation of the oracle's reading with labels it never saw, per AU."""
-    values = np.array([np.nan if per_au.get(au) is None else per_au[au] for au in AUS])
+    values = np.array([np.nan if per_au.get(au) is None else per_au[au] for au in aus])
     figure = Figure(figsize=(9, 1.9))
     axes = figure.subplots()
-    bars = axes.bar(range(len(AUS)), np.nan_to_num(values), color=BLUE, alpha=0.8, width=0.66)
+    bars = axes.bar(range(len(aus)), np.nan_to_num(values), color=BLUE, alpha=0.8, width=0.66)
     texts = ["–" if np.isnan(value) else f"{value:.2f}" for value in values]
     axes.bar_label(bars, texts, padding=2, fontsize=8)
-    axes.set_xticks(range(len(AUS)), AUS)
+    axes.set_xticks(range(len(aus)), aus)
     axes.set(
         ylabel="Pearson r", ylim=(np.nan_to_num(values).min(initial=0.0), 1.12), yticks=(0, 0.5, 1)
     )

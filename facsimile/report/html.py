@@ -84,6 +84,7 @@ def render(evidence: Evidence, lineage: Mapping[str, Any]) -> str:
             directions=_directions(evidence.tables.get("directions")),
             figures={name: _inline(name, picture) for name, picture in pictures(evidence).items()},
             lineage=lineage,
+            left_out=[au for au in AUS if au not in evidence.aus],
             metrics=evidence.metrics,
             rejected=_faces(sheets["rejected"]) if "rejected" in sheets else {},
             sheets={name: blocks(sheet) for name, sheet in sheets.items() if name != "rejected"},

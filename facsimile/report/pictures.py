@@ -30,23 +30,23 @@ class Picture:
 
 def pictures(evidence: Evidence) -> dict[str, Picture]:
     """All figures for which there is evidence, by name."""
-    tables, found = evidence.tables, {}
+    tables, aus, found = evidence.tables, evidence.aus, {}
     if "au_counts" in tables:
         found["au_counts"] = Picture(
-            partial(figures.au_counts, tables["au_counts"]),
+            partial(figures.au_counts, tables["au_counts"], aus),
             "Stacked bars: training faces that show each AU, by origin.",
             _balance(tables["au_counts"]),
         )
     if "activity" in tables:
         found["neutralization"] = Picture(
-            partial(figures.neutralization, tables["activity"]),
+            partial(figures.neutralization, tables["activity"], aus),
             "Mean AU intensity read in sampled faces, and in the same faces neutralized.",
             "Sampled faces come with expressions. The further left the blue dot, the more neutral "
             "the face that the edits start from.",
         )
     if "correlations" in tables:
         found["correlations"] = Picture(
-            partial(figures.correlations, tables["correlations"]),
+            partial(figures.correlations, tables["correlations"], aus),
             "Heatmaps of the correlation between every two AUs, real and generated faces.",
             "Strong cells are AUs that come together: orange where they rise together, blue where "
             "one rises as the other falls. The paler a panel, the less one AU tells about another. "
@@ -55,7 +55,7 @@ def pictures(evidence: Evidence) -> dict[str, Picture]:
         )
     if "edit_effects" in tables:
         found["edit_effects"] = Picture(
-            partial(figures.edit_effects, tables["edit_effects"]),
+            partial(figures.edit_effects, tables["edit_effects"], aus),
             "Heatmap: change of each AU read by the oracle after an edit of each AU.",
             "Row: the AU that was edited. Column: the AU that was read. A perfect edit is 1.0 on "
             "the diagonal (green) and nothing elsewhere; what stands beside the diagonal leaked.",
@@ -72,17 +72,18 @@ def pictures(evidence: Evidence) -> dict[str, Picture]:
         found["f1_by_test_set"] = Picture(
             partial(figures.f1_by_test_set, tables["detection"]),
             "Bars: mean F1 of each training arm on each test set, with one dot a seed.",
-            "Bar: mean over seeds. Whisker: standard error. Circle: one seed.",
+            "Bar: mean over seeds. Whisker: standard error. Circle: one seed."
+            + _without_scores(evidence),
         )
         found["f1_per_au"] = Picture(
-            partial(figures.f1_per_au, evidence.home),
+            partial(figures.f1_per_au, evidence.home, aus),
             "F1 of each AU for each training arm.",
             f"On {evidence.home['test_set'].iloc[0]}. Dot: mean over seeds. Line: from the lowest "
             "to the highest seed. Look for AUs that are rare among real faces.",
         )
     if "au_pair_fpr" in tables:
         found["au_pair_fpr"] = Picture(
-            partial(figures.pair_fpr, tables["au_pair_fpr"]),
+            partial(figures.pair_fpr, tables["au_pair_fpr"], aus),
             "Heatmaps of AU-pair false-positive rates by training arm, and their difference.",
             "How often the AU of the row is detected although it is absent, on faces that show the "
             "AU of the column. High rates are shortcuts: one AU taken as a sign of another.",
@@ -90,7 +91,7 @@ def pictures(evidence: Evidence) -> dict[str, Picture]:
     agreement = evidence.metrics.get("oracle", {}).get("pearson_per_au")
     if agreement:
         found["oracle"] = Picture(
-            partial(figures.oracle_agreement, agreement),
+            partial(figures.oracle_agreement, agreement, aus),
             "Bars: correlation of the oracle's readings with true labels for each AU.",
             "The oracle against labels it never saw. Where r is low, so is the weight of every "
             "figure that rests on its reading of that AU.",
@@ -111,6 +112,13 @@ def write_figures(directory: Path, folder: Path) -> list[Path]:
         paths.append(Path(folder) / f"{name}.png")
         to_png(picture.draw(), paths[-1])
     return paths
+
+
+def _without_scores(evidence: Evidence) -> str:
+    """Test sets that are annotated for none of the AUs that detectors learn."""
+    scored = set(evidence.tables["detection"]["test_set"])
+    names = [name for name in evidence.metrics.get("cross_dataset", {}) if name not in scored]
+    return f" Not annotated for any AU that is trained: {', '.join(names)}." if names else ""
 
 
 def _balance(counts: pd.DataFrame) -> str:

@@ -22,12 +22,6 @@ INK, MUTED, GRID = "#1c1e21", "#6b7178", "#d5d9de"
 VERMILION, BLUE, GREEN = "#d55e00", "#0072b2", "#009e73"
 ON_BAR = "#111111"  # text on a bar, whatever the page around it
 
-ARM_COLOURS = {
-    "real": "#858b93",
-    "real+edited": "#e69f00",
-    "real+synthetic": "#56b4e9",
-    "real+generated": GREEN,
-}
 ORIGIN_COLOURS = {
     "real": "#858b93",
     "edited": "#e69f00",

@@ -4,6 +4,7 @@ import errno
 import json
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +175,20 @@ def test_operate_keeps_every_row_in_order(capsys: pytest.CaptureFixture[str]) ->
     assert sizes == [4, 4, 2]
     assert result["x"].tolist() == list(range(0, 20, 2))
     assert capsys.readouterr().err.startswith("double: 10 of 10 faces, ")
+
+
+def test_checks_before_and_after(
+    run_as_command: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def before(sections: Any) -> None:
+        seen.append(sections["edit"].seed)
+
+    def after(sections: Any, out: Path) -> None:
+        seen.append((out / "metrics.json").exists() and not Path("data/edit").exists())
+
+    main = stage.main
+    monkeypatch.setattr(stage, "main", partial(main, before=before, after=after))
+    assert run_as_command(lambda out, compute: {}) == 0
+    assert seen == [1, True]

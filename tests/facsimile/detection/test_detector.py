@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -151,3 +153,17 @@ def test_errors_name_the_problem(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(FacsimileError, match="not an AU detector"):
         AUDetector.load(tmp_path)
+
+
+def test_aus_without_labels_are_not_learnt_and_read_as_nan(tmp_path):
+    images, aus = bars(24, seed=0)
+    aus = np.where(np.isin(AUS, ("AU04", "AU12")), aus, NAN)
+    model, _ = train_detector(
+        images, aus, images, aus, seed=0, epoch_faces=16, batch_size=8, epochs=1
+    )
+    model.save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    learnt = [au for au, threshold in config["thresholds"].items() if threshold is not None]
+    assert learnt == ["AU04", "AU12"]
+    read = AUDetector.load(tmp_path).predict(images[:3])
+    assert np.isnan(read).all(axis=0).tolist() == [au not in learnt for au in AUS]

@@ -71,3 +71,11 @@ def test_errors_name_the_problem(trained, tmp_path):
         trained[0].aus(np.zeros((1, 32, 32, 3), np.uint8))
     with pytest.raises(FacsimileError, match="not an oracle"):
         AUOracle.load(tmp_path)
+
+
+def test_fewer_faces_than_a_batch_make_one():
+    images, aus = bars(6, seed=0)
+    labels = np.where(np.arange(12) == 2, aus, np.nan)
+    people = np.repeat(["a", "b"], 3)
+    _, history = train_oracle(images, labels, people, images, labels, seed=0, epochs=1)
+    assert np.isfinite(history["au_loss"]).all() and np.isfinite(history["val_au_loss"]).all()

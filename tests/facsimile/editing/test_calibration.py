@@ -125,3 +125,17 @@ def test_stretched_directions_do_in_pictures_what_real_faces_do(world, pipeline,
     assert table["length"].to_numpy() == pytest.approx(
         directions.table["length"].to_numpy() * table["image_scale"].to_numpy(), rel=1e-5
     )
+
+
+def test_real_rise_where_few_faces_are_annotated_for_one_au():
+    rng = np.random.default_rng(0)
+    aus = rng.random((90, 12))
+    aus[6:, 11] = np.nan
+    aus[:, 1:11] = np.nan
+    subjects = np.repeat(["a", "b", "c"], 30)
+
+    def read(images):
+        return 0.4 * np.nan_to_num(aus)
+
+    slopes = real_rise(np.zeros((90, 2, 2, 3), np.uint8), aus, subjects, read)
+    assert slopes[0, 0] == pytest.approx(0.4) and slopes[11, 11] == pytest.approx(0.4)

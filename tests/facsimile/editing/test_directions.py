@@ -8,6 +8,7 @@ import pytest
 from facsimile.aus import AUS, NUISANCES
 from facsimile.editing import CausalGraph, Directions, fit_directions
 from facsimile.editing.linear import (
+    companions,
     conditional_ridge,
     conditional_svm,
     effects,
@@ -210,3 +211,46 @@ def test_an_au_that_never_occurs_is_named(data):
     aus[:, AUS.index("AU20")] *= 0.05
     with pytest.raises(FacsimileError, match="AU20: 0 of 2400 annotated faces are active"):
         fit_directions(**data | {"aus": aus})
+
+
+def test_few_labels_of_one_au_do_not_cost_the_others_their_rows(data):
+    options = {"method": "ridge", "project": (), "within_subject": False}
+    full = fit_directions(**data, **options)
+    aus = data["aus"].copy()
+    seldom = AUS.index("AU26")
+    shown, hidden = (np.flatnonzero(aus[:, seldom] >= 0.1), np.flatnonzero(aus[:, seldom] == 0))
+    kept = np.concatenate([shown[:40], hidden[:40]])
+    aus[np.setdiff1d(np.arange(len(aus)), kept), seldom] = np.nan
+    few = fit_directions(**data | {"aus": aus}, **options)
+    assert few.aus == AUS
+    for au in ("AU01", "AU06", "AU12"):
+        assert cosine(few.vector(au), full.vector(au)) > 0.95
+        length = np.linalg.norm(few.vector(au)) / np.linalg.norm(full.vector(au))
+        assert length == pytest.approx(1, abs=0.1)
+
+
+def test_aus_that_no_face_is_annotated_for_together(data):
+    aus = np.full_like(data["aus"], np.nan)
+    half = len(aus) // 2
+    for rows, au in ((slice(0, half), "AU06"), (slice(half, None), "AU12")):
+        aus[rows, AUS.index(au)] = data["aus"][rows, AUS.index(au)]
+    fitted = fit_directions(**data | {"aus": aus}, method="ridge", project=())
+    assert fitted.aus == ("AU06", "AU12")
+    assert [list(names) for names in fitted.table["conditioned_on"]] == [[]] * 6
+
+
+def test_companions_leave_half_of_the_rows():
+    known = np.ones((10, 4), bool)
+    known[4:, 1] = False  # known on 4 of 10
+    known[:3, 2] = False  # on 7
+    known[7:, 3] = False  # on 7, of which 4 with the one before
+    assert companions(known, 0) == [2]
+    assert companions(known, 1) == [0, 3]
+    assert companions(np.ones((3, 4), bool), 2) == [0, 1, 3]
+
+
+def test_an_au_that_tells_people_apart_and_nothing_else_is_named(data):
+    aus = data["aus"].copy()
+    aus[:, AUS.index("AU20")] = np.isin(data["subjects"], np.unique(data["subjects"])[:9])
+    with pytest.raises(FacsimileError, match="AU20: no person shows it more on one face"):
+        fit_directions(**data | {"aus": aus}, method="ridge")

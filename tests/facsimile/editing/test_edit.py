@@ -200,3 +200,14 @@ def test_aus_that_an_edit_entails_are_left_unlabelled(world, pipeline, plan):
     rows = EditOperator(pipeline, directions, steps=5)(plan).set_index("edited_au")
     assert rows.loc["AU26", "AU25"].isna().all() and (rows.loc["AU26", "AU26"] > 0).all()
     assert rows.drop(index="AU26")[list(AUS)].notna().all(axis=None)
+
+
+def test_neutral_faces_of_a_set_with_few_aus():
+    aus = np.full((6, 12), np.nan)
+    aus[:, AUS.index("AU04")] = [0, 0, 0.5, 0, np.nan, 0]
+    aus[:, AUS.index("AU12")] = [0, 0.3, 0, 0, 0, np.nan]
+    faces = face_rows(aus, np.zeros((6, 4)), np.repeat(["S1", "S2"], 3))
+    assert list(neutral_faces(faces, None, ("AU04", "AU12")).index) == [0, 3]
+    assert list(neutral_faces(faces, None, ("AU04",)).index) == [0, 1, 3, 5]
+    with pytest.raises(FacsimileError, match="annotated for all of AU04, AU12 with every one"):
+        neutral_faces(faces.iloc[4:], 1, ("AU04", "AU12"))

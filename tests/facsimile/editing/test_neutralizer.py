@@ -174,3 +174,24 @@ def test_weights_survive_saving(trained, tmp_path):
 def test_missing_labels_are_named(data, change, message):
     with pytest.raises(FacsimileError, match=message):
         train_neutralizer(**data | {change: np.full_like(data[change], np.nan)})
+
+
+def test_aus_without_labels_move_no_code(data, tmp_path):
+    aus = ("AU04", "AU12")
+    few = np.isin((*AUS, *NUISANCES), (*aus, *NUISANCES))
+    some = {name: np.where(few, data[name], np.nan) for name in ("labels_train", "labels_val")}
+    model, _ = train_neutralizer(**data | some | {"max_epochs": 2})
+    model.save(tmp_path / "n.safetensors")
+    loaded = Neutralizer.load(tmp_path / "n.safetensors")
+    assert loaded.aus == aus
+    read = loaded(torch.randn(5, 24))[0]
+    assert (read != 0).any(0).tolist() == [au in aus for au in AUS]
+
+    z = data["z_val"][:4]
+    unlearnt = loaded.dynamic.bias.detach().clone()
+    with torch.no_grad():  # whatever stands in the layers of AUs that were not learnt
+        loaded.dynamic.bias[[k for k, au in enumerate(AUS) if au not in aus]] += 5.0
+    moved = neutralize(loaded, z, max_steps=20).z
+    with torch.no_grad():
+        loaded.dynamic.bias.copy_(unlearnt)
+    np.testing.assert_array_equal(neutralize(loaded, z, max_steps=20).z, moved)

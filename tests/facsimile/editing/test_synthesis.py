@@ -185,3 +185,13 @@ def test_noise_has_mean_and_covariance_of_real_x_t():
 def test_a_neutralizer_of_another_generator_is_refused(pipeline):
     with pytest.raises(FacsimileError, match="takes 8 dimensions, the generator's codes have 24"):
         IdentityOperator(pipeline, Neutralizer(8, width=16), NOISE, steps=2)
+
+
+def test_aus_that_n_does_not_know_are_null(pipeline, demographics):
+    network = Neutralizer(24, width=16, aus=("AU04", "AU12"))
+    operator = IdentityOperator(pipeline, network, NOISE, steps=2)
+    sampled = sample_identities(pipeline, demographics, 1, seed=7, steps=2, max_draws=5000)
+    rows = operator(sampled.head(2))
+    assert (rows[["AU04", "AU12"]] == 0).all(axis=None)
+    assert rows[[au for au in AUS if au not in ("AU04", "AU12")]].isna().all(axis=None)
+    assert rows["residual_au"].notna().all()

@@ -38,3 +38,10 @@ def test_labels_of_the_right_weights_are_nearest_to_the_truth():
 def test_shapes_must_match():
     with pytest.raises(FacsimileError, match=r"\(2, 3\), \(2, 4\) and \(3,\)"):
         corrected_labels(np.zeros((2, 3)), np.zeros((2, 4)), np.zeros(3))
+
+
+def test_an_au_that_cannot_be_read_stays_as_it_was_set():
+    labels = corrected_labels(
+        np.array([[0.8, np.nan]]), np.array([[np.nan, np.nan]]), np.array([np.nan, np.nan])
+    )
+    np.testing.assert_allclose(labels, [[0.8, np.nan]], rtol=1e-6)

@@ -110,3 +110,29 @@ def test_neutralization_identity_filter_and_oracle_figures():
 def test_json_has_no_nan():
     metrics = to_json({"a": np.float32("nan"), "b": {"c": [np.int64(1), float("inf")]}})
     assert json.dumps(metrics, allow_nan=False) == '{"a": null, "b": {"c": [1, null]}}'
+
+
+def test_scores_are_of_aus_that_are_annotated_and_learnt(labels):
+    predictions = np.nan_to_num(labels)
+    predictions[:, 1:] = np.nan  # learnt AU01 alone
+    thresholds = np.where(np.arange(K) == 0, 0.1, np.nan)
+    runs = [DetectorRun(arm, 0, predictions, thresholds) for arm in ("real", "real+transferred")]
+    people = np.repeat(np.arange(12), 10).astype(str)
+    metrics = score_detectors(labels, people, runs).metrics()
+    for scores in metrics["f1"].values():
+        assert scores["per_au"] == {"AU01": 1} and scores["mean"] == 1
+    assert metrics["f1"]["real+transferred"]["gain_interval"] == [0, 0]
+
+    elsewhere = labels.copy()
+    elsewhere[:, 0] = np.nan
+    metrics = to_json(score_detectors(elsewhere, people, runs).metrics())
+    for scores in metrics["f1"].values():
+        assert scores["per_au"] == {} and scores["mean"] is None
+    assert metrics["f1"]["real+transferred"]["gain_interval"] == [None, None]
+
+
+def test_readings_of_other_aus_take_no_part_in_residual_activity():
+    before = np.array([[0.4, np.nan], [0.2, np.nan]], np.float32)
+    labels = np.array([[0.5, np.nan]])
+    found = neutralization_metrics(before, before, val_labels=labels, val_predictions=labels * 0)
+    assert found["residual_before"] == pytest.approx(0.3)

@@ -175,3 +175,20 @@ def test_people_are_resampled_whole():
 def test_shapes_must_agree():
     with pytest.raises(FacsimileError, match="differ"):
         f1_per_au(np.zeros((2, 3)), np.zeros((3, 3)))
+
+
+def test_what_a_detector_cannot_tell_counts_nowhere():
+    labels = np.array([[1, 0, 1], [0, 1, 1], [1, 1, 0], [0, 0, 1]], float)
+    detected = labels.copy()
+    detected[:, 1] = NAN
+    np.testing.assert_array_equal(f1_per_au(labels, detected), [1, NAN, 1])
+    rates = au_pair_fpr(labels, detected)
+    assert np.isnan(rates[1]).all() and rates[0, 1] == 0 and rates[2, 1] == 0
+    predictions = np.where(np.isnan(detected), NAN, labels * 0.5 + 0.1)
+    assert np.isnan(pearson_per_au(labels, predictions)).tolist() == [False, True, False]
+    assert np.isnan(icc_3_1(labels, predictions)).tolist() == [False, True, False]
+
+
+def test_an_interval_of_nothing_is_not_defined():
+    low, high = cluster_bootstrap(["a", "b"], lambda rows: NAN, seed=0, draws=5)
+    assert np.isnan(low) and np.isnan(high)

@@ -13,7 +13,13 @@ from facsimile.aus import AUS
 from facsimile.measurement import DetectorRun, correlation_metrics, score_detectors, to_json
 from facsimile.report import gallery_rows
 
-ARM_NOISE = {"real": 0.30, "real+edited": 0.22, "real+synthetic": 0.20, "real+generated": 0.14}
+ARM_NOISE = {
+    "real": 0.30,
+    "real+edited": 0.22,
+    "real+transferred": 0.21,
+    "real+synthetic": 0.20,
+    "real+generated": 0.14,
+}
 
 
 def faces(count: int) -> np.ndarray:

@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,9 +11,18 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from facsimile.arms import ARMS
 from facsimile.aus import AUS
 from facsimile.errors import FacsimileError
-from facsimile.report import Evidence, contact_sheet, gallery_rows, pictures, render, write_figures
+from facsimile.report import (
+    Evidence,
+    contact_sheet,
+    figures,
+    gallery_rows,
+    pictures,
+    render,
+    write_figures,
+)
 from facsimile.report import write_report as write
 from facsimile.report.figures import square
 from facsimile.report.html import blocks
@@ -267,3 +277,34 @@ def test_a_commit_that_is_not_known_says_why(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("{}")
     page = render(Evidence.read(tmp_path), {"git_commit": "", "git_unknown": "no git repository"})
     assert "not known (no git repository)" in page
+
+
+def test_every_arm_is_in_every_figure_that_lists_arms(tmp_path: Path) -> None:
+    evidence = Evidence.read(write_evidence(tmp_path / "all", tuple(ARMS)))
+    shown = pictures(evidence)
+    for name in ("f1_by_test_set", "f1_per_au"):
+        legend = shown[name].draw().legends[0]
+        assert [text.get_text() for text in legend.get_texts()] == list(ARMS)
+    titles = [axes.get_title(loc="left") for axes in shown["au_pair_fpr"].draw().axes]
+    assert [title.split(":")[0] for title in titles[:5]] == list(ARMS)
+    assert titles[5].startswith("difference, real+generated to real")
+    text = render(evidence, {})
+    assert all(arm in text for arm in ARMS)
+    assert len({arm.colour for arm in ARMS.values()}) == len(ARMS)
+
+
+def test_figures_are_of_the_aus_at_hand(evaluate_dir: Path) -> None:
+    evidence = Evidence.read(evaluate_dir)
+    assert "All figures are of" not in render(evidence, {})
+    few = replace(evidence, metrics=evidence.metrics | {"aus": ["AU04", "AU12"]})
+    shown = pictures(few)
+    for name in ("correlations", "edit_effects", "au_pair_fpr", "f1_per_au", "oracle"):
+        for axes in shown[name].draw().axes:
+            ticks = [text.get_text() for text in axes.get_xticklabels()]
+            assert ticks in (["AU04", "AU12"], ["04", "12"]), name
+    drawn = figures.au_counts(few.tables["au_counts"].query("au != 'AU12'"), few.aus)
+    assert [text.get_text().strip() for text in drawn.axes[0].texts] == ["not annotated"]
+    text = render(few, {})
+    assert "All figures are of AU04, AU12. AU01, AU02, AU05" in text
+    one = replace(evidence, metrics=evidence.metrics | {"aus": ["AU04"]})
+    assert "mean |r|" in render(one, {}) and ">nan" not in render(one, {})
