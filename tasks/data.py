@@ -103,13 +103,10 @@ def editable_aus(wanted: Sequence[str]) -> tuple[str, ...]:
     return kept
 
 
-def tell_aus(wanted: Sequence[str], kept: Sequence[str]) -> None:
+def tell_aus(wanted: Sequence[str], kept: Sequence[str], why: str = "no direction") -> None:
     """Say which of the `wanted` AUs are edited, where it is not all."""
     if left_out := [au for au in wanted if au not in kept]:
-        print(
-            f"edits {', '.join(kept)}; left out {', '.join(left_out)}: no direction",
-            file=sys.stderr,
-        )
+        print(f"edits {', '.join(kept)}; left out {', '.join(left_out)}: {why}", file=sys.stderr)
 
 
 def read_encoded(dataset: str, pipeline: DiffAEPipeline, split: str | None = None) -> pd.DataFrame:

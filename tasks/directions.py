@@ -41,6 +41,7 @@ from tasks.data import (
     spread,
     stack,
     taught_aus,
+    tell_aus,
 )
 from tasks.params import Datasets, Directions, Sampling
 from tasks.stage import Compute, main, progress
@@ -55,7 +56,10 @@ def run(
     """
     pipeline = load_generator(compute, sampling)
     aus = taught_aus(datasets.aus)
-    faces = only(read_encoded(datasets.aus, pipeline, "train"), aus)
+    faces = read_encoded(datasets.aus, pipeline, "train")
+    if directions.within_subject:
+        aus = shown_more_or_less(faces, aus)
+    faces = only(faces, aus)
     attributes = read_encoded(datasets.attributes, pipeline, "train")
     fitted = fit_directions(
         stack(faces["z"]),
@@ -85,6 +89,23 @@ def run(
         "cosine": float(others.mean()) if others.size else np.nan,
     }
     return metrics if aus == AUS else metrics | {"aus": len(aus)}
+
+
+def shown_more_or_less(faces: pd.DataFrame, aus: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of `aus` that somebody shows more on one face than on another; says which are not.
+
+    Raises:
+        FacsimileError: there is none.
+    """
+    varies = faces.groupby("subject_id")[list(aus)].nunique().gt(1).any()
+    kept = tuple(au for au in aus if varies[au])
+    tell_aus(aus, kept, "no person shows it more on one face than on another")
+    if not kept:
+        raise FacsimileError(
+            "params.yaml: directions.within_subject is true, but no person shows an AU more on one "
+            "face than on another; set it to false"
+        )
+    return kept
 
 
 def measure(
