@@ -36,7 +36,8 @@ def learnable_aus(labels: ArrayLike) -> tuple[str, ...]:
 
 
 def mostly_annotated_aus(labels: ArrayLike) -> tuple[str, ...]:
-    """Those of `annotated_aus` with a label on at least half of the faces that have any.
+    """Those of `annotated_aus` with a label on at least half of the faces that have any; all of
+    them if there are none.
 
     Of a face that is to be neutral these must be known. If an AU that only some faces are annotated
     for counted as well, most faces could not be.
@@ -46,7 +47,8 @@ def mostly_annotated_aus(labels: ArrayLike) -> tuple[str, ...]:
     """
     known = ~np.isnan(np.asarray(labels, float))
     often = known.sum(axis=0) >= _MOST * known.any(axis=1).sum()
-    return tuple(au for au in annotated_aus(labels) if often[AUS.index(au)])
+    annotated = annotated_aus(labels)
+    return tuple(au for au in annotated if often[AUS.index(au)]) or annotated
 
 
 def only(faces: pd.DataFrame, aus: tuple[str, ...]) -> pd.DataFrame:
@@ -63,7 +65,8 @@ def label_what_is_known(edited: pd.DataFrame, absent: pd.DataFrame) -> pd.DataFr
         absent: sample_id of each source as index → whether each of ``AUS`` is known to be absent.
     """
     labels = edited[list(AUS)]
-    return edited.assign(**labels.where(absent.loc[edited["source_id"]].to_numpy() | (labels > 0)))
+    known = absent.loc[edited["source_id"]].to_numpy(bool) | (labels > 0).to_numpy()
+    return edited.assign(**labels.where(known))
 
 
 def what_is_left_out(labels: ArrayLike, kept: tuple[str, ...]) -> str:
@@ -84,7 +87,7 @@ def what_is_left_out(labels: ArrayLike, kept: tuple[str, ...]) -> str:
         elif not known.any():
             reason = "on no annotated face"
         else:
-            reason = "on every annotated face" if known.all() else "not asked for"
+            reason = "on every annotated face" if known.all() else "annotated on few faces"
         reasons.setdefault(reason, []).append(au)
     return "; ".join(f"{', '.join(aus)}: {reason}" for reason, aus in reasons.items())
 

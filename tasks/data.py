@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from facsimile.annotation import annotated_aus, learnable_aus, what_is_left_out
+from facsimile.annotation import learnable_aus, mostly_annotated_aus, what_is_left_out
 from facsimile.aus import AUS, NUISANCES
 from facsimile.editing.directions import Directions
 from facsimile.errors import FacsimileError
@@ -56,9 +56,9 @@ def training_labels(dataset: str) -> np.ndarray:
     return faces.loc[faces["split"] == "train", list(AUS)].to_numpy(float)
 
 
-def labelled_aus(dataset: str) -> tuple[str, ...]:
-    """AUs that generated faces get labels of: see `facsimile.annotation.annotated_aus`."""
-    return _at_hand(dataset, annotated_aus)
+def neutral_aus(dataset: str) -> tuple[str, ...]:
+    """AUs that a neutral face is to be without: `facsimile.annotation.mostly_annotated_aus`."""
+    return _at_hand(dataset, mostly_annotated_aus)
 
 
 def taught_aus(dataset: str) -> tuple[str, ...]:

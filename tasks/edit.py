@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from facsimile.annotation import label_what_is_known, learnable_aus
+from facsimile.annotation import annotated_aus, label_what_is_known, learnable_aus
 from facsimile.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.editing import EditOperator, plan_edits
 from facsimile.generator.pipeline import WEIGHTS_FILE
@@ -41,8 +41,9 @@ def run(
     others = read_neutral(datasets.attributes)
     aus = editable_aus(edit.aus)
     tell_aus(edit.aus, aus)
-    # The faces that nobody annotated look neutral to models which know no AUs but these.
-    seen = learnable_aus(training_labels(datasets.aus))
+    # The faces that nobody annotated look neutral to models, which have learnt no AUs but these.
+    labels = training_labels(datasets.aus)
+    seen = learnable_aus(labels) or annotated_aus(labels)
     absent = pd.concat(
         [
             annotated.set_index("sample_id")[list(AUS)] < ACTIVE_THRESHOLD,

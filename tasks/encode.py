@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas as pd
 
-from facsimile.annotation import mostly_annotated_aus
 from facsimile.aus import AUS
 from facsimile.editing import neutral_faces
 from facsimile.editing.edit import codes
@@ -29,7 +28,7 @@ from facsimile.tables import (
     write_shards,
 )
 from tasks import readiness
-from tasks.data import INGEST, labelled_aus, load_generator, of_split, training_labels
+from tasks.data import INGEST, load_generator, neutral_aus, of_split
 from tasks.params import Datasets, Encode, Sampling
 from tasks.stage import Compute, main, progress
 
@@ -55,7 +54,7 @@ def neutral_ids(dataset: str, encode: Encode) -> set[str]:
         FacsimileError: there is none in train or val; those of test are only looked at.
     """
     path = INGEST / dataset
-    aus = mostly_annotated_aus(training_labels(dataset)) or labelled_aus(dataset)
+    aus = neutral_aus(dataset)
     faces = read_faces(path, ["sample_id", "subject_id", "split", *AUS])
     chosen: set[str] = set()
     for split, per_subject in encode.neutral_per_subject.items():

@@ -33,7 +33,7 @@ from facsimile.tables import (
     to_tensor,
     write_shards,
 )
-from tasks.data import BASELINE, ENCODE, INGEST, NEUTRALIZER, labelled_aus, load_generator
+from tasks.data import BASELINE, ENCODE, INGEST, NEUTRALIZER, load_generator, neutral_aus
 from tasks.params import Datasets, Neutral, Sampling
 from tasks.stage import Compute, main, progress
 
@@ -47,7 +47,7 @@ def run(
 ) -> dict[str, Any]:
     """Of the training people of the attribute set, take the faces that look most neutral."""
     path = INGEST / datasets.attributes
-    faces = unannotated(path, labelled_aus(datasets.aus))
+    faces = unannotated(path, neutral_aus(datasets.aus))
     faces["activity"] = activity(path, faces, compute)
     chosen = least_active(faces, neutral.faces, neutral.per_subject)
     pipeline = load_generator(compute, sampling)
