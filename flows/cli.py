@@ -6,6 +6,7 @@ brings a published one in.
 
 import os
 import sys
+import warnings
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -278,7 +279,11 @@ def release(
 def import_(
     checkpoint: Annotated[
         Path,
-        typer.Argument(help="last.ckpt of a latent prior or of an autoencoder.", metavar="CKPT"),
+        typer.Argument(
+            help="last.ckpt of a latent prior or of an autoencoder; or what other tools made of "
+            "it: .pt, .pth or .safetensors, wrapped, renamed, in half precision.",
+            metavar="CKPT",
+        ),
     ],
     config: Annotated[
         str,
@@ -302,12 +307,17 @@ def import_(
 ) -> None:
     """Convert an official checkpoint of the Diffusion Autoencoder (github.com/phizaz/diffae).
 
-    Every parameter is checked by name and shape; nothing in the file is run.
+    Every parameter is checked by name, shape and value; nothing in the file is run. Averaged
+    weights are taken; raw ones, with a word, where there are no others.
     """
     with _one_line_errors():
         from facsimile.generator import import_checkpoint, preset  # torch takes seconds
 
-        pipeline = import_checkpoint(checkpoint, preset(config), out, latent, overwrite)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", UserWarning)
+            pipeline = import_checkpoint(checkpoint, preset(config), out, latent, overwrite)
+        for warning in told:
+            print(f"facsimile: {warning.message}", file=sys.stderr)
         prior = "with" if pipeline.latent_net else "without"
         print(f"{out}: {config}, {pipeline.image_size} px, {prior} latent prior")
         print(f'in Python: DiffAEPipeline.from_pretrained("{out}")')

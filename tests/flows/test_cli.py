@@ -109,6 +109,23 @@ def test_an_imported_generator_tells_how_to_use_it(
     assert "data/generator" in again.stderr
 
 
+def test_raw_weights_are_imported_with_one_line_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = GeneratorConfig(UNetConfig(16, 32, (1, 1), (1, 1), 1, (), 8))
+    monkeypatch.setitem(PRESETS, "ffhq256_autoenc", replace(config, latent_net=None))
+    network = DiffAEPipeline(PRESETS["ffhq256_autoenc"]).model.state_dict()
+    state = {f"module.model.{name}": value for name, value in network.items()}
+    state |= {"conds_mean": torch.zeros(1, 8), "conds_std": torch.ones(1, 8)}
+    torch.save({"state_dict": state}, tmp_path / "last.ckpt")
+    arguments = [str(tmp_path / "last.ckpt"), "--config", "ffhq256_autoenc"]
+    out = ["--out", str(tmp_path / "out")]
+    result = CLI.invoke(app, ["generator", "import", *arguments, *out])
+    assert result.exit_code == 0, result.stderr
+    assert "last.ckpt: holds no averaged weights (ema_model.*); the raw ones are" in result.stderr
+    assert result.stderr.startswith("facsimile: ") and result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [("ffhq256_autoenc", "last.ckpt: not readable"), ("ffhq", "no published generator 'ffhq'")],

@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from facsimile.errors import FacsimileError
 from facsimile.generator import (
@@ -175,10 +176,9 @@ def truncated(path: Path) -> None:
     "spoil, message",
     [
         (truncated, "bad.ckpt: not a checkpoint, or a truncated one"),
-        (lambda path: path.write_bytes(b""), "not a checkpoint, or a truncated one"),
-        (lambda path: path.write_text("<html>quota exceeded"), "not a checkpoint, or"),
         (lambda path: path.unlink(), "bad.ckpt: not readable"),
         (lambda path: torch.save(torch.zeros(3), path), "it has no state_dict"),
+        (lambda path: torch.save({"state_dict": {}}, path), "nor any other tensors with names"),
         (lambda path: torch.save({"state_dict": {}, "x": Hostile()}, path), "mkdir"),
     ],
 )
@@ -213,6 +213,140 @@ def test_parameters_that_do_not_fit_are_named(official, tmp_path, change, messag
     state = {name: value for name, value in state.items() if value is not None}
     path = write_checkpoint(state, tmp_path / "last.ckpt")
     assert_refused(f"last.ckpt: .*{message}", tmp_path, path, CONFIG, tmp_path / "out")
+
+
+def flat(pipeline: DiffAEPipeline, prior: bool = True) -> dict[str, torch.Tensor]:
+    """Names of the inner network, as they are without any prefix."""
+    named = pipeline.state_dict()
+    kept = {name.removeprefix("model."): value for name, value in named.items()}
+    return {k: v for k, v in kept.items() if prior or not k.startswith(("latent_net.", "conds_"))}
+
+
+def under(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """With a prefix to all but the statistics, which stay beside the networks."""
+    return {k if k.startswith("conds_") else f"{prefix}{k}": v for k, v in state.items()}
+
+
+def noise(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: torch.randn_like(value) for name, value in state.items()}
+
+
+AVERAGED = {
+    "data parallel": lambda w: {"state_dict": under("module.ema_model.", w)},
+    "wrapped twice": lambda w: {"state_dict": under("ema_model.module._orig_mod.", w)},
+    "in a model": lambda w: {"state_dict": under("model.module.ema_model.", w)},
+    "no state_dict": lambda w: under("model.", noise(w)) | under("ema_model.", w),
+    "a dictionary of averages": lambda w: {"model": noise(w), "ema": w, "step": 7},
+    "averages by basicsr": lambda w: {"params": noise(w), "params_ema": w},
+    "averages by timm": lambda w: {"state_dict": noise(w), "state_dict_ema": w},
+    "averages by torch": lambda w: {
+        "model_state_dict": noise(w),
+        "averaged": under("module.", w) | {"n_averaged": torch.tensor(9)},
+    },
+    "n_averaged alone": lambda w: under("module.", w) | {"n_averaged": torch.tensor(9)},
+}
+RAW = {
+    "model": lambda w: {"state_dict": under("model.", w) | {"x_T": torch.zeros(2)}},
+    "data parallel": lambda w: {"state_dict": under("module.model.", w)},
+    "compiled": lambda w: {"model": under("_orig_mod.", w), "optimizer": {"state": {0: {}}}},
+    "bare in state_dict": lambda w: {"epoch": 3, "state_dict": w},
+    "bare in model_state_dict": lambda w: {"model_state_dict": w, "scale": torch.tensor(2)},
+    "bare alone": lambda w: w,
+}
+
+
+@pytest.mark.parametrize("wrap", AVERAGED.values(), ids=AVERAGED)
+@pytest.mark.filterwarnings("error")
+def test_averages_are_found_under_any_name(official, tmp_path, wrap):
+    torch.save(wrap(flat(official)), tmp_path / "last.pt")
+    assert_imported(tmp_path / "last.pt", official, tmp_path / "out")
+
+
+@pytest.mark.parametrize("wrap", RAW.values(), ids=RAW)
+def test_raw_weights_are_taken_with_a_word_where_there_is_no_average(official, tmp_path, wrap):
+    torch.save(wrap(flat(official)), tmp_path / "last.pt")
+    with pytest.warns(UserWarning, match=r"last.pt: holds no averaged weights .* raw ones") as told:
+        assert_imported(tmp_path / "last.pt", official, tmp_path / "out")
+    assert len(told) == 1 and "\n" not in str(told[0].message)
+
+
+def assert_imported(path: Path, expected: DiffAEPipeline, out: Path, **options) -> None:
+    found = import_checkpoint(path, CONFIG, out, **options)
+    for name, value in expected.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value), name
+
+
+def test_half_precision_becomes_single(official, tmp_path):
+    half = {name: value.half() for name, value in flat(official).items()}
+    torch.save({"ema": half}, tmp_path / "last.pt")
+    expected = random_pipeline(0).half().float()
+    assert_imported(tmp_path / "last.pt", expected, tmp_path / "out")
+    assert expected.conds_std.dtype == torch.float32
+
+
+def test_the_format_before_torch_1_6(official, tmp_path):
+    state = {"state_dict": training_module(official, prior=True)}
+    torch.save(state, tmp_path / "last.ckpt", _use_new_zipfile_serialization=False)
+    assert_imported(tmp_path / "last.ckpt", official, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["last.safetensors", "last.ckpt"])
+def test_safetensors_whatever_they_are_called(official, tmp_path, name):
+    save_file(under("ema_model.", flat(official)), tmp_path / name)
+    assert_imported(tmp_path / name, official, tmp_path / "out")
+
+
+def test_autoencoder_and_prior_may_be_named_apart(official, tmp_path):
+    autoencoder = {"ema": flat(official, prior=False)}
+    bare = dict(official.latent_net.state_dict())
+    statistics = {"conds_mean": official.conds_mean, "conds_std": official.conds_std}
+    torch.save(autoencoder, tmp_path / "autoencoder.pt")
+    torch.save({"ema": bare, **statistics}, tmp_path / "prior.pt")
+    arguments = (tmp_path / "autoencoder.pt", official, tmp_path / "out")
+    assert_imported(*arguments, latent=tmp_path / "prior.pt")
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (lambda w: {"ema_a": w, "ema_b": noise(w)}, r"holds several copies of the network, ema_a"),
+        (
+            lambda w: {"state_dict": {"model.diffusion_model.out.0.weight": w["out.0.weight"]}},
+            "Sta",
+        ),
+        (lambda w: {"down_blocks.0.resnets.0.norm1.weight": w["out.0.weight"]}, "of diffusers"),
+        (
+            lambda w: {k: v for k, v in w.items() if k.startswith(("input_blocks", "out"))},
+            "without a semantic encoder",
+        ),
+        (lambda w: {"fc.weight": w["out.0.weight"]}, r"another network \(1 tensors: fc.weight"),
+        (lambda w: {"conds_mean": w["conds_mean"], "conds_std": w["conds_std"]}, "by --latent"),
+        (lambda w: {"ema": {k: v for k, v in w.items() if "latent" in k}}, "give .* by --latent"),
+        (
+            lambda w: {"ema": w | {"out.2.bias": w["out.2.bias"] * torch.nan}},
+            "out.2.bias .* 3 of 3",
+        ),
+        (lambda w: {"ema": w | {"out.2.bias": w["out.2.bias"] / 0}}, "NaN or infinite"),
+        (lambda w: {"ema": w | {"out.2.bias": w["out.2.bias"].to(torch.int8)}}, "holds int8"),
+        (lambda w: {"ema": w | {"conds_std": w["conds_std"] * 0}}, "conds_std holds 0"),
+        (lambda w: {"ema": w | {"conds_mean": w["conds_mean"] / 0}}, "conds_mean holds 8 of 8"),
+        (lambda w: {"ema": w | {"input_blocks.9.0.weight": w["out.0.weight"]}}, "unexpected"),
+        (lambda w: w | {"input_blocks.9.0.weight": w["out.0.weight"]}, "unexpected"),
+    ],
+)
+def test_what_is_no_sound_autoencoder_is_told(official, tmp_path, content, message):
+    torch.save(content(flat(official)), tmp_path / "last.pt")
+    assert_refused(
+        f"last.pt: .*{message}", tmp_path, tmp_path / "last.pt", CONFIG, tmp_path / "out"
+    )
+
+
+def test_the_preset_that_fits_is_named(official, tmp_path, monkeypatch):
+    smaller = replace(CONFIG, unet=replace(CONFIG.unet, channel_mult=(1, 1)))
+    monkeypatch.setitem(PRESETS, "reduced", CONFIG)
+    torch.save({"ema": flat(official)}, tmp_path / "last.pt")
+    message = r"last.pt: .*; they are those of --config reduced$"
+    assert_refused(message, tmp_path, tmp_path / "last.pt", smaller, tmp_path / "out")
 
 
 def test_a_checkpoint_of_another_preset_is_refused(prior, tmp_path):
