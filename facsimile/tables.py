@@ -7,9 +7,7 @@ as the Hugging Face hub names them, ``train-00000-of-00001.parquet`` for instanc
 
 import io
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +21,8 @@ from PIL import Image
 
 from facsimile.aus import AUS, NUISANCES
 from facsimile.errors import FacsimileError
+from facsimile.files import atomic_directory
+from facsimile.files import atomic_file as atomic_file
 from facsimile.images import open_image
 from facsimile.schema import SPLIT_NAMES, validate_faces
 
@@ -85,47 +85,6 @@ LATENT_SCHEMA = pa.schema(
     ]
 )
 """Latents of one face: raw z_sem (D,) and, where it was inverted, x_T flattened from (3, H, W)."""
-
-
-@contextmanager
-def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` that replaces it on success and vanishes on failure."""
-    path = Path(path)
-    temporary = _temporary(path)
-    replaced = temporary.with_suffix(".replaced.tmp")
-    temporary.mkdir()
-    try:
-        yield temporary
-        # Renamed away, not deleted in place: a reader must not see a table that is half gone.
-        if path.exists():
-            path.rename(replaced)
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path`; what is written there replaces it on success only."""
-    path = Path(path)
-    temporary = _temporary(path)
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    """A sibling of `path` to write to, after what processes killed outright have left is gone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for stale in path.parent.glob(f".{path.name}.*.tmp"):
-        if stale.is_dir():
-            shutil.rmtree(stale, ignore_errors=True)
-        else:
-            stale.unlink(missing_ok=True)
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def write_shards(

@@ -57,7 +57,7 @@ def plain_table_project(root: Path) -> Path:
     config.parent.mkdir(exist_ok=True)
     config.write_text(_DVC_CONFIG)
 
-    # DVC does not watch these files but sees their path in params, which changes as they do.
+    # Named after the faces in them: they are written again when those change, and not else.
     faces = Path("faces") / outs["data/ingest"].removesuffix(".dir")
     if not (project / faces).exists():
         shutil.rmtree(project / "faces", ignore_errors=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from facsimile.errors import FacsimileError
-from flows import home
+from flows import home, sources
 from flows.locked import keep, locked_stages
 from flows.rwlock import clear_rwlock
 from flows.supervisor import supervised
@@ -83,10 +83,11 @@ def stale_stages(root: Path, stages: Sequence[str] = ()) -> dict[str, list[str]]
         raise FacsimileError(f"dvc status: {_told(result.stderr.splitlines(), root)}")
     status = json.loads(result.stdout)
     # A stage file has its path in front of the name; the stages of dvc.yaml have not.
-    return {
+    stale = {
         name: [r for change in changes for r in _reasons(change)] if name in known else [_NEW]
         for name, changes in status.items()
     }
+    return sources.settle(root, stale)
 
 
 def uncached(reasons: Iterable[str]) -> list[str]:

@@ -27,6 +27,7 @@ from tasks.lineage import (
     TRANSFERRED,
     Lineage,
     moved_along,
+    origin,
     planned,
     rebuild,
     trace,
@@ -100,6 +101,10 @@ def _face(lineage: Lineage) -> Tree:
         if lineage.labels is not None:
             tree.add(_entry("labels", _values(lineage.labels, AUS)))
     if lineage.kind == REAL:
+        if (source := origin(face)) is not None:
+            since = f"changed since: {source.change}" if source.change else "unchanged since"
+            tree.add(_entry("read from", f"{source.root}, {since}"))
+            tree.add(_entry("picture", source.place or "not found there now"))
         tree.add(_entry("x_T", _x_t(lineage)))
         return tree
 

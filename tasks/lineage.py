@@ -5,6 +5,7 @@ folder.
 """
 
 import difflib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from facsimile.aus import AUS
+from facsimile.datasets import ADAPTERS, Rejects, recognise
 from facsimile.editing import (
     Directions,
     EditOperator,
@@ -44,7 +46,18 @@ from tasks.data import (
     read_invertible,
 )
 from tasks.edit import plan_all
-from tasks.params import PARAMS, Datasets, Edit, Sampling, Synthesize, Transfer, read_section
+from tasks.params import (
+    PARAMS,
+    Datasets,
+    Edit,
+    Ingest,
+    Sampling,
+    Source,
+    Synthesize,
+    Transfer,
+    read_section,
+)
+from tasks.sources import changes
 from tasks.stage import Compute
 from tasks.transfer import encoded_people, load_operator
 
@@ -134,6 +147,55 @@ def trace(sample_id: str) -> Lineage:
         decision=_row(FILTER / "decisions.parquet", sample_id) if made else None,
         labels=None if accepted is None else accepted[list(AUS)],
     )
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Files of your own that a real face was read from.
+
+    Attributes:
+        root: of its dataset, as params.yaml names it.
+        place: picture and line of the face; empty where they are not to be found now.
+        change: what has changed in the dataset since it was looked at; empty if nothing has.
+    """
+
+    root: Path
+    place: str
+    change: str
+
+
+def origin(face: pd.Series) -> Origin | None:
+    """Where a real face was read from; None if its dataset is none of your own, or no longer.
+
+    Raises:
+        FacsimileError: the section of params.yaml is not valid.
+    """
+    ingest = read_section(PARAMS, "ingest", Ingest)
+    name = face["dataset"]
+    if name not in ingest.paths:
+        return None
+    datasets = Datasets(aus=name, attributes=name)
+    change = changes(Path(), datasets, ingest).get(name, "")
+    source = ingest.paths[name]
+    return Origin(source.root, _place(source, name, face["sample_id"]), change)
+
+
+def _place(source: Source, dataset: str, sample_id: str) -> str:
+    """``anna/001.png, faces.csv line 2``, as the dataset has it now."""
+    try:
+        adapter = ADAPTERS[source.adapter or recognise(source.root)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # was told when the dataset was ingested
+            rows = adapter.annotate(source.root, dataset, Rejects("skip"))
+    except (FacsimileError, OSError):
+        return ""  # what is wrong with it now, is told by what has changed
+    found = rows[rows["sample_id"] == sample_id]
+    if found.empty:
+        return ""
+    row = found.iloc[0]
+    parts = [str(row["image_path"])] if "image_path" in row else []
+    line = f" line {int(row['line'])}" if pd.notna(row["line"]) else ""
+    return ", ".join(dict.fromkeys([*parts, f"{row['file']}{line}"]))
 
 
 def planned(lineage: Lineage) -> pd.DataFrame | None:

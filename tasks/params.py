@@ -150,6 +150,8 @@ class Ingest(Section):
             ``columns`` of its table, or a function that finds them, as ``package.module:function``
             (see `facsimile.datasets.alignment`).
         on_error: what a face does that is wrong: end the stage, or go to a table of rejects.
+        fingerprint: how files of your own are watched for changes: tables and label files by their
+            contents, pictures and videos by size and time of change; or ``full``, all by contents.
     """
 
     seed: int
@@ -160,6 +162,7 @@ class Ingest(Section):
     thin: Share = 0.0
     align: dict[str, Annotated[str, Field(pattern=rf"^({LANDMARK_COLUMNS}|[\w.]+:\w+)$")]] = {}
     on_error: Literal["raise", "skip"] = "raise"
+    fingerprint: Literal["times", "full"] = "times"
 
     @model_validator(mode="after")
     def _one_source_each(self) -> "Ingest":

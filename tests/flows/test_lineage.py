@@ -14,6 +14,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from facsimile.aus import AUS, NUISANCES
+from facsimile.datasets import table
 from facsimile.detection import AUDetector, AUEnsemble
 from facsimile.editing import Directions, Neutralizer, neutralize
 from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig, UNetConfig
@@ -28,7 +29,7 @@ from facsimile.tables import (
 )
 from flows import dvc
 from flows.cli import app
-from tasks import edit, encode, neutral, synthesize, transfer
+from tasks import edit, encode, ingest, neutral, sources, synthesize, transfer
 from tasks.data import (
     BASELINE,
     DIRECTIONS,
@@ -43,6 +44,7 @@ from tasks.data import (
     TRANSFER,
 )
 from tasks.params import read_params
+from tasks.sources import OUT as SOURCES
 from tasks.stage import Compute, sections_of
 
 ROOT = Path(__file__).parents[2]
@@ -165,6 +167,39 @@ def test_a_real_face_has_labels_and_latents(made: Path) -> None:
     assert "AU12 0" in result.output
     assert f"data/encode/aus  {3 * SIZE * SIZE} values" in result.output
     assert "made of" not in result.output
+
+
+def test_a_face_of_your_own_tells_its_file_and_whether_that_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    table.export(write_table(tmp_path / "faces"), tmp_path / "mine")
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["datasets"] = {"aus": "me", "attributes": "me", "tests": []}
+    params["ingest"] |= {"size": SIZE, "paths": {"me": "mine/faces.csv"}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    sections = read_params()
+    own = {name: sections[name] for name in ("datasets", "ingest")}
+    SOURCES.mkdir(parents=True)
+    sources.run(SOURCES, Path(), **own)
+    ingest.run(INGEST, Compute("cpu", 4, 1), **own)
+
+    told = lineage(tmp_path, "aus/S1/000001").output
+    assert "read from  mine/faces.csv, unchanged since" in told
+    assert "picture  images/000001.png, mine/faces.csv line 3" in told
+    Path("mine/images/000002.png").write_bytes(b"another")
+    told = lineage(tmp_path, "aus/S1/000001").output
+    assert "read from  mine/faces.csv, changed since: images/000002.png changed" in told
+    Path("mine/faces.csv").unlink()
+    told = lineage(tmp_path, "aus/S1/000001").output
+    assert "changed since: mine/faces.csv does not exist" in told
+    assert "picture  not found there now" in told
+
+
+def write_table(path: Path) -> Path:
+    write_shards([faces("aus", 3, np.random.default_rng(0))], path, FACE_SCHEMA)
+    return path
 
 
 def test_an_edited_face_has_its_source_and_the_verdict(made: Path) -> None:
