@@ -19,6 +19,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -123,10 +124,11 @@ class Notebook:
         given = os.environ.get("MLFLOW_TRACKING_URI")
         if given:
             return given
-        # Escaped, for `?` and `#` would end the path. With the driver named, MLflow does not take
-        # the escaped path for a folder to create.
-        url = URL.create("sqlite+pysqlite", database=str(self.root / STORE))
-        return url.render_as_string(hide_password=False)
+        # As a file URI, which SQLite reads itself: a `?` would end a plain path. With the driver
+        # named, MLflow does not take it for a folder to create.
+        database = f"file:{quote(str(self.root / STORE))}"
+        url = URL.create("sqlite+pysqlite", database=database, query={"uri": "true"})
+        return url.render_as_string()
 
     def _fail(self, error: Exception) -> None:
         given = os.environ.get("MLFLOW_TRACKING_URI")
@@ -157,9 +159,10 @@ def _check_sqlite(uri: str) -> None:
     from sqlalchemy import make_url
 
     path = make_url(uri).database
-    if not path or path == ":memory:" or not Path(path).parent.exists():
+    as_uri = bool(path) and path.startswith("file:")
+    if not path or path == ":memory:" or not (as_uri or Path(path).parent.exists()):
         return
-    connection = sqlite3.connect(path, timeout=_SECONDS_LOCKED)
+    connection = sqlite3.connect(path, timeout=_SECONDS_LOCKED, uri=as_uri)
     try:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
