@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+import facsimile
 from facsimile.errors import FacsimileError
 from facsimile.measurement import to_json
 from facsimile.tables import atomic_directory
@@ -77,6 +79,7 @@ def main(
     """
     summary = inspect.getdoc(sys.modules[run.__module__]).splitlines()[0]
     logging.captureWarnings(True)
+    warnings.formatwarning = _format_warning
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     raise_on_signals()
     try:
@@ -100,6 +103,19 @@ def main(
             raise
         print(f"facsimile: out of memory with batches of {compute.batch_size}", file=sys.stderr)
         sys.exit(OUT_OF_MEMORY)
+
+
+_PLACED = warnings.formatwarning
+_OURS = (Path(facsimile.__file__).parent, Path(__file__).parent)
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], file: str, line: int, text: str | None = None
+) -> str:
+    """A warning of ours is about somebody's files, and needs no place in the code."""
+    if category is UserWarning and any(Path(file).is_relative_to(folder) for folder in _OURS):
+        return str(message)
+    return _PLACED(message, category, file, line, text)
 
 
 def _refuse_changed_params(read: Mapping[str, Section], sections: tuple[str, ...]) -> None:

@@ -131,6 +131,13 @@ def test_params_changed_meanwhile_spoil_the_result_of_what_reads_them(
     assert run_as_command(lambda out, compute: (write_params({"edit.seed": 9}), {})[1]) == 0
 
 
+def test_a_warning_about_files_does_not_name_a_line_of_code() -> None:
+    tell = stage._format_warning
+    assert tell("faces.csv: x", UserWarning, stage.__file__, 7) == "faces.csv: x"
+    elsewhere = tell("y", UserWarning, "/elsewhere/torch.py", 7)
+    assert elsewhere.startswith("/elsewhere/torch.py:7: UserWarning: y")
+
+
 def test_batch_size_from_option_environment_and_scale(
     run_as_command: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
