@@ -186,7 +186,8 @@ def _place(source: Source, dataset: str, sample_id: str) -> str:
         adapter = ADAPTERS[source.adapter or recognise(source.root)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # was told when the dataset was ingested
-            rows = adapter.annotate(source.root, dataset, Rejects("skip"))
+            given = source.model_dump(include=set(adapter.options), exclude_none=True)
+            rows = adapter.annotate(source.root, dataset, Rejects("skip"), **given)
     except (FacsimileError, OSError):
         return ""  # what is wrong with it now, is told by what has changed
     found = rows[rows["sample_id"] == sample_id]
