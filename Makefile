@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint format clean
 .DEFAULT_GOAL := demo
 
+# The lock is complete; and resolving, pip would lose the hash of a package that is named with extras.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 

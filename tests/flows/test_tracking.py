@@ -281,10 +281,10 @@ def test_a_stage_that_failed_is_a_failed_run(
 def test_headline_of_an_earlier_run_is_not_claimed(
     pipeline: Path, notebook: str, children: Callable[[str], tuple[Run, dict[str, Run]]]
 ) -> None:
-    tracker = Tracker(pipeline, "stopped")
+    tracker = Tracker(pipeline, "cut short")
     tracker.log_stage("ingest", 0.0, 1.0)
     tracker.close("FAILED", {"ingest": "Completed", "evaluate": "Not run"}, "edit: no")
-    parent, _ = children("stopped")
+    parent, _ = children("cut short")
     assert parent.data.metrics == {} and artifacts(notebook, parent) == []
 
 
