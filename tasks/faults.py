@@ -25,7 +25,7 @@ _FULL_PERHAPS = ("PytorchStreamWriter", "file write failed", "iostream error")  
 _ALMOST_NOTHING = 4 * 2**20  # bytes; a file system is full before the last one is taken
 
 # What may be large in a project: a folder of DVC's cache, of outputs, of MLflow, of pictures.
-_LARGE = (".dvc/cache", "data/*", "data/.*.work", "mlruns", "mlflow.db", "build/*", ".prefect")
+_LARGE = (".dvc/cache", "data/*", "data/.*.work", "mlruns", "mlflow.db", "build/*", ".facsimile")
 _SHOWN = 3
 
 
