@@ -79,8 +79,7 @@ class FlowRun:
 
     def check(self, stage: str) -> None:
         """Raises StageError if the run has ended, or the stage is frozen and its files others."""
-        if self.ended:
-            raise dvc.StageError(stage, dvc.BAD_INPUT, "the run has ended")
+        self._check_under_way(stage)
         try:
             check_shipped(self.root, self.graph.nodes[stage]["stage"])
         except FacsimileError as error:
@@ -106,10 +105,12 @@ class FlowRun:
             if self.graph.nodes[stage]["stage"].needs_device:
                 events.tell(stage, events.WAITING)
                 environment |= leases.enter_context(lease(self.devices))
+            # It may have waited for a device until the run was interrupted.
+            self._check_under_way(stage)
             events.tell(stage, events.RUNNING)
             begin = time.time()
             self._check_params(stage)
-            ran = dvc.reproduce(stage, self.root, environment, log)
+            ran = dvc.reproduce(stage, self.root, environment, log, lambda: self.ended)
             self._check_record(stage)
             end = time.time()
         if ran:
@@ -117,6 +118,10 @@ class FlowRun:
             self.seconds[stage] = end - begin
             self.tracker.log_stage(stage, begin, end, revision)
         return ran
+
+    def _check_under_way(self, stage: str) -> None:
+        if self.ended:
+            raise dvc.StageError(stage, dvc.BAD_INPUT, "the run has ended")
 
     def _check_params(self, stage: str) -> None:
         """Refuse to run a stage with other params than those with which the run began."""

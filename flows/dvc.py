@@ -155,7 +155,11 @@ def _reasons(change: str | Mapping[str, Any]) -> list[str]:
 
 
 def reproduce(
-    stage: str, root: Path, environment: Mapping[str, str], log: Callable[[str], None]
+    stage: str,
+    root: Path,
+    environment: Mapping[str, str],
+    log: Callable[[str], None],
+    ended: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Run one stage through DVC in processes that end with this one, if DVC finds it changed.
 
@@ -164,6 +168,7 @@ def reproduce(
         root: project folder.
         environment: variables on top of this process's.
         log: receives what the stage prints, line by line.
+        ended: whether the run has ended, so that `kill_all` may have come too early for the stage.
 
     Returns:
         Whether the stage's command ran; False where DVC found nothing changed or had the outputs
@@ -192,6 +197,8 @@ def reproduce(
         **options,
     )
     _RUNNING.add(process)
+    if ended():
+        process.terminate()
     output = _Output(log)
     reader = threading.Thread(target=output.read, args=(process.stdout,), daemon=True)
     reader.start()

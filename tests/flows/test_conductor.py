@@ -19,6 +19,7 @@ from flows import artifacts, conductor, dvc, events
 from flows.cli import app
 from flows.conductor import FlowRun, StageReport, regenerate, retrain
 from flows.graph import read_graph
+from flows.lease import lease
 from flows.lock import project_lock
 from flows.notebook import EXPERIMENT
 from flows.runs import REASON
@@ -233,6 +234,26 @@ def test_nothing_starts_when_the_run_has_ended(project: Callable[..., Path]) -> 
         run.check("a")
 
 
+def test_stage_that_waits_for_a_device_does_not_start_when_the_run_has_ended(
+    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = project(a=stage("a", meta=GPU))
+    (root / "params").write_text("1")
+    monkeypatch.setattr(conductor, "get_run_logger", lambda: logging.getLogger())
+    run = FlowRun(root, read_graph(root), ["a"])
+    held = ExitStack()
+    held.enter_context(lease(run.devices))
+
+    def interrupt(name: str, state: str, detail: str) -> None:
+        if state == events.WAITING:
+            run.ended = True
+            held.close()
+
+    with events.listening(interrupt), pytest.raises(dvc.StageError, match="the run has ended"):
+        run.reproduce("a")
+    assert ran(root) == []
+
+
 def test_branches_run_side_by_side(project: Callable[..., Path]) -> None:
     def meets(other: str, own: str) -> str:
         return f"touch at-{own} && timeout 60 sh -c 'until [ -e at-{other} ]; do sleep 0.1; done'"
@@ -292,7 +313,7 @@ def test_failed_and_retried_stages_are_runs(
     reason = "b: row 3: 7 outside [0, 1]"
     assert logged() == [
         ("", "FAILED", reason),
-        ("a", "FAILED", "a: killed by SIGKILL"),
+        ("a", "FAILED", "a: killed by SIGKILL, perhaps for its memory"),
         ("a", "FINISHED", ""),
         ("b", "FAILED", reason),
     ]

@@ -136,6 +136,15 @@ def test_a_stage_ends_with_the_run_and_the_next_run_completes(
     assert (root / "out").read_text() == "1"
 
 
+def test_a_stage_that_starts_when_its_run_has_ended_is_ended(
+    project: Callable[..., Path], marked: str
+) -> None:
+    root = project(a={"cmd": "sleep 1000", "outs": ["out"]})
+    with pytest.raises(dvc.StageError):
+        dvc.reproduce("a", root, {}, print, ended=lambda: True)
+    assert left_after(5, marked) == []
+
+
 def test_kill_all_ends_stages(project: Callable[..., Path], marked: str) -> None:
     root = project(a={"cmd": "touch up && sleep 1000", "outs": ["out"]})
     ender = threading.Thread(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from facsimile.detection import AUOracle, train_oracle
+from facsimile.detection import AUOracle, oracle, train_oracle
 from facsimile.detection.oracle import cosface_loss
 from facsimile.errors import FacsimileError
 from tests.facsimile.detection.faces import bars
@@ -79,3 +79,14 @@ def test_fewer_faces_than_a_batch_make_one():
     people = np.repeat(["a", "b"], 3)
     _, history = train_oracle(images, labels, people, images, labels, seed=0, epochs=1)
     assert np.isfinite(history["au_loss"]).all() and np.isfinite(history["val_au_loss"]).all()
+
+
+def test_bfloat16_is_left_to_devices_that_have_kernels_for_it(monkeypatch):
+    train, (val_images, val_aus, _) = people(64, seed=1), people(16, seed=2)
+
+    def weights(autocast: bool) -> torch.Tensor:
+        model, _ = train_oracle(*train, val_images, val_aus, seed=0, epochs=1, autocast=autocast)
+        return next(model.parameters())
+
+    monkeypatch.setattr(oracle, "_computes_bfloat16", lambda device: False)
+    torch.testing.assert_close(weights(True), weights(False), rtol=0, atol=0)
