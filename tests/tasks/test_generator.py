@@ -18,6 +18,7 @@ import yaml
 from PIL import Image
 
 from facsimile.detection import AUOracle
+from facsimile.digests import DIGESTS
 from facsimile.errors import FacsimileError
 from facsimile.generator import DiffAEUNet, GeneratorConfig
 from facsimile.tables import FACE_SCHEMA, image_structs, write_shards
@@ -129,7 +130,7 @@ def test_uninterrupted_training(whole: Path) -> None:
         f"step-{step:06d}.png" for step in steps
     }
     left = {path.name for path in (whole / "out").iterdir()}
-    assert left == {"config.json", WEIGHTS, "metrics.json", "README.md", "samples.png"}
+    assert left == {"config.json", WEIGHTS, DIGESTS, "metrics.json", "README.md", "samples.png"}
 
 
 def test_killed_in_every_phase_and_resumed_it_ends_with_the_same_bytes(
