@@ -24,8 +24,8 @@ from flows.display import Display, coloured, summary
 from flows.graph import needed_by, read_graph
 from flows.outputs import INSPECTION, REPORT, inspectable, key_figure
 from flows.status import stage_states
-from tasks.faults import faults_told
-from tasks.params import PARAMS, read_params
+from tasks.shared.faults import faults_told
+from tasks.shared.params import PARAMS, read_params
 
 BAD_INPUT = 2
 

@@ -28,8 +28,8 @@ from flows.lease import find_devices, lease
 from flows.lock import project_lock
 from flows.outputs import check_shipped, key_figure
 from flows.tracking import Tracker
-from tasks.endings import remove_leftovers
-from tasks.revision import NOTED, since
+from tasks.shared.endings import remove_leftovers
+from tasks.shared.revision import NOTED, since
 
 RETRIES = 2
 _CHANGED = "params.yaml was changed while the run was under way"
@@ -91,7 +91,7 @@ class FlowRun:
 
     def reproduce(self, stage: str) -> bool:
         """Run a stage, on a leased device if it needs one. Returns whether its command ran."""
-        # Half the batch after each time that memory ran out (tasks/stage.py).
+        # Half the batch after each time that memory ran out (tasks/shared/stage.py).
         environment = {"FACSIMILE_BATCH_SCALE": str(0.5 ** self.starved[stage])}
         revision = since(self.tracker.revision, self.root)
         environment[NOTED] = revision.to_json()

@@ -18,10 +18,12 @@ from flows import home, sources
 from flows.locked import keep, locked_stages
 from flows.rwlock import clear_rwlock
 from flows.supervisor import supervised
-from tasks.faults import disk_full, faults_told, is_full
+from tasks.shared.faults import disk_full, faults_told, is_full
 
 BAD_INPUT = 2
-OUT_OF_MEMORY = 75  # EX_TEMPFAIL; tasks/stage.py exits with it when a device is out of memory
+OUT_OF_MEMORY = (
+    75  # EX_TEMPFAIL; tasks/shared/stage.py exits with it when a device is out of memory
+)
 
 # -P: see there.
 _DVC = (sys.executable, "-P", str(Path(__file__).with_name("dvc_process.py")), "--wait-for-lock")

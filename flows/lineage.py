@@ -10,15 +10,15 @@ import pandas as pd
 from rich.text import Text
 from rich.tree import Tree
 
-from facsimile.aus import AUS, NUISANCES
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS, NUISANCES
 from flows import dvc
 from flows.graph import needed_by, read_graph
 from flows.locked import locked_hashes, locked_params, locked_stages
 from flows.runs import revision_of
 from flows.tracking import find_run
-from tasks.data import ENCODE, NEUTRAL, md5
-from tasks.lineage import (
+from tasks.shared.data import ENCODE, NEUTRAL, md5
+from tasks.shared.lineage import (
     IDENTITY,
     NEUTRALIZER_FILE,
     REAL,
@@ -32,7 +32,7 @@ from tasks.lineage import (
     rebuild,
     trace,
 )
-from tasks.machine import find_device
+from tasks.shared.machine import find_device
 
 
 def describe(root: Path, sample_id: str) -> Tree:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from facsimile.aus import AUS
 from facsimile.datasets import READERS, recognise
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import column_names, read_faces, shard_paths
 from facsimile.measurement import count_aus
 from facsimile.release import (
     Licence,
@@ -23,18 +24,17 @@ from facsimile.release import (
 from facsimile.release.facts import MAKES
 from facsimile.release.terms import OWN, RENDERED, TERMS, Terms
 from facsimile.report import Evidence
-from facsimile.tables import column_names, read_faces, shard_paths
 from flows import dvc
 from flows.graph import needed_by, read_graph
 from flows.locked import locked_hashes, locked_params, locked_stages
 from flows.runs import revision_of
 from flows.tracking import find_run
-from tasks.data import FILTER, GENERATOR, INGEST
-from tasks.generator_params import GeneratorParams
-from tasks.lineage import intended
-from tasks.params import PARAMS, Ingest, read_params, read_section
-from tasks.revision import Revision
-from tasks.stage import DATA, progress
+from tasks.shared.data import FILTER, GENERATOR, INGEST
+from tasks.shared.generator_params import GeneratorParams
+from tasks.shared.lineage import intended
+from tasks.shared.params import PARAMS, Ingest, read_params, read_section
+from tasks.shared.revision import Revision
+from tasks.shared.stage import DATA, progress
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

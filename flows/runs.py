@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from flows import names
-from tasks.revision import Revision
+from tasks.shared.revision import Revision
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -24,7 +24,7 @@ from flows.locked import locked_hashes, locked_params, locked_stages
 from flows.notebook import EXPERIMENT, Notebook
 from flows.outputs import CONTACT_SHEET, REPORT, figures, headline, read_metrics
 from flows.runs import NOTE, REASON, bury, ending, log, open_run, revision_tags
-from tasks.revision import Revision, read_revision
+from tasks.shared.revision import Revision, read_revision
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

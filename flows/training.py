@@ -13,8 +13,8 @@ from flows.notebook import Notebook
 from flows.outputs import flatten
 from flows.runs import bury, ending, log, open_run, revision_tags
 from flows.supervisor import supervised
-from tasks.endings import raise_on_signals
-from tasks.revision import read_revision
+from tasks.shared.endings import raise_on_signals
+from tasks.shared.revision import read_revision
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from facsimile.annotation import only
-from facsimile.aus import AUS
 from facsimile.detection import AUEnsemble
+from facsimile.faces.annotation import only
+from facsimile.faces.aus import AUS
 from facsimile.measurement.metrics import mean_defined, pearson_per_au
-from tasks import readiness
-from tasks.data import read_splits, taught_aus
-from tasks.detectors import COLUMNS, Faces, fit, fit_all, fitting_options
-from tasks.params import Datasets, Train
-from tasks.stage import Compute, main
+from tasks.shared import readiness
+from tasks.shared.data import read_splits, taught_aus
+from tasks.shared.detectors import COLUMNS, Faces, fit, fit_all, fitting_options
+from tasks.shared.params import Datasets, Train
+from tasks.shared.stage import Compute, main
 
 
 def run(out: Path, compute: Compute, datasets: Datasets, train: Train) -> dict[str, Any]:

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facsimile.annotation import only
-from facsimile.aus import AUS, NUISANCES
 from facsimile.detection import train_oracle
 from facsimile.editing import (
     CausalGraph,
@@ -29,10 +27,12 @@ from facsimile.editing import (
 )
 from facsimile.editing import Directions as FittedDirections
 from facsimile.errors import FacsimileError
+from facsimile.faces.annotation import only
+from facsimile.faces.aus import AUS, NUISANCES
+from facsimile.faces.tables import decode_images
 from facsimile.generator import DiffAEPipeline
 from facsimile.measurement import pearson_per_au
-from facsimile.tables import decode_images
-from tasks.data import (
+from tasks.shared.data import (
     AU_GRAPH,
     load_generator,
     read_encoded,
@@ -43,8 +43,8 @@ from tasks.data import (
     taught_aus,
     tell_aus,
 )
-from tasks.params import Datasets, Directions, Sampling
-from tasks.stage import Compute, main, progress
+from tasks.shared.params import Datasets, Directions, Sampling
+from tasks.shared.stage import Compute, main, progress
 
 
 def run(

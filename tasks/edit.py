@@ -12,12 +12,12 @@ from typing import Any
 
 import pandas as pd
 
-from facsimile.annotation import annotated_aus, label_what_is_known, learnable_aus
-from facsimile.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.editing import EditOperator, plan_edits
+from facsimile.faces.annotation import annotated_aus, label_what_is_known, learnable_aus
+from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
+from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
 from facsimile.generator.pipeline import WEIGHTS_FILE
-from facsimile.tables import GENERATED_SCHEMA, write_shards
-from tasks.data import (
+from tasks.shared.data import (
     DIRECTIONS_FILE,
     GENERATOR,
     editable_aus,
@@ -29,8 +29,8 @@ from tasks.data import (
     training_labels,
     unannotated_ids,
 )
-from tasks.params import Datasets, Edit, Sampling
-from tasks.stage import Compute, main, operate
+from tasks.shared.params import Datasets, Edit, Sampling
+from tasks.shared.stage import Compute, main, operate
 
 
 def run(

@@ -13,13 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from facsimile.aus import AUS
 from facsimile.editing import neutral_faces
 from facsimile.editing.edit import codes
 from facsimile.errors import FacsimileError
-from facsimile.generator import DiffAEPipeline
-from facsimile.generator.evaluation import fidelity
-from facsimile.tables import (
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import (
     LATENT_SCHEMA,
     decode_images,
     iter_table,
@@ -27,10 +25,12 @@ from facsimile.tables import (
     to_tensor,
     write_shards,
 )
-from tasks import readiness
-from tasks.data import INGEST, load_generator, neutral_aus, of_split
-from tasks.params import Datasets, Encode, Sampling
-from tasks.stage import Compute, main, progress
+from facsimile.generator import DiffAEPipeline
+from facsimile.generator.evaluation import fidelity
+from tasks.shared import readiness
+from tasks.shared.data import INGEST, load_generator, neutral_aus, of_split
+from tasks.shared.params import Datasets, Encode, Sampling
+from tasks.shared.stage import Compute, main, progress
 
 
 def run(

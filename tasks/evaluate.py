@@ -22,11 +22,12 @@ import torch
 import yaml
 from PIL import Image
 
-from facsimile.annotation import only
-from facsimile.arms import REAL
-from facsimile.aus import AUS
 from facsimile.detection import AUDetector, AUOracle
 from facsimile.editing import Directions, Neutralizer
+from facsimile.faces.annotation import only
+from facsimile.faces.arms import REAL
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import decode_images, read_faces, read_table
 from facsimile.generator import DiffAEPipeline
 from facsimile.measurement import (
     DetectionScores,
@@ -42,9 +43,8 @@ from facsimile.measurement import (
     score_detectors,
 )
 from facsimile.report import contact_sheet, write_figures, write_report
-from facsimile.tables import decode_images, read_faces, read_table
-from tasks import gallery
-from tasks.data import (
+from tasks.shared import gallery
+from tasks.shared.data import (
     DIRECTIONS,
     EDIT,
     FILTER,
@@ -60,9 +60,9 @@ from tasks.data import (
     taught_aus,
     unannotated_ids,
 )
-from tasks.params import PARAMS, Datasets, Evaluate, Sampling
-from tasks.revision import current_revision
-from tasks.stage import Compute, main, write_json
+from tasks.shared.params import PARAMS, Datasets, Evaluate, Sampling
+from tasks.shared.revision import current_revision
+from tasks.shared.stage import Compute, main, write_json
 
 PACKAGES = ("diffusers", "numpy", "pandas", "scikit-learn", "torch", "torchvision")
 

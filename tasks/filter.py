@@ -15,11 +15,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facsimile.annotation import only
-from facsimile.aus import AUS
 from facsimile.detection import AUEnsemble
 from facsimile.editing.edit import codes
 from facsimile.errors import FacsimileError
+from facsimile.faces.annotation import only
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import (
+    GENERATED_SCHEMA,
+    decode_images,
+    read_faces,
+    read_table,
+    to_tensor,
+    write_shards,
+)
 from facsimile.filtering import (
     MIN_PEARSON,
     FilterLimits,
@@ -29,15 +37,7 @@ from facsimile.filtering import (
 )
 from facsimile.generator import DiffAEPipeline
 from facsimile.measurement import choose_thresholds, filter_metrics, pearson_per_au, presence
-from facsimile.tables import (
-    GENERATED_SCHEMA,
-    decode_images,
-    read_faces,
-    read_table,
-    to_tensor,
-    write_shards,
-)
-from tasks.data import (
+from tasks.shared.data import (
     BASELINE,
     EDIT,
     INGEST,
@@ -52,8 +52,8 @@ from tasks.data import (
     stack,
     taught_aus,
 )
-from tasks.params import Datasets, Filter
-from tasks.stage import Compute, main, progress
+from tasks.shared.params import Datasets, Filter
+from tasks.shared.stage import Compute, main, progress
 
 
 def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict[str, Any]:

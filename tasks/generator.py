@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from facsimile.detection import AUOracle
 from facsimile.errors import FacsimileError
+from facsimile.faces.tables import atomic_file, to_tensor
 from facsimile.generator import DiffAEPipeline, DiffAEUNet, LatentNet, SemanticEncoder
 from facsimile.generator.draws import Draws
 from facsimile.generator.training import (
@@ -39,14 +40,13 @@ from facsimile.generator.training import (
     WarmStartLoss,
 )
 from facsimile.seeding import sample_seed
-from facsimile.tables import atomic_file, to_tensor
-from tasks.data import ORACLE
-from tasks.frozen import main
-from tasks.generator_faces import Faces, open_faces
-from tasks.generator_params import GeneratorParams, OptimizerParams
-from tasks.generator_report import evaluate, model_card, preview
-from tasks.params import read_section
-from tasks.ranks import Ranks, join
+from tasks.shared.data import ORACLE
+from tasks.shared.frozen import main
+from tasks.shared.generator_faces import Faces, open_faces
+from tasks.shared.generator_params import GeneratorParams, OptimizerParams
+from tasks.shared.generator_report import evaluate, model_card, preview
+from tasks.shared.params import read_section
+from tasks.shared.ranks import Ranks, join
 
 PHASES = ("warm_start", "autoencoder", "prior")
 PROBES = 12

@@ -20,7 +20,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facsimile.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.datasets import (
     ADAPTERS,
     Aligner,
@@ -34,11 +33,12 @@ from facsimile.datasets import (
     write_parts,
 )
 from facsimile.errors import FacsimileError
-from facsimile.schema import validate_faces
-from facsimile.tables import FACE_SCHEMA, read_table, write_shards
-from tasks import readiness
-from tasks.params import LANDMARK_COLUMNS, Datasets, Ingest
-from tasks.stage import DATA, Compute, main, progress
+from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
+from facsimile.faces.schema import validate_faces
+from facsimile.faces.tables import FACE_SCHEMA, read_table, write_shards
+from tasks.shared import readiness
+from tasks.shared.params import LANDMARK_COLUMNS, Datasets, Ingest
+from tasks.shared.stage import DATA, Compute, main, progress
 
 LABELS = [name for name in FACE_SCHEMA.names if name != "image"]
 

@@ -19,12 +19,11 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from facsimile.aus import AUS
 from facsimile.detection import AUEnsemble
 from facsimile.editing import Neutralizer, least_active, neutralize
 from facsimile.editing.edit import codes
-from facsimile.generator import DiffAEPipeline
-from facsimile.tables import (
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import (
     LATENT_SCHEMA,
     decode_images,
     iter_table,
@@ -33,9 +32,10 @@ from facsimile.tables import (
     to_tensor,
     write_shards,
 )
-from tasks.data import BASELINE, ENCODE, INGEST, NEUTRALIZER, load_generator, neutral_aus
-from tasks.params import Datasets, Neutral, Sampling
-from tasks.stage import Compute, main, progress
+from facsimile.generator import DiffAEPipeline
+from tasks.shared.data import BASELINE, ENCODE, INGEST, NEUTRALIZER, load_generator, neutral_aus
+from tasks.shared.params import Datasets, Neutral, Sampling
+from tasks.shared.stage import Compute, main, progress
 
 NEUTRAL_SCHEMA = LATENT_SCHEMA.append(pa.field("activity", pa.float32()))
 """Latents of one face. ``z_sem`` is neutralized; ``activity`` is the sum of the AUs that

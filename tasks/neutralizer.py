@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facsimile.annotation import only
-from facsimile.aus import AUS
 from facsimile.editing import train_neutralizer
-from tasks.data import LABELS, load_generator, read_encoded, stack, taught_aus
-from tasks.params import Datasets, Neutralizer
-from tasks.stage import Compute, main
+from facsimile.faces.annotation import only
+from facsimile.faces.aus import AUS
+from tasks.shared.data import LABELS, load_generator, read_encoded, stack, taught_aus
+from tasks.shared.params import Datasets, Neutralizer
+from tasks.shared.stage import Compute, main
 
 
 def run(

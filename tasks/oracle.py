@@ -18,8 +18,9 @@ import pandas as pd
 from pydantic import Field, PositiveFloat, PositiveInt
 from sklearn.metrics import roc_curve
 
-from facsimile.aus import AUS
 from facsimile.detection import AUOracle, train_oracle
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import decode_images
 from facsimile.measurement import (
     inter_au_correlation,
     mean_abs_correlation,
@@ -27,9 +28,8 @@ from facsimile.measurement import (
     to_json,
     verification_auc,
 )
-from facsimile.tables import decode_images
-from tasks.frozen import face_table, main
-from tasks.params import Section, read_section
+from tasks.shared.frozen import face_table, main
+from tasks.shared.params import Section, read_section
 
 
 class OracleParams(Section):

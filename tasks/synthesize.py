@@ -14,8 +14,6 @@ from typing import Any
 
 import pandas as pd
 
-from facsimile.annotation import label_what_is_known
-from facsimile.aus import AUS
 from facsimile.editing import (
     IDENTITY_SCHEMA,
     DemographicPredictors,
@@ -26,9 +24,11 @@ from facsimile.editing import (
     sample_identities,
 )
 from facsimile.editing.edit import codes
+from facsimile.faces.annotation import label_what_is_known
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
 from facsimile.generator.pipeline import WEIGHTS_FILE
-from facsimile.tables import GENERATED_SCHEMA, write_shards
-from tasks.data import (
+from tasks.shared.data import (
     DIRECTIONS_FILE,
     GENERATOR,
     NEUTRALIZER,
@@ -40,8 +40,8 @@ from tasks.data import (
     stack,
     tell_aus,
 )
-from tasks.params import Datasets, Sampling, Synthesize
-from tasks.stage import Compute, main, operate
+from tasks.shared.params import Datasets, Sampling, Synthesize
+from tasks.shared.stage import Compute, main, operate
 
 
 def run(

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facsimile.annotation import only
-from facsimile.arms import ARMS, REAL
-from facsimile.aus import AUS
-from facsimile.tables import read_faces
-from tasks.data import BASELINE, FILTER, read_splits, taught_aus
-from tasks.detectors import COLUMNS, Faces, fit, fit_all, fitting_options
-from tasks.params import Datasets, Train
-from tasks.stage import Compute, main
+from facsimile.faces.annotation import only
+from facsimile.faces.arms import ARMS, REAL
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import read_faces
+from tasks.shared.data import BASELINE, FILTER, read_splits, taught_aus
+from tasks.shared.detectors import COLUMNS, Faces, fit, fit_all, fitting_options
+from tasks.shared.params import Datasets, Train
+from tasks.shared.stage import Compute, main
 
 
 def run(out: Path, compute: Compute, datasets: Datasets, train: Train) -> dict[str, Any]:

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from facsimile.editing import TransferOperator, person_codes, plan_transfers
+from facsimile.faces.tables import GENERATED_SCHEMA, read_faces, write_shards
 from facsimile.generator import DiffAEPipeline
 from facsimile.generator.pipeline import WEIGHTS_FILE
-from facsimile.tables import GENERATED_SCHEMA, read_faces, write_shards
-from tasks.data import GENERATOR, INGEST, LABELS, load_generator, md5, of_split, read_codes
-from tasks.params import Datasets, Sampling, Transfer
-from tasks.stage import Compute, main, operate
+from tasks.shared.data import GENERATOR, INGEST, LABELS, load_generator, md5, of_split, read_codes
+from tasks.shared.params import Datasets, Sampling, Transfer
+from tasks.shared.stage import Compute, main, operate
 
 
 def run(

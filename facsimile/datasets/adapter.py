@@ -15,7 +15,6 @@ import pandas as pd
 import pyarrow as pa
 from PIL import Image
 
-from facsimile.aus import AUS, NUISANCES
 from facsimile.datasets.alignment import LANDMARKS, Aligner
 from facsimile.datasets.paths import composed, is_file, no_file_hint
 from facsimile.datasets.pictures import (
@@ -26,9 +25,10 @@ from facsimile.datasets.pictures import (
 )
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
-from facsimile.schema import Finding, find_violations, one_line
+from facsimile.faces.aus import AUS, NUISANCES
+from facsimile.faces.schema import Finding, find_violations, one_line
+from facsimile.faces.tables import FACE_SCHEMA, conform, image_structs
 from facsimile.seeding import sample_seed
-from facsimile.tables import FACE_SCHEMA, conform, image_structs
 
 ANNOTATIONS = ("sample_id", "subject_id", "split", *AUS, "au_presence_only", *NUISANCES)
 """Columns of ``FACE_SCHEMA`` that are read where a dataset has them."""

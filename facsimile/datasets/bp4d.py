@@ -25,7 +25,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from facsimile.aus import AUS
 from facsimile.datasets.adapter import Adapter, image_files
 from facsimile.datasets.frames import (
     FACS_LEVELS,
@@ -37,7 +36,8 @@ from facsimile.datasets.frames import (
 from facsimile.datasets.numbering import refuse_shifted
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
-from facsimile.schema import Violation
+from facsimile.faces.aus import AUS
+from facsimile.faces.schema import Violation
 
 OCCURRENCE = Path("AUCoding") / "AU_OCC"
 INTENSITY = Path("AUCoding") / "AU_INT"

@@ -21,11 +21,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from facsimile.aus import NUISANCES
 from facsimile.datasets.adapter import Adapter, image_files
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
-from facsimile.schema import Violation
+from facsimile.faces.aus import NUISANCES
+from facsimile.faces.schema import Violation
 
 ATTRIBUTES = "list_attr_celeba.txt"
 IDENTITIES = "identity_CelebA.txt"

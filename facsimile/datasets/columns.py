@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from facsimile.aus import AUS, NUISANCES
 from facsimile.datasets.adapter import ANNOTATIONS
 from facsimile.datasets.alignment import LANDMARKS
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS, NUISANCES
 
 LINEAGE = (
     "origin",

@@ -12,7 +12,7 @@ import pandas as pd
 from facsimile.datasets.columns import NUMBERS, Columns, find_columns, spelt_like_ours
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
-from facsimile.schema import Violation
+from facsimile.faces.schema import Violation
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 """Endings of files that are read as text."""

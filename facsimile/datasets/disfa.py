@@ -23,14 +23,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from facsimile.aus import AUS
 from facsimile.datasets.adapter import Adapter, ImageSource, image_files
 from facsimile.datasets.frames import Frames, labelled_frames, numbered_images
 from facsimile.datasets.numbering import first_frame as find_first_frame
 from facsimile.datasets.rejects import Rejects
 from facsimile.datasets.videos import VIDEO_SUFFIXES, video_frames
 from facsimile.errors import FacsimileError
-from facsimile.schema import Violation
+from facsimile.faces.aus import AUS
+from facsimile.faces.schema import Violation
 
 LABELS = "ActionUnit_Labels"
 IMAGES = "Images"

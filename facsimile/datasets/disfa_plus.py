@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from facsimile.aus import AUS
 from facsimile.datasets.adapter import Adapter, image_files
 from facsimile.datasets.frames import Frames, labelled_frames, numbered_images
 from facsimile.datasets.numbering import refuse_shifted
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
-from facsimile.schema import Violation
+from facsimile.faces.aus import AUS
+from facsimile.faces.schema import Violation
 
 LABELS = "Labels"
 IMAGES = "Images"

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from facsimile.aus import AGE_YEARS, NUISANCES
 from facsimile.datasets.adapter import Adapter, image_files
 from facsimile.datasets.frames import is_image, other_suffixes
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
-from facsimile.schema import Violation
+from facsimile.faces.aus import AGE_YEARS, NUISANCES
+from facsimile.faces.schema import Violation
 
 IMAGES = ("images1024x1024", "thumbnails128x128")
 LABELS = "json"

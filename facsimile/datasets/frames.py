@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from facsimile.datasets.numbering import shared_numbers
 from facsimile.errors import FacsimileError
-from facsimile.schema import Violation
+from facsimile.faces.schema import Violation
 
 FACS_LEVELS = {"0": 0.0, "1": 0.2, "2": 0.4, "3": 0.6, "4": 0.8, "5": 1.0}
 """Neutral and the FACS letters A–E, as fractions of E."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from facsimile.aus import AUS, NUISANCES
 from facsimile.datasets.adapter import TRUTH
 from facsimile.datasets.columns import FOUND, LINEAGE, NUMBERS, Columns
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
-from facsimile.schema import ORIGINS, SPLIT_NAMES, Finding, Violation
+from facsimile.faces.aus import AUS, NUISANCES
+from facsimile.faces.schema import ORIGINS, SPLIT_NAMES, Finding, Violation
 
 SCALES = {"0-1": 1.0, "0-5": 5.0, "0-100": 100.0, "percent": 100.0}
 """Scale of AUs → its upper end. On 0-5, whole numbers are neutral and the FACS letters A–E."""

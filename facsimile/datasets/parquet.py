@@ -1,4 +1,4 @@
-"""Faces in the face schema: a Parquet file or a folder of shards (see `facsimile.tables`)."""
+"""Faces in the face schema: a Parquet file or a folder of shards (see `facsimile.faces.tables`)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +10,8 @@ from facsimile.datasets.labels import interpret
 from facsimile.datasets.paths import is_file, no_file_hint, spelt_on_disk
 from facsimile.datasets.rejects import Rejects
 from facsimile.datasets.shards import image_paths, read_shards
-from facsimile.schema import Finding
-from facsimile.tables import find_shards, iter_table, shard_paths
+from facsimile.faces.schema import Finding
+from facsimile.faces.tables import find_shards, iter_table, shard_paths
 
 REQUIRED = ("sample_id", "subject_id", "split", "image")
 """What every face needs; whatever else of ``FACE_SCHEMA`` is absent counts as not annotated."""

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from facsimile.datasets.adapter import Adapter, Intake, image_file
 from facsimile.datasets.rejects import Rejects
-from facsimile.schema import Violation
-from facsimile.tables import FACE_SCHEMA, atomic_file
+from facsimile.faces.schema import Violation
+from facsimile.faces.tables import FACE_SCHEMA, atomic_file
 
 PART_ROWS = 1024
 """Rows from which a part ends where its next person, video or file begins."""

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from facsimile.errors import FacsimileError
-from facsimile.images import open_image
+from facsimile.faces.images import open_image
 
 WHITE = (255, 255, 255)
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from facsimile.errors import FacsimileError
-from facsimile.schema import Finding, Violation, locate, one_line
+from facsimile.faces.schema import Finding, Violation, locate, one_line
 
 REJECT_SCHEMA = pa.schema(
     [
@@ -21,7 +21,7 @@ REJECT_SCHEMA = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
     ]
 )
-"""One `facsimile.schema.Violation`."""
+"""One `facsimile.faces.schema.Violation`."""
 
 
 class Rejects:

@@ -12,7 +12,7 @@ from pyarrow import types
 from facsimile.datasets.columns import FOUND, NUMBERS, Columns, find_columns
 from facsimile.datasets.delimited import decimal_points
 from facsimile.errors import FacsimileError
-from facsimile.tables import open_parquet, shard_paths, shard_split
+from facsimile.faces.tables import open_parquet, shard_paths, shard_split
 
 
 def read_shards(

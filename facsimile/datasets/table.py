@@ -13,8 +13,8 @@ from facsimile.datasets.labels import interpret
 from facsimile.datasets.paths import composed, spelt_on_disk
 from facsimile.datasets.rejects import Rejects
 from facsimile.datasets.shards import read_shards
-from facsimile.schema import Finding
-from facsimile.tables import atomic_directory, column_names, iter_table, shard_paths
+from facsimile.faces.schema import Finding
+from facsimile.faces.tables import atomic_directory, column_names, iter_table, shard_paths
 
 REQUIRED = ("image_path", "subject_id")
 

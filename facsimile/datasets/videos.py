@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from facsimile.errors import FacsimileError
-from facsimile.images import MAX_PIXELS
+from facsimile.faces.images import MAX_PIXELS
 
 VIDEO_SUFFIXES = (".avi", ".mp4")
 

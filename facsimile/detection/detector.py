@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from torchvision.models import mobilenet_v3_small
 from torchvision.models.mobilenetv3 import InvertedResidual
 
-from facsimile.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.detection.augmentation import augment
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
+from facsimile.faces.tables import to_tensor
 from facsimile.measurement.metrics import choose_thresholds, presence
-from facsimile.tables import to_tensor
 
 _EVAL_BATCH = 256
 _AUGMENTATION = 0.3

@@ -17,13 +17,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facsimile.aus import AUS
 from facsimile.detection.augmentation import augment
 from facsimile.detection.detector import masked_mse
 from facsimile.digests import record_digests
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import to_tensor
 from facsimile.measurement.metrics import mean_defined, pearson_per_au
-from facsimile.tables import to_tensor
 
 _EVAL_BATCH = 256
 

@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from facsimile.aus import AUS
 from facsimile.editing.directions import Directions
 from facsimile.editing.edit import codes, edit
 from facsimile.editing.linear import effects
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import to_uint8
 from facsimile.generator.pipeline import DiffAEPipeline
-from facsimile.tables import to_uint8
 
 Reader = Callable[[np.ndarray], np.ndarray]
 """AU readings (N, 12) of images uint8 (N, H, W, 3)."""

@@ -15,8 +15,8 @@ from pathlib import Path
 import networkx as nx
 import yaml
 
-from facsimile.aus import AUS
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS
 
 SECTIONS = ("expressions", "direct", "nuisances", "effects", "overrides")
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facsimile.aus import AGE_GROUPS
 from facsimile.editing.linear import out_of_group, ridge_readouts
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AGE_GROUPS
 
 AGE_CUTS = (1 / 3, 2 / 3)
 GENDERS = ("female", "male")

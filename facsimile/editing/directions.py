@@ -20,7 +20,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facsimile.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.editing.causal_graph import CausalGraph
 from facsimile.editing.linear import (
     companions,
@@ -32,7 +31,8 @@ from facsimile.editing.linear import (
     reading_correlation,
 )
 from facsimile.errors import FacsimileError
-from facsimile.tables import atomic_file
+from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
+from facsimile.faces.tables import atomic_file
 
 Method = Literal["ridge", "svm", "combined"]
 

@@ -14,11 +14,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from facsimile.aus import AUS, NUISANCES
 from facsimile.editing.directions import Directions
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS, NUISANCES
+from facsimile.faces.tables import image_structs, to_uint8
 from facsimile.generator.pipeline import DiffAEPipeline
-from facsimile.tables import image_structs, to_uint8
 
 # What an edited row inherits from the face it was made of.
 INHERITED = ("dataset", "subject_id", "split", *NUISANCES)

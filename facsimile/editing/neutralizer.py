@@ -28,8 +28,8 @@ from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facsimile.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 
 BINARY = [index for index, name in enumerate(NUISANCES) if name != "age"]
 AGE = NUISANCES.index("age")

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from facsimile.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.seeding import sample_rng
 
 Intensity = float | tuple[float, float]

@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from facsimile.aus import AGE_GROUPS, AUS
 from facsimile.editing.demographics import CELLS, DemographicPredictors
 from facsimile.editing.directions import Directions
 from facsimile.editing.edit import EditOperator, codes, load_pipeline
@@ -21,9 +20,10 @@ from facsimile.editing.neutralizer import Neutralizer, neutralize
 from facsimile.editing.noise import NoiseModel
 from facsimile.editing.plan import Intensity, plan_edits
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AGE_GROUPS, AUS
+from facsimile.faces.tables import FACE_SCHEMA, GENERATED_SCHEMA, image_structs, to_uint8
 from facsimile.generator.pipeline import DiffAEPipeline
 from facsimile.seeding import sample_noise
-from facsimile.tables import FACE_SCHEMA, GENERATED_SCHEMA, image_structs, to_uint8
 
 IDENTITY_SCHEMA = GENERATED_SCHEMA.remove_metadata()
 for _field in (

@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from facsimile.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.editing.edit import codes, load_pipeline
 from facsimile.editing.plan import Intensity
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
+from facsimile.faces.tables import decode_images, image_structs, to_tensor, to_uint8
 from facsimile.generator.pipeline import DiffAEPipeline
 from facsimile.seeding import sample_rng
-from facsimile.tables import decode_images, image_structs, to_tensor, to_uint8
 
 # What a transferred row has of its plan: all of the source but the picture.
 KEPT = (

@@ -22,8 +22,8 @@ from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import GroupKFold
 from sklearn.neighbors import NearestNeighbors
 
-from facsimile.aus import AGE_GROUPS, AUS
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AGE_GROUPS, AUS
 from facsimile.filtering.identity import IdentitySpace
 from facsimile.filtering.realism import realism_ranks
 from facsimile.measurement.metrics import jaccard, presence

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facsimile.errors import FacsimileError
-from facsimile.tables import to_tensor
+from facsimile.faces.tables import to_tensor
 
 _EVAL_BATCH = 256
 

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from facsimile.errors import FacsimileError
+from facsimile.faces.tables import atomic_directory
 from facsimile.generator.checkpoints import read_tensors
 from facsimile.generator.config import GeneratorConfig
 from facsimile.generator.pipeline import (
@@ -32,7 +33,6 @@ from facsimile.generator.pipeline import (
     without_aliases,
 )
 from facsimile.generator.presets import PRESETS
-from facsimile.tables import atomic_directory
 
 MODEL, PRIOR = "model.", "latent_net."
 STATISTICS = ("conds_mean", "conds_std")

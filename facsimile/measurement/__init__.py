@@ -1,6 +1,6 @@
 """Metrics of detection, entanglement and edit quality, and the structure of metrics.json."""
 
-from facsimile.arms import ARMS
+from facsimile.faces.arms import ARMS
 from facsimile.measurement.evaluation import (
     DetectionScores,
     DetectorRun,

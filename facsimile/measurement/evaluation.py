@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from facsimile.arms import REAL
-from facsimile.aus import ACTIVE_THRESHOLD, AUS
+from facsimile.faces.arms import REAL
+from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.measurement.metrics import (
     au_pair_fpr,
     au_recall,
@@ -37,7 +37,7 @@ class DetectorRun:
     """Predictions of one trained detector on one test set.
 
     Attributes:
-        arm: one of ``facsimile.arms.ARMS``.
+        arm: one of ``facsimile.faces.arms.ARMS``.
         seed: seed of the repeat.
         predictions: AU intensities (N, 12), NaN for AUs that it has not learnt.
         thresholds: (12,), chosen on the validation split.

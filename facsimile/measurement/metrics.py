@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from facsimile.aus import ACTIVE_THRESHOLD
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import ACTIVE_THRESHOLD
 
 
 def presence(aus: ArrayLike, threshold: ArrayLike = ACTIVE_THRESHOLD) -> np.ndarray:

@@ -10,13 +10,13 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from facsimile import __version__
-from facsimile.aus import ACTIVE_THRESHOLD, AU_NAMES, AUS
+from facsimile.faces.aus import ACTIVE_THRESHOLD, AU_NAMES, AUS
+from facsimile.faces.schema import ORIGINS
 from facsimile.release.columns import CLASSES, COLUMNS, RELEASE_SCHEMA
 from facsimile.release.facts import Release
 from facsimile.release.shards import Shard
 from facsimile.release.xmp import DIGITAL_SOURCE_TYPE
 from facsimile.report import Picture
-from facsimile.schema import ORIGINS
 
 TEMPLATE = "card.md"
 

@@ -1,7 +1,7 @@
 """The columns of a released table, and what each means."""
 
-from facsimile.aus import AU_NAMES, AUS
-from facsimile.tables import FACE_SCHEMA
+from facsimile.faces.aus import AU_NAMES, AUS
+from facsimile.faces.tables import FACE_SCHEMA
 
 RELEASE_SCHEMA = FACE_SCHEMA.remove_metadata()
 """A released face: that of a face table, so that Facsimile reads it as well.

@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from facsimile.aus import AUS
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import atomic_directory, decode_images, iter_table, read_faces
 from facsimile.measurement import count_aus
 from facsimile.release.card import render_card
 from facsimile.release.columns import RELEASE_SCHEMA
@@ -30,7 +31,6 @@ from facsimile.release.shards import SHARD_BYTES, write_split_shards
 from facsimile.release.signing import Signer
 from facsimile.release.xmp import Lineage, embed, packet
 from facsimile.report import Picture, demographics, pictures, to_png
-from facsimile.tables import atomic_directory, decode_images, iter_table, read_faces
 
 CROISSANT = "croissant.json"
 BATCH = 256  # faces held at once, and rows of a row group

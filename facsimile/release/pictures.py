@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from facsimile.aus import AGE_GROUPS, AUS
 from facsimile.editing.demographics import AGE_CUTS, GENDERS
+from facsimile.faces.aus import AGE_GROUPS, AUS
+from facsimile.faces.tables import decode_images
 from facsimile.report import contact_sheet, gallery_rows
-from facsimile.tables import decode_images
 
 FACES_PER_AU = 5  # of each origin on the contact sheet
 FACE_WIDTH = 96  # pixels on the contact sheet, about

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from facsimile.faces.schema import SPLITS
+from facsimile.faces.tables import conform
 from facsimile.release.columns import RELEASE_SCHEMA
-from facsimile.schema import SPLITS
-from facsimile.tables import conform
 
 SHARD_BYTES = 400_000_000
 """Images of a shard, from which on the next one begins; 500 MB is what the hub advises at most."""

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from facsimile.arms import ARMS, REAL
-from facsimile.aus import AUS
 from facsimile.errors import FacsimileError
+from facsimile.faces.arms import ARMS, REAL
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import read_table
 from facsimile.report.gallery import GALLERY_SCHEMA
-from facsimile.tables import read_table
 
 TABLES: dict[str, tuple[str, ...]] = {
     "au_counts": ("origin", "au", "active"),

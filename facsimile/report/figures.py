@@ -14,8 +14,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from facsimile.arms import ARMS
-from facsimile.aus import AU_NAMES, AUS
+from facsimile.faces.arms import ARMS
+from facsimile.faces.aus import AU_NAMES, AUS
 from facsimile.measurement import mean_abs_correlation, mean_defined
 from facsimile.report.style import (
     BLUE,

@@ -12,7 +12,7 @@ import pyarrow as pa
 from PIL import Image, ImageDraw, ImageFont
 
 from facsimile.errors import FacsimileError
-from facsimile.tables import conform, decode_images, image_structs
+from facsimile.faces.tables import conform, decode_images, image_structs
 
 GALLERY_SCHEMA = pa.schema(
     [

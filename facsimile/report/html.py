@@ -15,12 +15,12 @@ from markupsafe import Markup
 from PIL import Image
 
 from facsimile import __version__
-from facsimile.aus import AU_NAMES, AUS
+from facsimile.faces.aus import AU_NAMES, AUS
+from facsimile.faces.tables import atomic_file, decode_images
 from facsimile.report.evidence import Evidence
 from facsimile.report.pictures import Picture, pictures
 from facsimile.report.style import to_svg
 from facsimile.report.summary import tiles, verdict
-from facsimile.tables import atomic_file, decode_images
 
 TEMPLATE = "report.html"
 THUMBNAIL = 128  # pixels: largest side of a face in the file

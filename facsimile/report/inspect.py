@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facsimile.aus import ACTIVE_THRESHOLD, AGE_GROUPS, AU_NAMES, AUS
 from facsimile.editing.demographics import AGE_CUTS, GENDERS
 from facsimile.errors import FacsimileError
-from facsimile.report.html import environment, inline_image
-from facsimile.seeding import sample_seed
-from facsimile.tables import (
+from facsimile.faces.aus import ACTIVE_THRESHOLD, AGE_GROUPS, AU_NAMES, AUS
+from facsimile.faces.tables import (
     atomic_file,
     column_names,
     decode_images,
@@ -20,6 +18,8 @@ from facsimile.tables import (
     read_table,
     shard_paths,
 )
+from facsimile.report.html import environment, inline_image
+from facsimile.seeding import sample_seed
 
 TEMPLATE = "inspect.html"
 SAMPLES = 2000

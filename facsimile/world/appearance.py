@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from facsimile.aus import AUS
+from facsimile.faces.aus import AUS
 from facsimile.world.head import ETHNICITIES, FACE_UNITS, SHAPES, WEIGHTS
 
 # Linear RGB reflectances.

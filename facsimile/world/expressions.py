@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facsimile.aus import AUS
+from facsimile.faces.aus import AUS
 
 _INDEX = {au: k for k, au in enumerate(AUS)}
 

@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
-from facsimile.aus import ACTIVE_THRESHOLD, AGE_YEARS, AUS, NUISANCES
-from facsimile.tables import FACE_SCHEMA, conform, image_structs
+from facsimile.faces.aus import ACTIVE_THRESHOLD, AGE_YEARS, AUS, NUISANCES
+from facsimile.faces.tables import FACE_SCHEMA, conform, image_structs
 from facsimile.world.population import population
 from facsimile.world.sets import SETS
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from facsimile.aus import AGE_YEARS, AUS
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AGE_YEARS, AUS
 from facsimile.seeding import sample_rng
 from facsimile.world import expressions
 from facsimile.world.sets import SETS, WorldSet

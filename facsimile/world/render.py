@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numba import njit
 
-from facsimile.aus import AUS
+from facsimile.faces.aus import AUS
 from facsimile.seeding import sample_rng
 from facsimile.world import appearance
 from facsimile.world.accessories import (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facsimile.aus import AUS, NUISANCES
+from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.world import expressions
 from facsimile.world.expressions import Draws
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from facsimile.aus import AUS
+from facsimile.faces.aus import AUS
 from facsimile.world.head import (
     PART_EYE,
     PART_FRAME,

@@ -14,14 +14,14 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from facsimile.aus import AUS
 from facsimile.detection import AUOracle
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import encode_png, read_faces, read_table, to_tensor
 from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig, UNetConfig
-from facsimile.tables import encode_png, read_faces, read_table, to_tensor
 from flows.cli import app
-from tasks import readiness
-from tasks.params import read_params
-from tasks.stage import Compute, sections_of, write_json
+from tasks.shared import readiness
+from tasks.shared.params import read_params
+from tasks.shared.stage import Compute, sections_of, write_json
 
 ROOT = Path(__file__).parents[2]
 SIZE = 32

@@ -17,10 +17,10 @@ import torch
 import yaml
 from mlflow import MlflowClient
 
-from facsimile.aus import AUS
 from facsimile.detection import AUOracle
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import read_faces
 from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig, UNetConfig
-from facsimile.tables import read_faces
 from flows import dvc
 from flows.graph import read_graph
 from flows.notebook import EXPERIMENT, STORE

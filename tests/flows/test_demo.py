@@ -10,12 +10,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from facsimile.tables import FACE_SCHEMA, encode_png, read_table, write_shards
+from facsimile.faces.tables import FACE_SCHEMA, encode_png, read_table, write_shards
 from flows import cli, dvc
 from flows.demo import plain_table_project
 from tasks import ingest
-from tasks.params import read_params
-from tasks.stage import Compute
+from tasks.shared.params import read_params
+from tasks.shared.stage import Compute
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("facsimile/a.py", "tasks/b.py", "data/config/c.yaml", "data/generator/d", "data/oracle/e")

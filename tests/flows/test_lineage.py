@@ -13,12 +13,11 @@ import yaml
 from click.testing import Result
 from typer.testing import CliRunner
 
-from facsimile.aus import AUS, NUISANCES
 from facsimile.datasets import table
 from facsimile.detection import AUDetector, AUEnsemble
 from facsimile.editing import Directions, Neutralizer, neutralize
-from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig, UNetConfig
-from facsimile.tables import (
+from facsimile.faces.aus import AUS, NUISANCES
+from facsimile.faces.tables import (
     FACE_SCHEMA,
     GENERATED_SCHEMA,
     decode_images,
@@ -27,10 +26,11 @@ from facsimile.tables import (
     to_tensor,
     write_shards,
 )
+from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig, UNetConfig
 from flows import dvc
 from flows.cli import app
 from tasks import edit, encode, ingest, neutral, sources, synthesize, transfer
-from tasks.data import (
+from tasks.shared.data import (
     BASELINE,
     DIRECTIONS,
     EDIT,
@@ -43,9 +43,9 @@ from tasks.data import (
     SYNTHESIZE,
     TRANSFER,
 )
-from tasks.params import read_params
+from tasks.shared.params import read_params
+from tasks.shared.stage import Compute, sections_of
 from tasks.sources import OUT as SOURCES
-from tasks.stage import Compute, sections_of
 
 ROOT = Path(__file__).parents[2]
 SIZE, Z_DIM = 16, 8

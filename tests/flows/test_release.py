@@ -13,12 +13,18 @@ import yaml
 from click.testing import Result
 from typer.testing import CliRunner
 
-from facsimile.aus import AUS
 from facsimile.editing import plan_edits
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import (
+    FACE_SCHEMA,
+    GENERATED_SCHEMA,
+    image_structs,
+    read_table,
+    write_shards,
+)
 from facsimile.release import read_packet
-from facsimile.tables import FACE_SCHEMA, GENERATED_SCHEMA, image_structs, read_table, write_shards
 from flows.cli import app
-from tasks.params import Edit
+from tasks.shared.params import Edit
 
 ROOT = Path(__file__).parents[2]
 VARIANTS = ("aus", "intensity", "single", "mixed", "seed")

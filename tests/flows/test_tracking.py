@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from sqlalchemy.exc import OperationalError
 
-from facsimile.aus import AUS
+from facsimile.faces.aus import AUS
 from facsimile.measurement import (
     DetectorRun,
     correlation_metrics,
@@ -36,7 +36,7 @@ from flows.notebook import EXPERIMENT
 from flows.outputs import read_metrics
 from flows.runs import NOTE, REASON, revision_of
 from flows.tracking import Tracker, find_run
-from tasks.revision import Revision
+from tasks.shared.revision import Revision
 
 ROOT = Path(__file__).parents[2]
 ARMS = ("real", "real+edited", "real+transferred", "real+synthetic", "real+generated")

@@ -20,11 +20,11 @@ from PIL import Image
 from facsimile.detection import AUOracle
 from facsimile.digests import DIGESTS
 from facsimile.errors import FacsimileError
+from facsimile.faces.tables import FACE_SCHEMA, image_structs, write_shards
 from facsimile.generator import DiffAEUNet, GeneratorConfig
-from facsimile.tables import FACE_SCHEMA, image_structs, write_shards
 from tasks import generator
-from tasks.frozen import main
-from tasks.ranks import Ranks
+from tasks.shared.frozen import main
+from tasks.shared.ranks import Ranks
 
 ROOT = Path(__file__).parents[2]
 SIZE = 16

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from facsimile.errors import FacsimileError
-from facsimile.tables import FACE_SCHEMA, decode_images, encode_png, read_faces
+from facsimile.faces.tables import FACE_SCHEMA, decode_images, encode_png, read_faces
 from tasks import encode, ingest
-from tasks.params import Datasets, Encode, Ingest
-from tasks.stage import Compute
+from tasks.shared.params import Datasets, Encode, Ingest
+from tasks.shared.stage import Compute
 from tests.facsimile.datasets.trees import shade, write_disfa, write_disfa_plus
 
 COMPUTE = Compute("cpu", batch_size=4, workers=1)

@@ -10,14 +10,14 @@ import pytest
 import yaml
 
 from flows.graph import read_graph
-from tasks.stage import sections_of
+from tasks.shared.stage import sections_of
 
 ROOT = Path(__file__).parents[2]
 DECLARED: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 STAGES = [name for name, stage in DECLARED.items() if not stage.get("frozen")]
 
 # What these do to a result is seen at once or not at all: options, messages, file handling.
-PLUMBING = {"facsimile.errors", "facsimile.aus", "tasks.params", "tasks.stage"}
+PLUMBING = {"facsimile.errors", "facsimile.faces.aus", "tasks.shared.params", "tasks.shared.stage"}
 
 
 @pytest.mark.parametrize("name", STAGES)

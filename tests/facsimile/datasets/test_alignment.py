@@ -18,8 +18,8 @@ from facsimile.datasets import Aligner, Rejects, table
 from facsimile.datasets.adapter import Intake
 from facsimile.datasets.alignment import LANDMARKS, align, four_points
 from facsimile.errors import FacsimileError
+from facsimile.faces.tables import decode_images, to_tensor
 from facsimile.generator.evaluation import fidelity
-from facsimile.tables import decode_images, to_tensor
 from facsimile.world.render import EYE_DISTANCE, EYE_ROW
 
 SIDE = 128  # of the rendered face

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from facsimile.aus import AUS
 from facsimile.datasets import ADAPTERS, Rejects, recognise
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS
 
 from .trees import Harm, line, pixels, read, refused, write_celeba, write_image
 

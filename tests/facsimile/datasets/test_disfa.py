@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facsimile.aus import AUS
 from facsimile.datasets import recognise
 from facsimile.errors import FacsimileError
-from facsimile.tables import decode_images
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import decode_images
 
 from .trees import pixels, png, read, refused, shade, write_disfa, write_image
 

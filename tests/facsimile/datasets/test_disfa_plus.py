@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facsimile.aus import AUS
 from facsimile.datasets import recognise
 from facsimile.errors import FacsimileError
-from facsimile.tables import decode_images
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import decode_images
 
 from .trees import Harm, line, pixels, read, refused, write_disfa_plus, write_image
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facsimile.aus import AUS
 from facsimile.datasets import ADAPTERS, Rejects, recognise
 from facsimile.datasets.feafa import COUNTERPARTS, MOVEMENTS
 from facsimile.errors import FacsimileError
-from facsimile.tables import decode_images
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import decode_images
 
 from .trees import Harm, pixels, read, refused, write_feafa, write_image
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facsimile.aus import AUS, NUISANCES
 from facsimile.datasets import ADAPTERS, Rejects, recognise
 from facsimile.errors import FacsimileError
-from facsimile.tables import decode_images
+from facsimile.faces.aus import AUS, NUISANCES
+from facsimile.faces.tables import decode_images
 
 from .trees import Harm, pixels, read, refused, write_ffhq, write_image
 

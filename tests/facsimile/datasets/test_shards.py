@@ -15,7 +15,7 @@ import pytest
 
 from facsimile.datasets import recognise
 from facsimile.errors import FacsimileError
-from facsimile.tables import decode_images
+from facsimile.faces.tables import decode_images
 
 from .trees import pixels, png, read, write_image
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from facsimile.datasets import recognise
 from facsimile.errors import FacsimileError
-from facsimile.tables import decode_images
+from facsimile.faces.tables import decode_images
 
 from .trees import HEADER, LINES, SIZE, pixels, png, read, write_csv, write_image
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from facsimile.errors import FacsimileError
-from facsimile.tables import decode_images
+from facsimile.faces.tables import decode_images
 
 from .trees import HEADER, LINES, pixels, read, write_csv, write_image
 

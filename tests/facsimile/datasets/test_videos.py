@@ -10,7 +10,7 @@ import pytest
 
 from facsimile.datasets import recognise
 from facsimile.errors import FacsimileError
-from facsimile.tables import decode_images
+from facsimile.faces.tables import decode_images
 
 from .trees import SIZE, pixels, read, shade, write_disfa, write_disfa_videos, write_video
 

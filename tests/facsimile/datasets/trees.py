@@ -14,10 +14,10 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from facsimile.aus import AUS
 from facsimile.datasets import ADAPTERS, Fold, Intake, Rejects, any_left, recognise
 from facsimile.errors import FacsimileError
-from facsimile.tables import FACE_SCHEMA
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import FACE_SCHEMA
 
 SIZE = 8
 

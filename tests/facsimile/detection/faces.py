@@ -5,7 +5,7 @@ All of it lies within the part of a picture that detectors look at.
 
 import numpy as np
 
-from facsimile.aus import AUS
+from facsimile.faces.aus import AUS
 
 
 def bars(faces: int, seed: int, size: int = 64) -> tuple[np.ndarray, np.ndarray]:

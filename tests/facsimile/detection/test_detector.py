@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from facsimile.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.detection import AUDetector, train_detector
 from facsimile.detection.augmentation import augment
 from facsimile.detection.detector import _Draws, inverse_frequency, masked_mse
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.measurement import pearson_per_au
 from facsimile.measurement.metrics import choose_thresholds
 from tests.facsimile.detection.faces import bars

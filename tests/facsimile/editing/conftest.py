@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from facsimile.aus import AUS, NUISANCES
+from facsimile.faces.aus import AUS, NUISANCES
 
 Z_DIM = 24
 SIZE = 4  # 3 * 4 * 4 pixels: twice as many as z has dimensions

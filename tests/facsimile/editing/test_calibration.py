@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 import torch
 
-from facsimile.aus import AUS
 from facsimile.editing import (
     crosstalk,
     edited_rise,
@@ -17,6 +16,7 @@ from facsimile.editing import (
 )
 from facsimile.editing.calibration import own_rises
 from facsimile.editing.causal_graph import CausalGraph
+from facsimile.faces.aus import AUS
 
 GRAPH = CausalGraph.from_config({"direct": {"AU26": ["AU25"]}})
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from facsimile.aus import AUS
 from facsimile.editing import CausalGraph, CausalWarning
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS
 
 DEFAULT = Path(__file__).parents[3] / "data" / "config" / "au_graph.yaml"
 

@@ -5,7 +5,6 @@ import warnings
 import numpy as np
 import pytest
 
-from facsimile.aus import AUS, NUISANCES
 from facsimile.editing import CausalGraph, Directions, fit_directions
 from facsimile.editing.linear import (
     companions,
@@ -17,6 +16,7 @@ from facsimile.editing.linear import (
     reading_correlation,
 )
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS, NUISANCES
 
 GRAPH = CausalGraph.from_config(
     {"expressions": {"smile": ["AU06", "AU12"]}, "direct": {"AU26": ["AU25"]}}

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 import torch
 
-from facsimile.aus import AUS, NUISANCES
 from facsimile.editing import (
     Directions,
     EditOperator,
@@ -17,7 +16,8 @@ from facsimile.editing import (
 )
 from facsimile.editing.causal_graph import CausalGraph
 from facsimile.errors import FacsimileError
-from facsimile.tables import GENERATED_SCHEMA, decode_images, read_faces, write_shards
+from facsimile.faces.aus import AUS, NUISANCES
+from facsimile.faces.tables import GENERATED_SCHEMA, decode_images, read_faces, write_shards
 from tests.facsimile.editing.conftest import face_rows
 
 

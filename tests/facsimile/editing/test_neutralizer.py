@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from facsimile.aus import AUS, NUISANCES
 from facsimile.editing import Neutralizer, neutralize, train_neutralizer
 from facsimile.editing.neutralizer import attribute_losses, recall_precision
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS, NUISANCES
 
 
 def labels(aus=None, nuisances=None):

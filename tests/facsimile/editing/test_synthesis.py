@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from facsimile.aus import AGE_GROUPS, AUS
 from facsimile.editing import (
     CELLS,
     IDENTITY_SCHEMA,
@@ -19,7 +18,14 @@ from facsimile.editing import (
 )
 from facsimile.editing.causal_graph import CausalGraph
 from facsimile.errors import FacsimileError
-from facsimile.tables import GENERATED_SCHEMA, decode_images, read_faces, read_table, write_shards
+from facsimile.faces.aus import AGE_GROUPS, AUS
+from facsimile.faces.tables import (
+    GENERATED_SCHEMA,
+    decode_images,
+    read_faces,
+    read_table,
+    write_shards,
+)
 
 NOISE = NoiseModel.fit(torch.randn(20, 3, 4, 4, generator=torch.Generator().manual_seed(0)))
 

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 import torch
 
-from facsimile.aus import AUS, NUISANCES
 from facsimile.editing import TransferOperator, person_codes, plan_transfers
 from facsimile.errors import FacsimileError
-from facsimile.tables import (
+from facsimile.faces.aus import AUS, NUISANCES
+from facsimile.faces.tables import (
     GENERATED_SCHEMA,
     decode_images,
     image_structs,

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from facsimile.aus import AUS
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS
 from facsimile.filtering import DECISION_COLUMNS, FilterLimits, IdentitySpace, filter_faces
 from facsimile.filtering.filters import latent_distances, near_duplicates, overfull
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from facsimile.aus import AUS
+from facsimile.faces.aus import AUS
 from facsimile.measurement import (
     DetectorRun,
     correlation_metrics,

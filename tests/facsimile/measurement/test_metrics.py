@@ -3,8 +3,8 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
-from facsimile.aus import AUS
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS
 from facsimile.measurement import (
     au_pair_fpr,
     au_recall,

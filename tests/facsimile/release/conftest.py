@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from facsimile.aus import AUS
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import GENERATED_SCHEMA, image_structs, write_shards
 from facsimile.measurement import count_aus
 from facsimile.release import LICENCES, Release, Source, StageFacts, write_release
 from facsimile.release.terms import RENDERED, TERMS
 from facsimile.report import Evidence
-from facsimile.tables import GENERATED_SCHEMA, image_structs, write_shards
 from tests.facsimile.report.conftest import write_evidence
 
 SIZE = 16
@@ -97,7 +97,7 @@ def release(faces: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Re
                 "edit",
                 "python -m tasks.edit",
                 {"edit.seed": 1},
-                {"data/directions": "0a.dir", "facsimile/tables.py": "0b"},
+                {"data/directions": "0a.dir", "facsimile/faces/tables.py": "0b"},
                 {"data/edit": "0c.dir"},
                 run="7f",
                 revision="c0ffee",

@@ -16,9 +16,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from facsimile.aus import AUS
 from facsimile.datasets import ADAPTERS, Rejects, recognise
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import GENERATED_SCHEMA, decode_images, read_table, write_shards
 from facsimile.release import (
     DIGITAL_SOURCE_TYPE,
     Release,
@@ -30,7 +31,6 @@ from facsimile.release.columns import COLUMNS, RELEASE_SCHEMA
 from facsimile.release.pictures import choose_faces, demographic_counts
 from facsimile.release.terms import TERMS
 from facsimile.report import Evidence
-from facsimile.tables import GENERATED_SCHEMA, decode_images, read_table, write_shards
 
 from .conftest import edits_of
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from facsimile.errors import FacsimileError
+from facsimile.faces.tables import decode_images, encode_png, read_table
 from facsimile.release import DIGITAL_SOURCE_TYPE, Signer, embed, packet, read_packet
-from facsimile.tables import decode_images, encode_png, read_table
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
 

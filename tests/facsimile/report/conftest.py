@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from facsimile.aus import AUS
+from facsimile.faces.aus import AUS
 from facsimile.measurement import DetectorRun, correlation_metrics, score_detectors, to_json
 from facsimile.report import gallery_rows
 

@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from facsimile.aus import AUS
 from facsimile.datasets import REJECT_SCHEMA, Rejects
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS
+from facsimile.faces.schema import Violation
+from facsimile.faces.tables import FACE_SCHEMA, image_structs, write_shards
 from facsimile.report import write_inspection
-from facsimile.schema import Violation
-from facsimile.tables import FACE_SCHEMA, image_structs, write_shards
 from flows.outputs import inspectable
 
 CHROMIUM = shutil.which("chromium")

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from facsimile.arms import ARMS
-from facsimile.aus import AUS
 from facsimile.errors import FacsimileError
+from facsimile.faces.arms import ARMS
+from facsimile.faces.aus import AUS
 from facsimile.report import (
     Evidence,
     contact_sheet,

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from facsimile import datasets, world
-from facsimile.tables import FACE_SCHEMA, decode_images
+from facsimile.faces.tables import FACE_SCHEMA, decode_images
 from facsimile.world import population
 
 SIZE = 32

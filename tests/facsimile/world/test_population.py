@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from facsimile import datasets, world
-from facsimile.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.errors import FacsimileError
-from facsimile.schema import validate_faces
+from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
+from facsimile.faces.schema import validate_faces
 from facsimile.world import SETS, population
 from facsimile.world.expressions import Draws, part_lips, spontaneous, to_letters, uncorrelated
 from facsimile.world.faces import face_rows

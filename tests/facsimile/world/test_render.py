@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from facsimile.aus import AUS
+from facsimile.faces.aus import AUS
 from facsimile.world import population
 from facsimile.world.appearance import draw_frame, draw_person, draw_session
 from facsimile.world.head import PART_EYE, HeadModel

@@ -1,0 +1,96 @@
+"""Which AUs a table of faces is annotated for; all else follows from that.
+
+A table need not be annotated for all twelve AUs, nor on every face. What is not annotated is null,
+on generated faces, too, and takes no part: 0 always means that somebody knows that an AU is absent.
+"""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from facsimile.faces.aus import AUS
+from facsimile.measurement.metrics import presence
+
+_MOST = 0.5
+
+
+def annotated_aus(labels: ArrayLike) -> tuple[str, ...]:
+    """AUs that are annotated as absent on at least one face.
+
+    An AU that every annotated face shows is not among them: no face is known to be neutral then.
+
+    Args:
+        labels: intensities (N, 12) in the order of ``AUS``, NaN = not annotated.
+    """
+    return _where((presence(labels) == 0).any(axis=0))
+
+
+def learnable_aus(labels: ArrayLike) -> tuple[str, ...]:
+    """AUs that are annotated as absent on one face and as present on another.
+
+    Args:
+        labels: as in `annotated_aus`.
+    """
+    truth = presence(labels)
+    return _where((truth == 0).any(axis=0) & (truth == 1).any(axis=0))
+
+
+def mostly_annotated_aus(labels: ArrayLike) -> tuple[str, ...]:
+    """Those of `annotated_aus` with a label on at least half of the faces that have any; all of
+    them if there are none.
+
+    Of a face that is to be neutral these must be known. If an AU that only some faces are annotated
+    for counted as well, most faces could not be.
+
+    Args:
+        labels: as in `annotated_aus`.
+    """
+    known = ~np.isnan(np.asarray(labels, float))
+    often = known.sum(axis=0) >= _MOST * known.any(axis=1).sum()
+    annotated = annotated_aus(labels)
+    return tuple(au for au in annotated if often[AUS.index(au)]) or annotated
+
+
+def only(faces: pd.DataFrame, aus: tuple[str, ...]) -> pd.DataFrame:
+    """Faces whose labels of other AUs than `aus` are null."""
+    others = {au: np.float32(np.nan) for au in AUS if au not in aus and au in faces.columns}
+    return faces.assign(**others) if others else faces
+
+
+def label_what_is_known(edited: pd.DataFrame, absent: pd.DataFrame) -> pd.DataFrame:
+    """Edited faces whose labels are null where an AU was not set and may be there nevertheless.
+
+    Args:
+        edited: rows of `facsimile.editing.EditOperator`: 0 for AUs that were not set.
+        absent: sample_id of each source as index → whether each of ``AUS`` is known to be absent.
+    """
+    labels = edited[list(AUS)]
+    known = absent.loc[edited["source_id"]].to_numpy(bool) | (labels > 0).to_numpy()
+    return edited.assign(**labels.where(known))
+
+
+def what_is_left_out(labels: ArrayLike, kept: tuple[str, ...]) -> str:
+    """Which AUs are not among `kept`, and why: ``AU01, AU02: not annotated; AU09: on no face``.
+
+    Args:
+        labels: as in `annotated_aus`.
+        kept: AUs that are worked on.
+    """
+    truth = presence(labels)
+    reasons: dict[str, list[str]] = {}
+    for au, column in zip(AUS, truth.T, strict=True):
+        if au in kept:
+            continue
+        known = column[~np.isnan(column)]
+        if not known.size:
+            reason = "not annotated"
+        elif not known.any():
+            reason = "on no annotated face"
+        else:
+            reason = "on every annotated face" if known.all() else "annotated on few faces"
+        reasons.setdefault(reason, []).append(au)
+    return "; ".join(f"{', '.join(aus)}: {reason}" for reason, aus in reasons.items())
+
+
+def _where(chosen: np.ndarray) -> tuple[str, ...]:
+    return tuple(au for au, yes in zip(AUS, chosen, strict=True) if yes)

@@ -1,0 +1,189 @@
+"""The face schema as checks: every violation is one line with file, row, column and value."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pandera.pandas as pa
+from pandera.errors import SchemaErrors
+
+from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS, NUISANCES
+
+SPLITS = ("train", "val", "test")
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""Names that others give to splits, in small letters → ours."""
+
+TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".auw", ".json")
+"""Endings of files that have lines; others have rows."""
+
+ORIGINS = ("real", "edited", "transferred", "synthetic")
+
+LONGEST_VALUE = 200
+"""Characters of a value that a message shows."""
+
+_UNIT = pa.Check.between(0.0, 1.0, error="outside [0, 1]")
+
+
+def _text(*checks: pa.Check, **options: bool | str) -> Callable[[], pa.Column]:
+    return lambda: pa.Column(str, list(checks), required=False, **options)
+
+
+_COLUMNS: dict[str, Callable[[], pa.Column]] = {
+    "sample_id": _text(unique=True, report_duplicates="exclude_first"),
+    "dataset": _text(),
+    "subject_id": _text(),
+    "split": _text(pa.Check.isin(SPLITS, error=f"not one of {', '.join(SPLITS)}")),
+    "origin": _text(pa.Check.isin(ORIGINS, error=f"not one of {', '.join(ORIGINS)}")),
+    "edited_au": _text(pa.Check.isin(AUS, error="not an Action Unit"), nullable=True),
+    **{
+        name: lambda: pa.Column(float, _UNIT, nullable=True, coerce=True, required=False)
+        for name in (*AUS, *NUISANCES, "intensity")
+    },
+}
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong in a table of faces.
+
+    Attributes:
+        row: position, from 0.
+        column: of the value.
+        value: as text; None if it is missing.
+        reason: what is wrong with it.
+        tolerated: see `Violation`.
+    """
+
+    row: int
+    column: str
+    value: str | None
+    reason: str
+    tolerated: bool = False
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing that is wrong with a file.
+
+    Attributes:
+        file: path of the file.
+        line: line of a text file, counted from 1, or row of a table, counted from 0; None where the
+            whole file is meant.
+        column: column of the value, where there is one.
+        value: the value as it stands, where there is one.
+        reason: what is wrong with it.
+        sample_id: of the face, where it is known.
+        tolerated: to be expected in sound data: the face is left out, and all others are taken.
+    """
+
+    file: str
+    line: int | None
+    column: str | None
+    value: str | None
+    reason: str
+    sample_id: str | None = None
+    tolerated: bool = False
+
+    def __str__(self) -> str:
+        where = []
+        if self.line is not None:
+            unit = "line" if Path(self.file).suffix.lower() in TEXT_SUFFIXES else "row"
+            where.append(f"{unit} {self.line}")
+        if self.sample_id is not None and self.column != "sample_id":
+            where.append(f"({self.sample_id})")
+        if self.column is not None:
+            where.append(f"column {self.column}")
+        problem = self.reason if self.value is None else f"{_shown(self.value)} {self.reason}"
+        parts = (self.file, " ".join(where), problem)
+        return ": ".join(_printable(part) for part in parts if part)
+
+
+def _shown(value: str) -> str:
+    """A value short enough for a message."""
+    return value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
+
+
+def _printable(text: str) -> str:
+    """Text on one line: line breaks and other control characters as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+def locate(
+    found: Sequence[Finding], faces: pd.DataFrame, files: Sequence[str], lines: Sequence[int]
+) -> list[Violation]:
+    """Findings in `faces`, whose rows stand in these files at these lines."""
+    ids = [None] * len(faces)
+    if "sample_id" in faces.columns:
+        ids = [None if pd.isna(name) else name for name in faces["sample_id"]]
+    return [
+        Violation(files[row], lines[row], column, value, reason, ids[row], tolerated)
+        for row, column, value, reason, tolerated in found
+    ]
+
+
+def one_line(violations: Sequence[Violation]) -> str:
+    """The first of some violations and how many more there are."""
+    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+    return f"{violations[0]}{more}"
+
+
+def validate_faces(faces: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Check whichever face columns are present; return `faces` unchanged.
+
+    Args:
+        faces: any subset of the columns of ``FACE_SCHEMA``.
+        source: file name for the error.
+
+    Raises:
+        FacsimileError: the first violation (value outside its range, unknown split, duplicate
+            sample_id, subject in two splits) and how many more there are. Rows count from 0.
+    """
+    if found := find_violations(faces):
+        count = len(faces)
+        raise FacsimileError(one_line(locate(found, faces, [source] * count, range(count))))
+    return faces
+
+
+def find_violations(faces: pd.DataFrame) -> list[Finding]:
+    """Everything that is wrong with whichever face columns are present, by row.
+
+    A subject in several splits is wrong wherever it is not in that of its first face.
+
+    Args:
+        faces: any subset of the columns of ``FACE_SCHEMA``.
+    """
+    schema = pa.DataFrameSchema({name: make() for name, make in _COLUMNS.items()})
+    numbered = faces.reset_index(drop=True)
+    found = []
+    try:
+        schema.validate(numbered, lazy=True)
+    except SchemaErrors as error:
+        # One bad value can fail several checks, and coercion also reports its column as a whole.
+        cases = error.failure_cases.dropna(subset="index").drop_duplicates(["column", "index"])
+        found = [_finding(case) for case in cases.itertuples()]
+    if {"subject_id", "split"} <= set(numbered.columns):
+        sound = numbered.drop(index={finding.row for finding in found})
+        splits = sound.groupby("subject_id")["split"]
+        for row in sound.index[sound["split"] != splits.transform("first")]:
+            subject = sound.at[row, "subject_id"]
+            where = " and ".join(sorted(splits.get_group(subject).unique()))
+            found.append(Finding(row, "subject_id", subject, f"is in splits {where}"))
+    return sorted(found, key=lambda finding: finding.row)
+
+
+def _finding(case: tuple) -> Finding:
+    row, column = int(case.index), case.column
+    value, check = str(case.failure_case), str(case.check)
+    if check == "not_nullable":
+        return Finding(row, column, None, "is missing")
+    if check.startswith(("coerce_dtype", "dtype")):
+        return Finding(row, column, value, f"not {'text' if 'string' in check else 'a number'}")
+    return Finding(row, column, value, "duplicate" if "unique" in check else check)

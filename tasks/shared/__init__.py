@@ -1,0 +1,1 @@
+"""What the stages share: how one runs, its params, and where the artefacts lie."""

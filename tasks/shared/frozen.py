@@ -1,0 +1,67 @@
+"""What the frozen stages share: they train a model that is shipped, on faces rendered for it."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from facsimile import world
+from facsimile.errors import FacsimileError
+from facsimile.faces.tables import FACE_SCHEMA, read_faces, write_shards
+from tasks.shared.endings import raise_on_signals
+from tasks.shared.faults import faults_told
+from tasks.shared.machine import DEVICE_HELP, find_device
+from tasks.shared.params import PARAMS
+from tasks.shared.stage import BAD_INPUT, DATA
+
+
+def main(
+    name: str, doc: str, run: Callable[[argparse.Namespace], None], **inputs: Path | None
+) -> None:
+    """Run a frozen stage as a command and end the process.
+
+    Args:
+        name: of the stage; its output folder is ``data/<name>`` unless told otherwise.
+        doc: its first line is the summary of the command.
+        run: receives `params`, `faces`, `work`, `out` and the `inputs`, all paths, and `device`;
+            `faces` is WORK/faces where none is given.
+        inputs: further inputs and where they lie by default; each becomes an option.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m tasks.{name}", description=doc.splitlines()[0]
+    )
+    parser.add_argument("--params", type=Path, default=PARAMS)
+    parser.add_argument("--work", type=Path, default=DATA / name / ".work")
+    parser.add_argument("--faces", type=Path, help="face table (default: WORK/faces)")
+    parser.add_argument("--out", type=Path, default=DATA / name)
+    for option, default in inputs.items():
+        parser.add_argument(f"--{option}", type=Path, default=default)
+    parser.add_argument("--device", help=DEVICE_HELP)
+    arguments = parser.parse_args()
+    arguments.faces = arguments.faces or arguments.work / "faces"
+    raise_on_signals()
+    try:
+        arguments.device = find_device(arguments.device)
+        with faults_told():
+            run(arguments)
+    except FacsimileError as error:
+        if os.environ.get("RANK", "0") == "0":  # all processes that torchrun started find the same
+            print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+
+
+def face_table(
+    path: Path, dataset: str, faces: int, size: int, seed: int, workers: int
+) -> pd.DataFrame:
+    """Rows of a face table; rendered first where there is none."""
+    if not path.exists():
+        render_faces(path, dataset, faces, size, seed, workers)
+    return read_faces(path)
+
+
+def render_faces(path: Path, dataset: str, faces: int, size: int, seed: int, workers: int) -> None:
+    """Write a face table of a built-in dataset, as `world.iter_faces` renders it."""
+    write_shards(world.iter_faces(dataset, faces, size, seed, workers), path, FACE_SCHEMA)

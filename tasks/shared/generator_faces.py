@@ -1,0 +1,133 @@
+"""The faces that a generator is trained on and measured on, from any face table."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from facsimile import world
+from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import (
+    atomic_file,
+    column_names,
+    decode_images,
+    iter_table,
+    read_faces,
+    shard_paths,
+)
+from tasks.shared.frozen import render_faces
+from tasks.shared.generator_params import GeneratorParams
+
+REQUIRED = ("sample_id", "subject_id", "split", "image")
+
+TRAIN, TEST = "train.npy", "test.npy"
+BEGUN = "begun.json"
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Faces of a generator's training.
+
+    Attributes:
+        train: uint8 (N, H, W, 3), mapped into memory: processes of a machine share one copy.
+        test: uint8 (M, H, W, 3), of people unseen in training.
+        test_rows: their sample_id and AUs (null: not annotated).
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+    test_rows: pd.DataFrame
+
+
+def open_faces(table: Path, work: Path, params: GeneratorParams) -> Faces:
+    """Faces of the splits train and test of a table, decoded into WORK once.
+
+    Where the table is WORK/faces and not there, it is rendered. Its AUs are not in it, as in the
+    set it mirrors: they are drawn again from the population.
+
+    Args:
+        table: face table with at least the columns ``REQUIRED``.
+        work: folder of the training.
+        params: of the generator; at most `holdout` faces of the split test are taken.
+
+    Raises:
+        FacsimileError: a missing column, no faces to train on or to measure on, an image that is
+            unreadable or of another size, or a WORK that was begun with other faces or params.
+    """
+    rendered = table == work / "faces"
+    if rendered and not table.exists():
+        render_faces(
+            table,
+            params.dataset,
+            params.faces,
+            params.unet.image_size,
+            params.seed,
+            params.workers,
+        )
+    present = column_names(shard_paths(table)[0])
+    if missing := [name for name in REQUIRED if name not in present]:
+        raise FacsimileError(f"{table}: missing column {', '.join(missing)}")
+    rows = read_faces(table, [name for name in (*REQUIRED[:-1], *AUS) if name in present])
+    train = rows["split"] == "train"
+    test = (rows["split"] == "test") & ((rows["split"] == "test").cumsum() <= params.holdout)
+    # A Fréchet distance takes two.
+    for split, chosen, least in (("train", train, 1), ("test", test, 2)):
+        if chosen.sum() < least:
+            raise FacsimileError(
+                f"{table}: {chosen.sum()} faces of the split {split}, at least {least} needed"
+            )
+    _begin(work, table, rows, params)
+    for name, chosen in ((TRAIN, train), (TEST, test)):
+        if not (work / name).exists():
+            _decode(table, chosen.to_numpy(), params.unet.image_size, work / name)
+
+    test_rows = rows.loc[test].reindex(columns=["sample_id", *AUS]).reset_index(drop=True)
+    if rendered:
+        people = world.population(params.dataset, params.faces, params.seed).set_index("sample_id")
+        test_rows[list(AUS)] = people.loc[test_rows["sample_id"], list(AUS)].to_numpy()
+    # Copy on write, which nobody does: torch warns of arrays that it could not write to.
+    return Faces(np.load(work / TRAIN, mmap_mode="c"), np.load(work / TEST), test_rows)
+
+
+def _begin(work: Path, table: Path, rows: pd.DataFrame, params: GeneratorParams) -> None:
+    """Note what a training is made from; refuse to continue it with anything else."""
+    digest = hashlib.sha256("\0".join(rows["sample_id"] + "\0" + rows["split"]).encode())
+    now = params.of_the_result() | {"faces of the table": digest.hexdigest()[:12]}
+    note = work / BEGUN
+    if not note.exists():
+        with atomic_file(note) as temporary:
+            temporary.write_text(json.dumps(now, indent=2) + "\n")
+        return
+    then = json.loads(note.read_text())
+    for key in now:
+        if then.get(key) != now[key]:
+            raise FacsimileError(
+                f"{work}: a training with {key} {then.get(key)} was begun here, now it is "
+                f"{now[key]}; remove the folder or give another one as --work"
+            )
+
+
+def _decode(table: Path, chosen: np.ndarray, size: int, path: Path) -> None:
+    """Write images of the rows `chosen` (bool) as one array uint8 (N, size, size, 3)."""
+    shape = (int(chosen.sum()), size, size, 3)
+    with atomic_file(path) as temporary:
+        images = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+        start = done = 0
+        for batch in iter_table(table, 256, ["sample_id", "image"]):
+            rows = batch[chosen[start : start + len(batch)]]
+            start += len(batch)
+            if rows.empty:
+                continue
+            pixels = decode_images(rows, str(table))
+            if pixels.shape[1:] != shape[1:]:
+                raise FacsimileError(
+                    f"{table}: {rows['sample_id'].iat[0]}: image is {pixels.shape[1:3]}, "
+                    f"generator.unet.image_size is {size}"
+                )
+            images[done : done + len(rows)] = pixels
+            done += len(rows)
+        images.flush()

@@ -1,0 +1,116 @@
+"""Section `generator` of params.yaml, checked: sizes and training of the embedded generator."""
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from facsimile.generator import GeneratorConfig, LatentNetConfig, UNetConfig
+from facsimile.generator.training import OptimizerSettings, face_weights
+from tasks.shared.params import Section
+
+
+class UNetParams(Section):
+    """Sizes of encoder and decoder (see `UNetConfig`)."""
+
+    image_size: PositiveInt = 64
+    patch_size: PositiveInt = 4
+    model_channels: PositiveInt = 64
+    channel_mult: tuple[PositiveInt, ...] = (1, 2, 3)
+    encoder_channel_mult: tuple[PositiveInt, ...] = (1, 2, 3)
+    num_res_blocks: PositiveInt = 1
+    attention_resolutions: tuple[PositiveInt, ...] = (8,)
+    z_dim: PositiveInt = 256
+    encoder_pool: Literal["average", "flatten"] = "flatten"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    prediction: Literal["epsilon", "sample"] = "sample"
+
+
+class LatentNetParams(Section):
+    """Sizes of the latent prior (see `LatentNetConfig`)."""
+
+    hidden: PositiveInt = 512
+    num_layers: PositiveInt = 6
+    time_channels: PositiveInt = 64
+
+
+class OptimizerParams(Section):
+    """Length and step size of one training (see `OptimizerSettings`).
+
+    `batch_size` faces on all processes together; each computes its share in `accumulate` parts.
+    """
+
+    steps: PositiveInt
+    batch_size: PositiveInt
+    accumulate: PositiveInt = 1
+    learning_rate: PositiveFloat
+    warmup_steps: PositiveInt = 200
+    ema_decay: float = Field(0.999, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _equal_parts(self) -> "OptimizerParams":
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"batch_size {self.batch_size} is no multiple of {self.accumulate}")
+        return self
+
+    def settings(self) -> OptimizerSettings:
+        return OptimizerSettings(**self.model_dump(exclude={"batch_size", "accumulate"}))
+
+
+class GeneratorParams(Section):
+    """Section `generator` of params.yaml.
+
+    `dataset`, `faces` and `workers` concern faces that are rendered, where no table is given.
+    `eye_row` and `eye_distance` are those of the frame that faces are aligned to, of the embedded
+    world by default; FFHQ's are about 0.47 and 0.25. `dtype` is that of convolutions and linear
+    layers in training; weights stay float32.
+    """
+
+    dataset: str = "world-ffhq"
+    faces: PositiveInt = 30_000
+    holdout: PositiveInt = 300
+    seed: int = 0
+    workers: PositiveInt = 2
+    codes_faces: PositiveInt = 8_000
+    unet: UNetParams = UNetParams()
+    latent_net: LatentNetParams = LatentNetParams()
+    timestep_skew: float = Field(0.0, ge=0)
+    face_weight: float = Field(12.0, ge=0)
+    eye_row: float = Field(0.37, gt=0, lt=1)
+    eye_distance: float = Field(0.29, gt=0, lt=1)
+    detail: float = Field(4.0, ge=0)
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    compile: bool = True
+    checkpoint_every: PositiveInt = 500
+    warm_start: OptimizerParams = OptimizerParams(
+        steps=1_500, batch_size=32, learning_rate=1e-3, warmup_steps=100, ema_decay=0.99
+    )
+    autoencoder: OptimizerParams = OptimizerParams(steps=16_000, batch_size=32, learning_rate=5e-4)
+    prior: OptimizerParams = OptimizerParams(steps=8_000, batch_size=256, learning_rate=1e-3)
+    eval_solver: Literal["ddim", "dpm++"] = "dpm++"
+    eval_steps: PositiveInt = 10
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        return getattr(torch, self.dtype)
+
+    def config(self) -> GeneratorConfig:
+        """Sizes of the networks."""
+        return GeneratorConfig(
+            UNetConfig(**self.unet.model_dump()), LatentNetConfig(**self.latent_net.model_dump())
+        )
+
+    def pixel_weights(self) -> torch.Tensor:
+        """Weights of the pixels in both losses (see `face_weights`)."""
+        return face_weights(self.unet.image_size, self.face_weight, self.eye_row, self.eye_distance)
+
+    def of_the_result(self) -> dict[str, Any]:
+        """What the weights depend on, beyond rounding, by dotted name."""
+        plain = self.model_dump(mode="json", exclude={"workers", "compile", "checkpoint_every"})
+        named: dict[str, Any] = {}
+        for key, value in plain.items():
+            nested = value.items() if isinstance(value, dict) else ()
+            named |= {f"{key}.{name}": item for name, item in nested if name != "accumulate"}
+            if not nested:
+                named[key] = value
+        return named

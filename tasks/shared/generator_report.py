@@ -1,0 +1,156 @@
+"""What is told of a generator: pictures, metrics and a model card."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from facsimile.detection import AUOracle
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import to_tensor, to_uint8
+from facsimile.generator import DiffAEPipeline, DiffAEUNet
+from facsimile.generator.evaluation import fidelity, frechet_distance, reconstruct, sample_faces
+from facsimile.measurement.metrics import mean_defined, pearson_per_au
+from tasks.shared.generator_faces import Faces
+from tasks.shared.generator_params import GeneratorParams
+
+_BATCH = 64
+
+
+def grid(*rows: Tensor) -> Image.Image:
+    """One picture: each argument is a row of faces."""
+    rows = [np.concatenate(list(to_uint8(row)), axis=1) for row in rows]
+    return Image.fromarray(np.concatenate(rows))
+
+
+def preview(
+    params: GeneratorParams, unet: DiffAEUNet, probe: Tensor, path: Path
+) -> dict[str, float]:
+    """Write originals, their reconstructions, and each face's x_T under its neighbour's z_sem.
+
+    Returns:
+        Fidelity of the reconstructions.
+    """
+    steps = params.eval_steps
+    pipeline = DiffAEPipeline(params.config())
+    pipeline.model = unet
+    pipeline.solver = params.eval_solver
+    pipeline.to(probe.device)
+    z_sem = pipeline.encode(probe)
+    x_t = pipeline.invert(probe, z_sem, steps)
+    noise = torch.randn(probe.shape, generator=torch.Generator().manual_seed(0))
+    inverted = pipeline.decode(z_sem, x_t, steps)
+    grid(
+        probe,
+        inverted,
+        pipeline.decode(z_sem, noise, steps),
+        pipeline.decode(z_sem.roll(1, 0), x_t, steps),
+    ).save(path)
+    ssim, psnr = fidelity(inverted, probe)
+    return {"ssim_inverted": ssim, "psnr_inverted": psnr}
+
+
+def evaluate(
+    pipeline: DiffAEPipeline, oracle: AUOracle | None, faces: Faces, params: GeneratorParams
+) -> tuple[dict[str, float], Image.Image]:
+    """Metrics on held-out faces, and a picture of reconstructions and samples.
+
+    Without an oracle, or without AUs of the faces, there is no `au_pearson_*`.
+    """
+    steps, seed = params.eval_steps, params.seed
+    ids = list(faces.test_rows["sample_id"])
+    inverted, randomised, sampled = [], [], []
+    for chunk in _chunks(len(ids)):
+        batch = to_tensor(faces.test[chunk])
+        one, other = reconstruct(pipeline, batch, ids[chunk], steps, seed)
+        inverted.append(one.cpu())
+        randomised.append(other.cpu())
+        sampled.append(sample_faces(pipeline, ids[chunk], steps, seed).cpu())
+    originals = to_tensor(faces.test)
+    inverted, randomised, sampled = (torch.cat(part) for part in (inverted, randomised, sampled))
+    metrics = {}
+    for name, images in (("inverted", inverted), ("random", randomised)):
+        metrics[f"ssim_{name}"], metrics[f"psnr_{name}"] = fidelity(images, originals)
+    aus = faces.test_rows[list(AUS)].to_numpy(float)
+    for name, images in (
+        ("original", originals),
+        ("reconstruction", inverted),
+        ("reconstruction_random", randomised),
+    ):
+        if oracle and not np.isnan(aus).all():
+            agreement = pearson_per_au(aus, oracle.aus(to_uint8(images)))
+            metrics[f"au_pearson_{name}"] = mean_defined(agreement)
+    features = [
+        torch.cat(
+            [
+                pipeline.normalize(pipeline.encode(images[chunk])).cpu()
+                for chunk in _chunks(len(images))
+            ]
+        ).numpy()
+        for images in (sampled, originals)
+    ]
+    metrics["frechet"] = frechet_distance(*features)
+    row = slice(0, 12)
+    return metrics, grid(originals[row], inverted[row], randomised[row], sampled[row])
+
+
+def _chunks(count: int) -> Iterator[slice]:
+    return (slice(start, start + _BATCH) for start in range(0, count, _BATCH))
+
+
+def model_card(
+    params: GeneratorParams, faces: Faces, rendered: bool, metrics: dict[str, float]
+) -> str:
+    """README.md of the checkpoint.
+
+    Args:
+        params: of the training.
+        faces: what it was trained and measured on.
+        rendered: whether they are those of the embedded world, rendered for it.
+        metrics: measured on held-out faces.
+    """
+    unet, warm, training, prior = (
+        params.unet,
+        params.warm_start,
+        params.autoencoder,
+        params.prior,
+    )
+    title, origin = "Diffusion Autoencoder", "faces of a table of one's own"
+    if rendered:
+        title += " of the embedded world"
+        origin = f"faces of `{params.dataset}`, all rendered: no photograph of a person was used"
+    readings = ""
+    if any(name.startswith("au_pearson") for name in metrics):
+        readings = """ `au_pearson_*` is the correlation, averaged over AUs, of the true AU
+intensities with those that an estimator which shares no data with this model reads from the
+pictures."""
+    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in metrics.items())
+    return f"""# {title}
+
+Semantic encoder, conditional DDIM decoder and latent prior (Preechakul et al., CVPR 2022) for
+{unet.image_size} px {origin}.
+z_sem has {unet.z_dim} dimensions.
+
+- Data: {len(faces.train)} faces, mirrored at random, no labels.
+- Warm start: {warm.steps} steps in which the encoder learns {unet.z_dim} principal components.
+- Training: {training.steps} steps of {training.batch_size}, AdamW at {training.learning_rate:g}
+  with cosine decay, {unet.prediction} prediction in {params.dtype}, timesteps drawn with density
+  t^{params.timestep_skew:g}, face weight {params.face_weight:g}, detail {params.detail:g}, weights
+  averaged with decay {training.ema_decay}.
+- Prior: {prior.steps} steps of {prior.batch_size}.
+- Command: `python -m tasks.generator`.
+
+Measured on {len(faces.test)} faces of people unseen in training, {params.eval_steps} steps of
+{params.eval_solver} each way. `frechet` is the Fréchet distance between normalised z_sem of
+held-out faces and of samples from the prior.{readings}
+
+| metric | value |
+| --- | --- |
+{rows}
+
+`samples.png`, from the top: held-out faces, decoded from their own inverted x_T, decoded from a
+random x_T, sampled without condition.
+"""

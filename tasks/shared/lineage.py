@@ -1,0 +1,398 @@
+"""The lineage of one face: what it was made of, and making it again from that.
+
+Not a stage: it reads what the stages wrote. Paths are relative, so the project is the current
+folder.
+"""
+
+import difflib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from facsimile.datasets import ADAPTERS, Rejects, recognise
+from facsimile.editing import (
+    Directions,
+    EditOperator,
+    IdentityOperator,
+    NoiseModel,
+    SynthesisOperator,
+    plan_synthesis,
+    plan_transfers,
+)
+from facsimile.editing.edit import codes
+from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import decode_images, read_table, shard_paths
+from facsimile.generator import DiffAEPipeline
+from facsimile.generator.pipeline import WEIGHTS_FILE
+from tasks.edit import plan_all
+from tasks.shared.data import (
+    DIRECTIONS_FILE,
+    EDIT,
+    ENCODE,
+    FILTER,
+    GENERATOR,
+    INGEST,
+    NEUTRAL,
+    NEUTRALIZER,
+    SYNTHESIZE,
+    TRANSFER,
+    editable_aus,
+    load_generator,
+    md5,
+    read_invertible,
+)
+from tasks.shared.params import (
+    PARAMS,
+    Datasets,
+    Edit,
+    Ingest,
+    Sampling,
+    Source,
+    Synthesize,
+    Transfer,
+    read_section,
+)
+from tasks.shared.stage import Compute
+from tasks.sources import changes
+from tasks.transfer import encoded_people, load_operator
+
+REAL, EDITED, TRANSFERRED = "real face", "edited face", "transferred face"
+IDENTITY, SYNTHETIC = "identity", "synthetic face"
+
+STAGES = {
+    REAL: "ingest",
+    EDITED: "edit",
+    TRANSFERRED: "transfer",
+    IDENTITY: "synthesize",
+    SYNTHETIC: "synthesize",
+}
+"""Kind of face → the stage that wrote it."""
+
+GENERATOR_FILE = GENERATOR / WEIGHTS_FILE
+NEUTRALIZER_FILE = NEUTRALIZER / "neutralizer.safetensors"
+RECORDED = {"generator_md5": GENERATOR_FILE, "directions_md5": DIRECTIONS_FILE}
+"""Column of a generated row → the file whose MD5 it holds."""
+
+TOLERANCE = 1
+"""Pixel difference, of 255, up to which images are the same: floats depend on machine and batch."""
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """One face and what it was made of.
+
+    Attributes:
+        kind: key of ``STAGES``. An identity is the neutral face of a person who does not exist.
+        face: its row, as ``FACE_SCHEMA``, ``GENERATED_SCHEMA`` or ``IDENTITY_SCHEMA`` has it.
+        source: the face that it was made of; None for real faces and identities.
+        latents: of a real face that was encoded, its row of ``LATENT_SCHEMA``, or of one that was
+            neutralized to be edited, that of ``NEUTRAL_SCHEMA``; else None.
+        decision: what the filter decided, a row of its decisions; None where it did not judge.
+        labels: of a face that it accepted, the AUs that it is delivered with; else None.
+    """
+
+    kind: str
+    face: pd.Series
+    source: "Lineage | None"
+    latents: pd.Series | None
+    decision: pd.Series | None
+    labels: pd.Series | None
+
+    @property
+    def sample_id(self) -> str:
+        return self.face["sample_id"]
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A face made again, compared with the one that is stored.
+
+    Attributes:
+        difference: largest absolute pixel difference, of 255; None where it was not made again
+            because an input has changed.
+        changed: inputs that are not those that the row was made of.
+    """
+
+    difference: int | None
+    changed: tuple[str, ...] = ()
+
+    @property
+    def same(self) -> bool:
+        """Whether the images differ by no more than ``TOLERANCE``."""
+        return self.difference is not None and self.difference <= TOLERANCE
+
+
+def trace(sample_id: str) -> Lineage:
+    """Look up a face and everything that it was made of.
+
+    Raises:
+        FacsimileError: no face has this id; the nearest ids are named.
+    """
+    found = ((path, kind, _row(path, sample_id)) for path, kind in _tables())
+    path, kind, face = next((entry for entry in found if entry[2] is not None), (None, None, None))
+    if face is None:
+        raise FacsimileError(_unknown(sample_id))
+    made = kind not in (REAL, IDENTITY)
+    accepted = _row(FILTER / "faces", sample_id) if made else None
+    return Lineage(
+        kind,
+        face,
+        source=trace(face["source_id"]) if made else None,
+        latents=_latents(path.name, sample_id) if kind == REAL else None,
+        decision=_row(FILTER / "decisions.parquet", sample_id) if made else None,
+        labels=None if accepted is None else accepted[list(AUS)],
+    )
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Files of your own that a real face was read from.
+
+    Attributes:
+        root: of its dataset, as params.yaml names it.
+        place: picture and line of the face; empty where they are not to be found now.
+        change: what has changed in the dataset since it was looked at; empty if nothing has.
+    """
+
+    root: Path
+    place: str
+    change: str
+
+
+def origin(face: pd.Series) -> Origin | None:
+    """Where a real face was read from; None if its dataset is none of your own, or no longer.
+
+    Raises:
+        FacsimileError: the section of params.yaml is not valid.
+    """
+    ingest = read_section(PARAMS, "ingest", Ingest)
+    name = face["dataset"]
+    if name not in ingest.paths:
+        return None
+    datasets = Datasets(aus=name, attributes=name)
+    change = changes(Path(), datasets, ingest).get(name, "")
+    source = ingest.paths[name]
+    return Origin(source.root, _place(source, name, face["sample_id"]), change)
+
+
+def _place(source: Source, dataset: str, sample_id: str) -> str:
+    """``anna/001.png, faces.csv line 2``, as the dataset has it now."""
+    try:
+        adapter = ADAPTERS[source.adapter or recognise(source.root)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # was told when the dataset was ingested
+            given = source.model_dump(include=set(adapter.options), exclude_none=True)
+            rows = adapter.annotate(source.root, dataset, Rejects("skip"), **given)
+    except (FacsimileError, OSError):
+        return ""  # what is wrong with it now, is told by what has changed
+    found = rows[rows["sample_id"] == sample_id]
+    if found.empty:
+        return ""
+    row = found.iloc[0]
+    parts = [str(row["image_path"])] if "image_path" in row else []
+    line = f" line {int(row['line'])}" if pd.notna(row["line"]) else ""
+    return ", ".join(dict.fromkeys([*parts, f"{row['file']}{line}"]))
+
+
+def planned(lineage: Lineage) -> pd.DataFrame | None:
+    """The one row that a face was planned as.
+
+    Unlike the stage's row of the face, it has the intensity of every AU that was set, those
+    included that another one moves along.
+
+    Returns:
+        A row as `plan_edits` or `plan_transfers` gives it; None if params.yaml plans this face no
+        longer or otherwise.
+
+    Raises:
+        FacsimileError: the section of params.yaml is not valid.
+    """
+    source = pd.DataFrame([lineage.source.face])
+    if lineage.kind == TRANSFERRED:
+        faces, donors = encoded_people(read_section(PARAMS, "datasets", Datasets))
+        variants = read_section(PARAMS, "transfer", Transfer).variants()
+        plan = plan_transfers(faces, donors["subject_id"], **variants)
+    else:
+        plan = _plan_edits(source) if lineage.kind == EDITED else _plan_synthesis(source)
+    row = plan[plan["sample_id"] == lineage.sample_id].reset_index(drop=True)
+    return row if len(row) and _agree(row, pd.DataFrame([lineage.face])).all() else None
+
+
+def intended(faces: pd.DataFrame) -> pd.DataFrame:
+    """Intensity of every AU that was set on generated faces (see `planned`).
+
+    Args:
+        faces: rows with sample_id, source_id, origin and seed; their AUs are not asked, for the
+            filter corrects them.
+
+    Returns:
+        The AUs by sample_id, in the order of `faces`; null where no AU was set but an expression
+        transferred, and where params.yaml plans a face no longer or otherwise than it was made.
+
+    Raises:
+        FacsimileError: a section of params.yaml is not valid.
+    """
+    columns = ["sample_id", "seed", *AUS]
+    made = [read_table(path, columns) for path, kind in _tables() if kind in (EDITED, SYNTHETIC)]
+    sources = faces[faces["origin"] != "transferred"].drop_duplicates("source_id")
+    if not made or sources.empty:
+        return pd.DataFrame(np.float32(np.nan), index=pd.Index(faces["sample_id"]), columns=AUS)
+    made = pd.concat(made).set_index("sample_id").reindex(faces["sample_id"])
+    sources = sources.assign(sample_id=sources["source_id"])
+    plans = [
+        plan(sources[sources["origin"] == origin])
+        for origin, plan in (("edited", _plan_edits), ("synthetic", _plan_synthesis))
+        if (sources["origin"] == origin).any()
+    ]
+    plan = pd.concat(plans).set_index("sample_id").reindex(faces["sample_id"])
+    plan.loc[~_agree(plan, made), list(AUS)] = np.nan
+    return plan[list(AUS)].astype(np.float32)
+
+
+def moved_along(lineage: Lineage) -> tuple[str, ...]:
+    """AUs without a label on an edited or synthetic face because another AU moves them."""
+    plan = planned(lineage)
+    if plan is None or lineage.kind == TRANSFERRED or not DIRECTIONS_FILE.exists():
+        return ()
+    directions = Directions.load(DIRECTIONS_FILE)
+    set_here = [au for au in directions.aus if plan.iloc[0][au] > 0]
+    entailed = {other for au in set_here for other in directions.entails(au)}
+    return tuple(au for au in AUS if au in entailed and pd.isna(lineage.face[au]))
+
+
+def changed_files(lineage: Lineage) -> Iterator[str]:
+    """Files whose MD5 is not the one in the row, nor in that of its source, each with both."""
+    for row in [lineage.face, *([lineage.source.face] if lineage.source else [])]:
+        for column, path in RECORDED.items():
+            if pd.isna(row[column]):
+                continue
+            now = md5(path) if path.exists() else "absent"
+            if now != row[column]:
+                yield f"{path} (md5 {row[column]} then, {now} now)"
+
+
+def rebuild(lineage: Lineage, device: str) -> Rebuilt:
+    """Make a generated face again with the artefacts and params at hand.
+
+    An edited face is made of the latents of its source. A synthetic one begins with the sampled
+    code of its identity, which is neutralized again.
+
+    Args:
+        lineage: of any generated face.
+        device: torch device.
+
+    Raises:
+        FacsimileError: the face is real, or an artefact is absent or does not fit the others.
+    """
+    if lineage.kind == REAL:
+        raise FacsimileError(f"{lineage.sample_id}: a real face is read, not made of others")
+    changed = list(dict.fromkeys(changed_files(lineage)))
+    if lineage.kind != IDENTITY and planned(lineage) is None:
+        changed.append(f"{PARAMS}, section {STAGES[lineage.kind]}")
+    if changed:
+        return Rebuilt(None, tuple(changed))
+
+    sampling = read_section(PARAMS, "sampling", Sampling)
+    steps = sampling.steps
+    pipeline = load_generator(Compute(device, batch_size=1, workers=1), sampling)
+    if lineage.kind == EDITED:
+        made = _edit(lineage, pipeline, steps)
+    elif lineage.kind == TRANSFERRED:
+        made = _transfer(lineage, pipeline, steps)
+    else:
+        made = _synthesize(lineage, pipeline, steps)
+    stored, again = decode_images(
+        pd.concat([pd.DataFrame([lineage.face]), made]), lineage.sample_id
+    ).astype(int)
+    return Rebuilt(int(np.abs(stored - again).max()))
+
+
+def _edit(lineage: Lineage, pipeline: DiffAEPipeline, steps: int) -> pd.DataFrame:
+    latents = lineage.source.latents
+    if latents is None:
+        raise FacsimileError(f"{lineage.source.sample_id}: has no latents in {ENCODE} or {NEUTRAL}")
+    plan = planned(lineage).assign(z_sem=[latents["z_sem"]], x_t=[latents["x_t"]])
+    return EditOperator(pipeline, DIRECTIONS_FILE, steps=steps)(plan)
+
+
+def _transfer(lineage: Lineage, pipeline: DiffAEPipeline, steps: int) -> pd.DataFrame:
+    plan = planned(lineage).assign(image=[lineage.source.face["image"]])
+    faces, donors = encoded_people(read_section(PARAMS, "datasets", Datasets))
+    return load_operator(faces, donors, pipeline, steps)(plan)
+
+
+def _synthesize(lineage: Lineage, pipeline: DiffAEPipeline, steps: int) -> pd.DataFrame:
+    """Rows of an identity or of a face made of one."""
+    size = pipeline.image_size
+    dataset = read_section(PARAMS, "datasets", Datasets).aus
+    noise = NoiseModel.fit(
+        codes(read_invertible(dataset, "train")["x_t"]).reshape(-1, 3, size, size)
+    )
+    sampled = pd.DataFrame([(lineage.source or lineage).face]).reset_index(drop=True)
+    identity = IdentityOperator(pipeline, NEUTRALIZER_FILE, noise, steps=steps)(sampled)
+    if lineage.kind == IDENTITY:
+        return identity
+    plan = _plan_synthesis(identity)
+    plan = plan[plan["sample_id"] == lineage.sample_id].reset_index(drop=True)
+    return SynthesisOperator(pipeline, DIRECTIONS_FILE, noise, steps=steps)(plan)
+
+
+def _agree(plan: pd.DataFrame, faces: pd.DataFrame) -> np.ndarray:
+    """Whether faces (N,) have the seed and, where they have labels, the intensities planned; and
+    transferred ones the strength."""
+    labels = faces[list(AUS)].to_numpy(np.float32)
+    same = (plan[list(AUS)].to_numpy(np.float32) == labels) | np.isnan(labels)
+    if "strength" in plan:
+        same &= np.isclose(plan[["strength"]], faces[["intensity"]])
+    return same.all(axis=1) & (plan["seed"].to_numpy() == faces["seed"].to_numpy())
+
+
+def _plan_edits(sources: pd.DataFrame) -> pd.DataFrame:
+    return plan_all(sources, read_section(PARAMS, "edit", Edit))
+
+
+def _latents(dataset: str, sample_id: str) -> pd.Series | None:
+    """Those that a face is edited from: of one that `neutral` chose, its neutralized code."""
+    neutral = _row(NEUTRAL / "faces", sample_id)
+    return _row(ENCODE / dataset, sample_id) if neutral is None else neutral
+
+
+def _plan_synthesis(identity: pd.DataFrame) -> pd.DataFrame:
+    section = read_section(PARAMS, "synthesize", Synthesize)
+    return plan_synthesis(identity, **section.variants() | {"aus": editable_aus(section.aus)})
+
+
+def _tables() -> list[tuple[Path, str]]:
+    """Tables of faces that are there, and the kind of face in them."""
+    tables = [
+        *((folder, REAL) for folder in sorted(INGEST.glob("*/"))),
+        (EDIT / "faces", EDITED),
+        (TRANSFER / "faces", TRANSFERRED),
+        (SYNTHESIZE / "identities", IDENTITY),
+        (SYNTHESIZE / "faces", SYNTHETIC),
+    ]
+    return [(path, kind) for path, kind in tables if path.exists()]
+
+
+def _row(path: Path, sample_id: str) -> pd.Series | None:
+    """The row of a face in a table; None if it or the table is not there."""
+    # Images and x_T are read of one shard only: tables may be larger than memory.
+    for file in shard_paths(path) if path.exists() else []:
+        match = read_table(file, ["sample_id"])["sample_id"] == sample_id
+        if match.any():
+            return read_table(file)[match].iloc[0]
+    return None
+
+
+def _unknown(sample_id: str) -> str:
+    ids = [name for path, _ in _tables() for name in read_table(path, ["sample_id"])["sample_id"]]
+    if not ids:
+        return f"{INGEST}: no faces yet; `facsimile demo` makes them"
+    near = difflib.get_close_matches(sample_id, ids)
+    hint = f"nearest: {', '.join(near)}" if near else f"ids look like {ids[0]}"
+    return f"no face {sample_id!r}; {hint}"

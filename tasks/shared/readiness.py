@@ -1,0 +1,143 @@
+"""What the ingested datasets lack for the stages to come, told before any of these computes."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from facsimile.errors import FacsimileError
+from facsimile.faces.annotation import learnable_aus, mostly_annotated_aus, what_is_left_out
+from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
+from facsimile.faces.schema import SPLITS
+from facsimile.faces.tables import read_faces
+from tasks.shared.params import Datasets, Section
+from tasks.shared.stage import DATA
+
+INGEST = DATA / "ingest"
+COLUMNS = ["sample_id", "subject_id", "split", *AUS, *NUISANCES]
+
+
+def tell(sections: Mapping[str, Section], ingested: Path) -> None:
+    """Print a line for each thing that is lacking, and for AUs and test sets that are left out.
+
+    What is ingested stays, to be looked at or to train a generator of.
+
+    Args:
+        sections: of params.yaml.
+        ingested: folder of the ingested datasets.
+    """
+    datasets, project = sections["datasets"], sections["directions"].project
+    labels = _of(read_faces(ingested / datasets.aus, COLUMNS), "train")[list(AUS)]
+    aus = learnable_aus(labels)
+    if aus and aus != AUS:
+        left_out = what_is_left_out(labels, aus)
+        print(f"{datasets.aus}: works on {', '.join(aus)}; left out {left_out}", file=sys.stderr)
+    for name in datasets.tests if aus else ():
+        faces = read_faces(ingested / name, COLUMNS)
+        if not faces[list(aus)].notna().any(axis=None):
+            print(
+                f"{name}: not annotated for any of {', '.join(aus)}, so nothing is scored on it",
+                file=sys.stderr,
+            )
+    for shortage in shortages(ingested, datasets, project):
+        print(f"not enough for the stages to come: {shortage}", file=sys.stderr)
+
+
+def require(sections: Mapping[str, Section]) -> None:
+    """Raise FacsimileError for the first thing that is lacking in what is ingested."""
+    for shortage in shortages(INGEST, sections["datasets"], sections["directions"].project):
+        raise FacsimileError(shortage)
+
+
+def shortages(ingested: Path, datasets: Datasets, project: tuple[str, ...]) -> Iterator[str]:
+    """What is lacking, one line each: dataset, split and what to do.
+
+    Args:
+        ingested: folder of the ingested datasets.
+        datasets: which is for what.
+        project: attributes that directions are projected off.
+    """
+    yield from _au_shortages(datasets.aus, read_faces(ingested / datasets.aus, COLUMNS))
+    attributes = read_faces(ingested / datasets.attributes, COLUMNS)
+    yield from _attribute_shortages(datasets.attributes, attributes, project)
+    for name in datasets.tests:
+        if _of(read_faces(ingested / name, COLUMNS), "test").empty:
+            yield f"{name}: split test: no face; give it some, or take it out of datasets.tests"
+
+
+def _au_shortages(name: str, faces: pd.DataFrame) -> Iterator[str]:
+    for split in SPLITS:
+        if _of(faces, split).empty:
+            yield (
+                f"{name}: split {split}: no face; at least four people are needed, one of them in "
+                "val and one in test (column split)"
+            )
+            return
+    train, val = _of(faces, "train"), _of(faces, "val")
+    aus = learnable_aus(train[list(AUS)])
+    if not aus:
+        yield (
+            f"{name}: split train: {what_is_left_out(train[list(AUS)], ())}; annotate an AU as "
+            "absent on one face and present on another"
+        )
+        return
+    if train["subject_id"].nunique() < 2:
+        yield f"{name}: split train: one person only; add faces of another"
+    needed = mostly_annotated_aus(train[list(AUS)])
+    for split, least in (("train", 2), ("val", 1)):
+        labels = _of(faces, split)[list(needed)]
+        neutral = int((labels < ACTIVE_THRESHOLD).all(axis=1).sum())
+        if neutral < least:
+            yield (
+                f"{name}: split {split}: too few neutral faces ({neutral}, at least {least} "
+                f"needed), annotated for all of {', '.join(needed)} with each below "
+                f"{ACTIVE_THRESHOLD}; add such faces, or leave out columns of AUs that are seldom "
+                "annotated or shown on most"
+            )
+    if not (val[list(aus)] >= ACTIVE_THRESHOLD).any(axis=None):
+        yield f"{name}: split val: no face shows any of {', '.join(aus)}; add faces that do"
+    if _of(faces, "test")[list(aus)].isna().all(axis=None):
+        yield f"{name}: split test: no face is annotated for any of {', '.join(aus)}; annotate some"
+
+
+def _attribute_shortages(name: str, faces: pd.DataFrame, project: tuple[str, ...]) -> Iterator[str]:
+    # Imported here: workers of ingest import this module, too, and have no use for models.
+    from facsimile.editing.demographics import AGE_CUTS
+    from facsimile.filtering.identity import MIN_PEOPLE
+
+    train = _of(faces, "train")
+    where, another = f"{name}: split train:", "or name another dataset under datasets.attributes"
+    if train.empty:
+        yield f"{where} no face; add some, {another}"
+        return
+    low, high = AGE_CUTS
+    groups = {
+        "female": train["male"] < 0.5,
+        "male": train["male"] >= 0.5,
+        "young": train["age"] < low,
+        "old": train["age"] >= high,
+    }
+    lacking = [group for group, found in groups.items() if not found.any()]
+    if lacking:
+        yield f"{where} no face is labelled {', '.join(lacking)}; fill columns male, age, {another}"
+    unlabelled = [
+        attribute
+        for attribute in project
+        if attribute not in ("male", "age") and train[attribute].nunique() < 2
+    ]
+    if unlabelled:
+        yield (
+            f"{where} {', '.join(unlabelled)} not annotated, or the same on all faces; annotate, "
+            f"take it out of directions.project, {another}"
+        )
+    several = int((train["subject_id"].value_counts() > 1).sum())
+    if several < MIN_PEOPLE:
+        yield (
+            f"{where} {several} people have several faces, {MIN_PEOPLE} are needed to tell people "
+            f"apart; add faces, {another}"
+        )
+
+
+def _of(faces: pd.DataFrame, split: str) -> pd.DataFrame:
+    return faces[faces["split"] == split]

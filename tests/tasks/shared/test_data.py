@@ -1,0 +1,29 @@
+"""The generator is loaded as params and options say."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from facsimile.generator import DiffAEPipeline, GeneratorConfig, UNetConfig
+from tasks.shared import data
+from tasks.shared.params import Sampling
+from tasks.shared.stage import Compute
+
+CONFIG = GeneratorConfig(UNetConfig(16, 32, (1,), (1,), num_res_blocks=1, z_dim=8), None)
+
+
+def test_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    DiffAEPipeline(CONFIG).save_pretrained(tmp_path)
+    monkeypatch.setattr(data, "GENERATOR", tmp_path)
+    compiled = []
+    monkeypatch.setattr(DiffAEPipeline, "compile", lambda self: compiled.append(self))
+
+    plain = data.load_generator(Compute("cpu", 4, 1))
+    assert (plain.dtype, plain.solver, compiled) == (torch.float32, "ddim", [])
+    assert data.load_generator(Compute("cpu", 4, 1), Sampling(steps=20, prior_steps=50)).solver == (
+        "ddim"
+    )
+    sampling = Sampling(steps=10, prior_steps=50, solver="dpm++", dtype="bfloat16")
+    fast = data.load_generator(Compute("cpu", 4, 1, compile=True), sampling)
+    assert (fast.dtype, fast.solver, compiled) == (torch.bfloat16, "dpm++", [fast])
