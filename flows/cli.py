@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from facsimile.errors import FacsimileError
-from flows import events, home, server
+from flows import events, server, state_folder
 from flows.display import Display, coloured, summary
 from flows.graph import needed_by, read_graph
 from flows.outputs import INSPECTION, REPORT, inspectable, key_figure
@@ -179,7 +179,7 @@ def lineage(
 ) -> None:
     """Show what a face was made of: data, files, params, hashes, code, and the filter's verdict."""
     with _one_line_errors():
-        from flows.lineage import check, describe  # torch takes seconds
+        from flows.lineage_report import check, describe  # torch takes seconds
 
         if not rebuild:
             console.print(describe(root, sample_id))
@@ -366,7 +366,7 @@ def train(
 
     The same command again continues a training that was interrupted.
     """
-    from flows.training import train_generator
+    from flows.generator_training import train_generator
 
     out = out.resolve()
     options = {"faces": faces, "oracle": oracle}
@@ -408,7 +408,7 @@ def _print_report(root: Path) -> Path:
 
 
 def _note_missing_git(root: Path) -> None:
-    if not home.is_under_git(root):
+    if not state_folder.is_under_git(root):
         print(
             f"facsimile: {root.resolve()} is not under git: runs as it is, and what is made is "
             "not traced to a commit",
@@ -428,7 +428,7 @@ def _conduct(root: Path, targets: list[str]) -> None:
     with console.status("starting"):
         server.connect(root)
     display = Display(names, console)
-    with display, events.listening(display.tell):
+    with display, events.subscribed(display.on_event):
         from flows.conductor import regenerate
 
         state = regenerate(targets=targets or None, root=str(root), return_state=True)

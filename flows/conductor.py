@@ -22,11 +22,11 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from facsimile.errors import FacsimileError
 from flows import dvc, events
 from flows.artifacts import publish
-from flows.freeze import FrozenParams
+from flows.device_lease import find_devices, lease
 from flows.graph import needed_by, read_graph
-from flows.lease import find_devices, lease
-from flows.lock import project_lock
 from flows.outputs import check_shipped, key_figure
+from flows.project_lock import project_lock
+from flows.run_params import RunParams
 from flows.tracking import Tracker
 from tasks.shared.endings import remove_leftovers
 from tasks.shared.revision import NOTED, since
@@ -60,7 +60,7 @@ class FlowRun:
         self.root = root
         self.graph = graph
         self.stages = stages
-        self.params = FrozenParams(root)
+        self.params = RunParams(root)
         for folder in (root, root / "data"):
             remove_leftovers(folder)
         # One look at the start; later, only at stages whose inputs this run has rewritten.
@@ -99,15 +99,15 @@ class FlowRun:
 
         def log(line: str) -> None:
             logger.info(line)
-            events.tell(stage, events.RUNNING, line)
+            events.emit(stage, events.RUNNING, line)
 
         with ExitStack() as leases:
             if self.graph.nodes[stage]["stage"].needs_device:
-                events.tell(stage, events.WAITING)
+                events.emit(stage, events.WAITING)
                 environment |= leases.enter_context(lease(self.devices))
             # It may have waited for a device until the run was interrupted.
             self._check_under_way(stage)
-            events.tell(stage, events.RUNNING)
+            events.emit(stage, events.RUNNING)
             begin = time.time()
             self._check_params(stage)
             ran = dvc.reproduce(stage, self.root, environment, log, lambda: self.ended)
@@ -144,7 +144,7 @@ class FlowRun:
             how = " with batches of half the size and half the workers" if error.starved else ""
             message += f": tried again{how}"
             get_run_logger().warning(message)
-            events.tell(stage, events.RUNNING, message)
+            events.emit(stage, events.RUNNING, message)
         elif error.starved:
             message += (
                 f"; {self.starved[stage]} times, each with batches of half the size: free memory, "
@@ -160,7 +160,7 @@ def _died(_task: Task, _task_run: TaskRun, state: State) -> bool:
 
 
 def _tell(_task: Task, task_run: TaskRun, state: State) -> None:
-    events.tell(task_run.name, state.name, state.message or "")
+    events.emit(task_run.name, state.name, state.message or "")
 
 
 @task(
@@ -232,7 +232,7 @@ def conduct(root: Path, graph: nx.DiGraph, stages: list[str]) -> State:
 
     def queued(holder: str) -> None:
         get_run_logger().info("waiting for %s", holder)
-        events.tell("", events.QUEUED, f"waiting for {holder}")
+        events.emit("", events.QUEUED, f"waiting for {holder}")
 
     with project_lock(root, deployment.name or flow_run.name, queued):
         return _submit(FlowRun(root, graph, stages))
@@ -252,7 +252,7 @@ def _submit(run: FlowRun) -> State:
     unpublished = publish(run.root, [asdict(report) for report in reports])
     for line in filter(None, (unpublished, run.tracker.failure)):
         get_run_logger().warning(line)
-        events.note(line)
+        events.add_note(line)
     if failures:
         return Failed(message=failures[0], data=reports)
     return Completed(data=reports)

@@ -47,7 +47,7 @@ class Display:
         if self.console.is_terminal:
             self.live.stop()
 
-    def tell(self, stage: str, state: str, detail: str) -> None:
+    def on_event(self, stage: str, state: str, detail: str) -> None:
         """See `events.Listener`."""
         if state == events.QUEUED:
             self.notice = detail

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from facsimile.errors import FacsimileError
-from flows import home, sources
+from flows import source_changes, state_folder
+from flows.dvc_rwlock import clear_rwlock
 from flows.locked import keep, locked_stages
-from flows.rwlock import clear_rwlock
 from flows.supervisor import supervised
 from tasks.shared.faults import disk_full, faults_told, is_full
 
@@ -89,7 +89,7 @@ def stale_stages(root: Path, stages: Sequence[str] = ()) -> dict[str, list[str]]
         name: [r for change in changes for r in _reasons(change)] if name in known else [_NEW]
         for name, changes in status.items()
     }
-    return sources.settle(root, stale)
+    return source_changes.settle(root, stale)
 
 
 def uncached(reasons: Iterable[str]) -> list[str]:
@@ -271,7 +271,7 @@ class _Output:
 def forget(stage: str, root: Path) -> None:
     """Remove what dvc.lock and the run cache hold of the last run of a stage."""
     # -P: DVC's package is meant, not this module beside the script.
-    command = [sys.executable, "-P", str(Path(__file__).with_name("forget.py")), stage]
+    command = [sys.executable, "-P", str(Path(__file__).with_name("dvc_forget.py")), stage]
     subprocess.run(command, cwd=root, env=_environment(root, {}), check=True, capture_output=True)
 
 
@@ -297,4 +297,4 @@ def _environment(root: Path, extra: Mapping[str, str]) -> dict[str, str]:
     # `python` in dvc.yaml must be the interpreter that runs the flow.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     own = {"PATH": path, "PYTHONUNBUFFERED": "1"}
-    return os.environ | home.environment(root) | own | extra
+    return os.environ | state_folder.environment(root) | own | extra

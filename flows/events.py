@@ -15,7 +15,7 @@ _NOTES: list[str] = []
 
 
 @contextmanager
-def listening(listener: Listener) -> Iterator[None]:
+def subscribed(listener: Listener) -> Iterator[None]:
     """Have `listener` called, from any thread, for as long as the block lasts."""
     _LISTENERS.append(listener)
     try:
@@ -24,13 +24,13 @@ def listening(listener: Listener) -> Iterator[None]:
         _LISTENERS.remove(listener)
 
 
-def tell(stage: str, state: str, detail: str = "") -> None:
+def emit(stage: str, state: str, detail: str = "") -> None:
     """Tell all listeners."""
     for listener in _LISTENERS:
         listener(stage, state, detail)
 
 
-def note(line: str) -> None:
+def add_note(line: str) -> None:
     """Have a line told when the command has ended, below all else; an empty one is none."""
     if line:
         _NOTES.append(line)

@@ -27,7 +27,7 @@ from facsimile.report import Evidence
 from flows import dvc
 from flows.graph import needed_by, read_graph
 from flows.locked import locked_hashes, locked_params, locked_stages
-from flows.runs import revision_of
+from flows.mlflow_runs import revision_of
 from flows.tracking import find_run
 from tasks.shared.data import FILTER, GENERATOR, INGEST
 from tasks.shared.generator_params import GeneratorParams

@@ -17,7 +17,7 @@ import urllib.request
 from pathlib import Path
 
 from facsimile.errors import FacsimileError
-from flows import home
+from flows import state_folder
 from flows.supervisor import supervised
 
 SECONDS_TO_ANSWER = 5.0
@@ -39,7 +39,7 @@ def connect(root: Path) -> None:
     Raises:
         FacsimileError: the server does not answer or start, or its folder cannot be written.
     """
-    os.environ.update(home.nobody(root))
+    os.environ.update(state_folder.user_environment(root))
     folder = _home(root)
     from prefect.settings import get_current_settings
 
@@ -57,9 +57,9 @@ def _home(root: Path) -> Path:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise FacsimileError(f"PREFECT_HOME: {folder}: {error.strerror}") from None
-        home.check_writable(folder, "set PREFECT_HOME to a folder that can be")
+        state_folder.check_writable(folder, "set PREFECT_HOME to a folder that can be")
         return folder
-    folder = home.folder(root, "prefect")
+    folder = state_folder.make_folder(root, "prefect")
     profiles = Path("~/.prefect/profiles.toml").expanduser()
     if os.access(profiles, os.R_OK):
         os.environ.setdefault("PREFECT_PROFILES_PATH", str(profiles))

@@ -9,8 +9,8 @@ import networkx as nx
 from facsimile.errors import FacsimileError
 from flows import dvc
 from flows.graph import Stage, needed_by, read_graph
-from flows.lock import running_stages
 from flows.outputs import check_shipped
+from flows.project_lock import running_stages
 
 _TRIES = 5
 

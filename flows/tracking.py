@@ -19,11 +19,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import events, names
+from flows import events, mlflow_names
 from flows.locked import locked_hashes, locked_params, locked_stages
-from flows.notebook import EXPERIMENT, Notebook
+from flows.mlflow_runs import NOTE, REASON, end_orphaned_runs, ending, log, open_run, revision_tags
+from flows.mlflow_store import EXPERIMENT, MLflowStore
 from flows.outputs import CONTACT_SHEET, REPORT, figures, headline, read_metrics
-from flows.runs import NOTE, REASON, bury, ending, log, open_run, revision_tags
 from tasks.shared.revision import Revision, read_revision
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Tracker:
         self.params = params or {}
         self.revision = read_revision(root)
         self.begin = time.time()
-        self._notebook = Notebook(root)
+        self._store = MLflowStore(root)
         self._parent = ""
         self._missing: list[str] = []
         self._closed = False
@@ -60,10 +60,10 @@ class Tracker:
     @property
     def failure(self) -> str:
         """What is not in MLflow and why, in one line; empty if all is."""
-        if not self._notebook.failure:
+        if not self._store.failure:
             return ""
         what = ", ".join(dict.fromkeys(self._missing)) if self._parent else "this run"
-        return f"{what} not in {self._notebook.failure}"
+        return f"{what} not in {self._store.failure}"
 
     def log_stage(
         self, stage: str, begin: float, end: float, revision: Revision | None = None
@@ -165,7 +165,7 @@ class Tracker:
         def use(client: "MlflowClient") -> None:
             parent = self._open_parent(client)
             nested = {"mlflow.parentRunId": parent, **tags}
-            run = open_run(client, self._notebook.experiment, stage, begin, nested)
+            run = open_run(client, self._store.experiment, stage, begin, nested)
             with ending(client, run, status, end):
                 write(client, run)
 
@@ -173,8 +173,8 @@ class Tracker:
 
     def _open_parent(self, client: "MlflowClient") -> str:
         if not self._parent:
-            experiment = self._notebook.experiment
-            bury(client, experiment)
+            experiment = self._store.experiment
+            end_orphaned_runs(client, experiment)
             tags = revision_tags(self.revision)
             self._parent = open_run(client, experiment, self.name, self.begin, tags)
             parent = self._parent
@@ -186,7 +186,7 @@ class Tracker:
             use(client)
             return True
 
-        if not self._notebook.attempt(report):
+        if not self._store.attempt(report):
             self._missing.append(what)
 
 
@@ -195,10 +195,10 @@ def find_run(root: Path, stage: str, locked: Mapping[str, Any]) -> "Run | None":
 
     None if there is none, or no store that can be read.
     """
-    notebook = _reader(root.resolve(), os.environ.get("MLFLOW_TRACKING_URI", ""))
-    if not notebook.exists:
+    store = _reader(root.resolve(), os.environ.get("MLFLOW_TRACKING_URI", ""))
+    if not store.exists:
         return None
-    tags = {names.encode(name): value for name, value in _hash_tags(locked).items()}
+    tags = {mlflow_names.encode(name): value for name, value in _hash_tags(locked).items()}
 
     def search(client: "MlflowClient") -> "list[Run]":
         experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -210,15 +210,15 @@ def find_run(root: Path, stage: str, locked: Mapping[str, Any]) -> "Run | None":
             order_by=["attributes.start_time DESC"],
         )
 
-    runs = notebook.attempt(search)
-    events.note(notebook.failure and f"runs cannot be read from {notebook.failure}")
+    runs = store.attempt(search)
+    events.add_note(store.failure and f"runs cannot be read from {store.failure}")
     return next((run for run in runs or () if tags.items() <= run.data.tags.items()), None)
 
 
 @lru_cache
-def _reader(root: Path, uri: str) -> Notebook:
+def _reader(root: Path, uri: str) -> MLflowStore:
     """One for all questions, so that a store that does not answer is asked once."""
-    return Notebook(root, reading=True)
+    return MLflowStore(root, reading=True)
 
 
 def _hash_tags(locked: Mapping[str, Any]) -> dict[str, str]:

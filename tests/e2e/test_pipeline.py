@@ -23,7 +23,7 @@ from facsimile.faces.tables import read_faces
 from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig, UNetConfig
 from flows import dvc
 from flows.graph import read_graph
-from flows.notebook import EXPERIMENT, STORE
+from flows.mlflow_store import EXPERIMENT, STORE
 from flows.outputs import REPORT
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +103,7 @@ def kill_once(data: Path, stage: str, killed: list[int]) -> None:
         time.sleep(0.02)
 
 
-def check_notebook(project: Path, metrics: dict[str, Any]) -> None:
+def check_mlflow(project: Path, metrics: dict[str, Any]) -> None:
     """Every run in MLflow has ended and says all; the one of the last flow sums it up."""
     client = MlflowClient(f"sqlite:///{project / STORE}")
     experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -163,7 +163,7 @@ def test_pipeline(project: Path) -> None:
     assert set(metrics["cross_dataset"]) == {"world-feafa", "world-bp4d"}
     effects = pd.read_parquet(data / "evaluate" / "edit_effects.parquet").set_index("edited_au")
     assert effects.loc[["AU04", "AU12"], list(AUS)].notna().all(axis=None)
-    check_notebook(project, metrics)
+    check_mlflow(project, metrics)
 
     synthetic = read_faces(data / "synthesize" / "faces")
     mixed = synthetic.loc[synthetic["edited_au"].isna(), "sample_id"].iloc[0]

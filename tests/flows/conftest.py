@@ -22,7 +22,7 @@ def prefect_server() -> Iterator[None]:
 
 
 @pytest.fixture
-def notebook(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
+def mlflow_uri(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
     """URI of one MLflow store for the session: setting one up takes seconds."""
     folder = tmp_path_factory.getbasetemp() / "mlflow"
     folder.mkdir(exist_ok=True)

@@ -18,14 +18,14 @@ from facsimile.digests import record_digests
 from flows import artifacts, conductor, dvc, events
 from flows.cli import app
 from flows.conductor import FlowRun, StageReport, regenerate, retrain
+from flows.device_lease import lease
 from flows.graph import read_graph
-from flows.lease import lease
-from flows.lock import project_lock
-from flows.notebook import EXPERIMENT
-from flows.runs import REASON
+from flows.mlflow_runs import REASON
+from flows.mlflow_store import EXPERIMENT
+from flows.project_lock import project_lock
 from tests.flows.conftest import ran
 
-pytestmark = pytest.mark.usefixtures("prefect_server", "notebook")
+pytestmark = pytest.mark.usefixtures("prefect_server", "mlflow_uri")
 
 GPU = {"device": "gpu"}
 
@@ -50,7 +50,7 @@ def test_stages_run_after_what_they_read_and_once(project: Callable[..., Path]) 
     root = project(c=stage("c", "a", "b"), a=stage("a"), b=stage("b", "a"), d=stage("d"))
     (root / "params").write_text("1\n")
     told: list[tuple[str, str]] = []
-    with events.listening(lambda name, state, detail: told.append((name, state))):
+    with events.subscribed(lambda name, state, detail: told.append((name, state))):
         reports = conduct(root, "c")
     assert states(reports) == dict.fromkeys("abc", "Completed")
     assert ran(root) == ["a", "b", "c"]
@@ -144,7 +144,7 @@ def test_runs_in_one_project_queue_up(project: Callable[..., Path]) -> None:
             released.close()
 
     released.enter_context(project_lock(root, "nightly", print))
-    with events.listening(release):
+    with events.subscribed(release):
         assert states(conduct(root, "a")) == {"a": "Completed"}
     assert len(told) == 1 and told[0].startswith("waiting for nightly (process ")
 
@@ -156,7 +156,7 @@ def test_killed_outright_is_tried_again_with_less(
     command = f'echo "$FACSIMILE_BATCH_SCALE" >> scales; {dies}'
     root = project(a={"cmd": command, "outs": ["a"]})
     told: list[str] = []
-    with events.listening(lambda stage, state, detail: told.append(detail)):
+    with events.subscribed(lambda stage, state, detail: told.append(detail)):
         reports = conduct(root, "a")
     assert (root / "scales").read_text().split() == ["1.0", "0.5", "0.25"]
     again = (
@@ -249,7 +249,7 @@ def test_stage_that_waits_for_a_device_does_not_start_when_the_run_has_ended(
             run.ended = True
             held.close()
 
-    with events.listening(interrupt), pytest.raises(dvc.StageError, match="the run has ended"):
+    with events.subscribed(interrupt), pytest.raises(dvc.StageError, match="the run has ended"):
         run.reproduce("a")
     assert ran(root) == []
 
@@ -274,9 +274,9 @@ def test_one_device_serves_one_stage_at_a_time(
 
 
 @pytest.fixture
-def logged(notebook: str) -> Callable[[], list[tuple[str, ...]]]:
+def logged(mlflow_uri: str) -> Callable[[], list[tuple[str, ...]]]:
     """Name, status and reason of runs logged since; those of flows have no name."""
-    client = MlflowClient(notebook)
+    client = MlflowClient(mlflow_uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     known = (
         {run.info.run_id for run in client.search_runs([experiment.experiment_id])}

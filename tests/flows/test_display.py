@@ -20,7 +20,7 @@ def shown(table: object) -> str:
 
 def test_foreign_text_is_shown_as_it_is() -> None:
     display = Display(["a"], Console(file=io.StringIO()))
-    display.tell("a", events.RUNNING, FOREIGN)
+    display.on_event("a", events.RUNNING, FOREIGN)
     assert FOREIGN in shown(display.table())
     report = StageReport("a", "Failed", 1.0, FOREIGN, FOREIGN)
     assert shown(summary([report], 1.0)).count(FOREIGN) == 2
@@ -30,8 +30,8 @@ def test_waiting_for_another_run_is_shown_until_it_ends(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     display = Display(["a"], Console(file=io.StringIO()))
-    display.tell("", events.QUEUED, "waiting for nightly (process 7)")
+    display.on_event("", events.QUEUED, "waiting for nightly (process 7)")
     assert "waiting for nightly (process 7)" in shown(display.table())
     assert "waiting for nightly (process 7)" in capsys.readouterr().out
-    display.tell("a", events.RUNNING, "")
+    display.on_event("a", events.RUNNING, "")
     assert "nightly" not in shown(display.table())

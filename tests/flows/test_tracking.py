@@ -28,13 +28,13 @@ from facsimile.measurement import (
     score_detectors,
     to_json,
 )
-from flows import dvc, runs
-from flows.freeze import FrozenParams
+from flows import dvc, mlflow_runs
 from flows.locked import locked_stages
-from flows.names import decode
-from flows.notebook import EXPERIMENT
+from flows.mlflow_names import decode
+from flows.mlflow_runs import NOTE, REASON, revision_of
+from flows.mlflow_store import EXPERIMENT
 from flows.outputs import read_metrics
-from flows.runs import NOTE, REASON, revision_of
+from flows.run_params import RunParams
 from flows.tracking import Tracker, find_run
 from tasks.shared.revision import Revision
 
@@ -49,9 +49,9 @@ STAGE = {
 
 
 @pytest.fixture
-def children(notebook: str) -> Callable[[str], tuple[Run, dict[str, Run]]]:
+def children(mlflow_uri: str) -> Callable[[str], tuple[Run, dict[str, Run]]]:
     """Finds a flow run by name, and its nested runs by theirs, in the store of the session."""
-    client = MlflowClient(notebook)
+    client = MlflowClient(mlflow_uri)
 
     def find(name: str) -> tuple[Run, dict[str, Run]]:
         experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
@@ -98,10 +98,10 @@ def artifacts(uri: str, run: Run) -> list[str]:
 
 
 def test_stage_is_logged_under_the_run_of_its_flow(
-    fitted: Path, notebook: str, children: Callable[[str], tuple[Run, dict[str, Run]]]
+    fitted: Path, mlflow_uri: str, children: Callable[[str], tuple[Run, dict[str, Run]]]
 ) -> None:
     commit = under_git(fitted)
-    tracker = Tracker(fitted, "brave-lion", FrozenParams(fitted).values)
+    tracker = Tracker(fitted, "brave-lion", RunParams(fitted).values)
     tracker.log_stage("fit", 100.0, 102.5)
     tracker.close("FINISHED", {"fit": "Completed"})
     assert tracker.failure == ""
@@ -122,7 +122,7 @@ def test_stage_is_logged_under_the_run_of_its_flow(
     assert stage.data.tags["dvc.outs.data/fit"] == locked["outs"][0]["md5"]
     (faces,) = stage.inputs.dataset_inputs
     assert (faces.dataset.name, faces.dataset.digest) == ("data/faces", locked["deps"][0]["md5"])
-    assert artifacts(notebook, stage) == ["roc.png"]
+    assert artifacts(mlflow_uri, stage) == ["roc.png"]
     assert {run.info.status for run in (parent, stage)} == {"FINISHED"}
 
     found = find_run(fitted, "fit", locked)
@@ -197,10 +197,10 @@ def pipeline(tmp_path: Path) -> Path:
 
 
 def test_whole_pipeline_is_read_back(
-    pipeline: Path, notebook: str, children: Callable[[str], tuple[Run, dict[str, Run]]]
+    pipeline: Path, mlflow_uri: str, children: Callable[[str], tuple[Run, dict[str, Run]]]
 ) -> None:
     stages = list(locked_stages(pipeline))
-    tracker = Tracker(pipeline, "whole", FrozenParams(pipeline).values)
+    tracker = Tracker(pipeline, "whole", RunParams(pipeline).values)
     for stage in stages:
         tracker.log_stage(stage, 0.0, 1.0)
     tracker.close("FINISHED", dict.fromkeys(stages, "Completed"))
@@ -218,7 +218,7 @@ def test_whole_pipeline_is_read_back(
     assert parent.info.status == "FINISHED"
     sections = yaml.safe_load((ROOT / "params.yaml").read_text())
     assert {name.split(".")[0] for name in parent.data.params} == set(sections)
-    assert artifacts(notebook, parent) == ["contact_sheet.png", "report.html"]
+    assert artifacts(mlflow_uri, parent) == ["contact_sheet.png", "report.html"]
     headline = {decode(name): value for name, value in parent.data.metrics.items()}
     figures = evaluation()
     for arm in ARMS:
@@ -279,13 +279,13 @@ def test_a_stage_that_failed_is_a_failed_run(
 
 
 def test_headline_of_an_earlier_run_is_not_claimed(
-    pipeline: Path, notebook: str, children: Callable[[str], tuple[Run, dict[str, Run]]]
+    pipeline: Path, mlflow_uri: str, children: Callable[[str], tuple[Run, dict[str, Run]]]
 ) -> None:
     tracker = Tracker(pipeline, "cut short")
     tracker.log_stage("ingest", 0.0, 1.0)
     tracker.close("FAILED", {"ingest": "Completed", "evaluate": "Not run"}, "edit: no")
     parent, _ = children("cut short")
-    assert parent.data.metrics == {} and artifacts(notebook, parent) == []
+    assert parent.data.metrics == {} and artifacts(mlflow_uri, parent) == []
 
 
 def test_nothing_is_logged_once_the_flow_has_ended(
@@ -371,7 +371,7 @@ def test_runs_of_a_process_that_was_killed_are_ended_by_the_next(
 ) -> None:
     tracker = Tracker(fitted, "alive")
     tracker.log_stage("fit", 0.0, 1.0)
-    host, pid, started = runs._this_process().rsplit(" ", 2)
+    host, pid, started = mlflow_runs._this_process().rsplit(" ", 2)
     others = {
         "gone": f"{host} 4194305 {started}",
         "same id": f"{host} {pid} {float(started) - 900:.0f}",
@@ -379,7 +379,7 @@ def test_runs_of_a_process_that_was_killed_are_ended_by_the_next(
     }
     for name, process in others.items():
         with monkeypatch.context() as patch:
-            patch.setattr(runs, "_this_process", lambda process=process: process)
+            patch.setattr(mlflow_runs, "_this_process", lambda process=process: process)
             Tracker(fitted, name).log_stage("fit", 0.0, 1.0)
     following = Tracker(fitted, "following")
     following.log_stage("fit", 0.0, 1.0)
@@ -402,7 +402,7 @@ def test_nothing_is_opened_for_a_flow_that_ran_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unreachable_notebook_costs_no_work(fitted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_store_costs_no_work(fitted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     tracker = Tracker(fitted, "offline")
     tracker.log_stage("fit", 0.0, 1.0)

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from facsimile.errors import FacsimileError
-from flows.lease import open_lock, try_lock
+from flows.device_lease import open_lock, try_lock
 
 LOCK = Path(".dvc/tmp/facsimile.lock")
 RWLOCK = Path(".dvc/tmp/rwlock")

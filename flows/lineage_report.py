@@ -15,7 +15,7 @@ from facsimile.faces.aus import AUS, NUISANCES
 from flows import dvc
 from flows.graph import needed_by, read_graph
 from flows.locked import locked_hashes, locked_params, locked_stages
-from flows.runs import revision_of
+from flows.mlflow_runs import revision_of
 from flows.tracking import find_run
 from tasks.shared.data import ENCODE, NEUTRAL, md5
 from tasks.shared.lineage import (

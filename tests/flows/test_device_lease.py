@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from facsimile.errors import FacsimileError
-from flows.lease import find_devices, lease
+from flows.device_lease import find_devices, lease
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def test_holder_waits_until_a_device_is_free() -> None:
 
 def test_lease_of_a_killed_process_is_free_again(locks: Path) -> None:
     script = (
-        "import os, tempfile; from flows.lease import lease\n"
+        "import os, tempfile; from flows.device_lease import lease\n"
         f"tempfile.tempdir = {str(locks)!r}\n"
         "with lease(['0']): os.kill(os.getpid(), 9)"
     )

@@ -13,8 +13,8 @@ from mlflow.entities import Run
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.notebook import EXPERIMENT
-from flows.training import TrainingTracker
+from flows.generator_training import TrainingTracker
+from flows.mlflow_store import EXPERIMENT
 from tests.flows.conftest import left_after, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -46,9 +46,9 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def runs(notebook: str) -> Callable[[], list[Run]]:
+def runs(mlflow_uri: str) -> Callable[[], list[Run]]:
     """Trainings in MLflow, the newest first."""
-    client = MlflowClient(notebook)
+    client = MlflowClient(mlflow_uri)
     return lambda: client.search_runs(
         [client.get_experiment_by_name(EXPERIMENT).experiment_id],
         "attributes.run_name = 'generator'",
@@ -62,14 +62,14 @@ def train(root: Path, faces: str) -> int:
 
 
 def test_a_training_is_a_run_with_its_curves_and_grids(
-    root: Path, runs: Callable[[], list[Run]], notebook: str
+    root: Path, runs: Callable[[], list[Run]], mlflow_uri: str
 ) -> None:
     assert train(root, "faces") == 0
     run = runs()[0]
     assert run.info.status == "FINISHED"
     assert run.data.params == {"seed": "0", "faces": str(root / "faces")}
     assert run.data.metrics == {"prior.loss": 1 / 1000, "frechet": 3.5}
-    client = MlflowClient(notebook)
+    client = MlflowClient(mlflow_uri)
     history = client.get_metric_history(run.info.run_id, "prior.loss")
     assert [(point.step, point.value) for point in history] == [(500, 1 / 500), (1000, 1 / 1000)]
     paths = [item.path for item in client.list_artifacts(run.info.run_id)]
@@ -83,7 +83,9 @@ def test_a_training_that_failed(root: Path, runs: Callable[[], list[Run]]) -> No
     assert runs()[0].info.status == "FAILED"
 
 
-def test_each_row_is_logged_once(root: Path, runs: Callable[[], list[Run]], notebook: str) -> None:
+def test_each_row_is_logged_once(
+    root: Path, runs: Callable[[], list[Run]], mlflow_uri: str
+) -> None:
     work = root / "work"
     work.mkdir()
     tracker = TrainingTracker(root, work, root / "out")
@@ -97,7 +99,7 @@ def test_each_row_is_logged_once(root: Path, runs: Callable[[], list[Run]], note
     tracker.close("KILLED")
     run = runs()[0]
     assert run.info.status == "KILLED"
-    history = MlflowClient(notebook).get_metric_history(run.info.run_id, "prior.loss")
+    history = MlflowClient(mlflow_uri).get_metric_history(run.info.run_id, "prior.loss")
     assert [point.step for point in history] == [1, 2]
 
 
@@ -105,7 +107,7 @@ def test_each_row_is_logged_once(root: Path, runs: Callable[[], list[Run]], note
     ("number", "processes"), [(signal.SIGKILL, 2), (signal.SIGTERM, 1), (signal.SIGHUP, 1)]
 )
 def test_a_training_ends_with_its_command(
-    root: Path, marked: str, notebook: str, number: signal.Signals, processes: int
+    root: Path, marked: str, mlflow_uri: str, number: signal.Signals, processes: int
 ) -> None:
     stand_in = "import time; from pathlib import Path; Path('up').touch(); time.sleep(1000)"
     (root / "tasks" / "generator.py").write_text(stand_in)

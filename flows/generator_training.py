@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows import events
-from flows.notebook import Notebook
+from flows.mlflow_runs import end_orphaned_runs, ending, log, open_run, revision_tags
+from flows.mlflow_store import MLflowStore
 from flows.outputs import flatten
-from flows.runs import bury, ending, log, open_run, revision_tags
 from flows.supervisor import supervised
 from tasks.shared.endings import raise_on_signals
 from tasks.shared.revision import read_revision
@@ -60,7 +60,7 @@ def train_generator(
         process.terminate()
         process.wait()
         tracker.close(status)
-        events.note(tracker.failure)
+        events.add_note(tracker.failure)
     return code
 
 
@@ -77,19 +77,19 @@ class TrainingTracker:
     def __init__(self, root: Path, work: Path, out: Path) -> None:
         self.root, self.work, self.out = root, work, out
         self.revision = read_revision(root)
-        self._notebook = Notebook(root)
+        self._store = MLflowStore(root)
         self._run = ""
         self._seen: set[object] = set()
 
     @property
     def failure(self) -> str:
         """What is not in MLflow and why, in one line; empty if all is."""
-        return self._notebook.failure and f"the training is not all in {self._notebook.failure}"
+        return self._store.failure and f"the training is not all in {self._store.failure}"
 
     def look(self) -> None:
         """Log params, figures by step and sample grids that are new since the last look."""
         if (self.work / "begun.json").exists():  # else there is nothing but preparations yet
-            self._notebook.attempt(self._look)
+            self._store.attempt(self._look)
 
     def close(self, status: str) -> None:
         """Look once more and end the run; metrics and samples of OUT are those of a FINISHED one.
@@ -99,12 +99,12 @@ class TrainingTracker:
         """
         self.look()
         if self._run:
-            self._notebook.attempt(lambda client: self._close(client, status))
+            self._store.attempt(lambda client: self._close(client, status))
 
     def _look(self, client: "MlflowClient") -> None:
         if not self._run:
-            experiment = self._notebook.experiment
-            bury(client, experiment)
+            experiment = self._store.experiment
+            end_orphaned_runs(client, experiment)
             tags = revision_tags(self.revision)
             self._run = open_run(client, experiment, "generator", time.time(), tags)
             log(client, self._run, params=json.loads((self.work / "begun.json").read_text()))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from flows import names
+from flows import mlflow_names
 from tasks.shared.revision import Revision
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def log(
     milliseconds: int = 0,
     step: int = 0,
 ) -> None:
-    """Log any number of values of any name to a run, under names as `names.encode` gives them.
+    """Log values to a run in batches, under names as `mlflow_names.encode` writes them.
 
     Args:
         milliseconds: time of the metrics, Unix time.
@@ -58,13 +58,13 @@ def log(
     """
     from mlflow.entities import Metric, Param, RunTag
 
-    entries = {names.encode(key): float(value) for key, value in (metrics or {}).items()}
+    entries = {mlflow_names.encode(key): float(value) for key, value in (metrics or {}).items()}
     for part in _parts(entries.items(), _METRICS):
         client.log_batch(run, metrics=[Metric(*entry, milliseconds, step) for entry in part])
-    values = {names.encode(key): str(value) for key, value in (params or {}).items()}
+    values = {mlflow_names.encode(key): str(value) for key, value in (params or {}).items()}
     for part in _parts(values.items(), _PARAMS):
         client.log_batch(run, params=[Param(key, _cut(v, _PARAM_LENGTH)) for key, v in part])
-    texts = {names.encode(key): value for key, value in (tags or {}).items()}
+    texts = {mlflow_names.encode(key): value for key, value in (tags or {}).items()}
     for part in _parts(texts.items(), _TAGS):
         client.log_batch(run, tags=[RunTag(key, _cut(v, _TAG_LENGTH)) for key, v in part])
 
@@ -85,7 +85,7 @@ def ending(
         raise
 
 
-def bury(client: "MlflowClient", experiment: str) -> None:
+def end_orphaned_runs(client: "MlflowClient", experiment: str) -> None:
     """End runs that were left RUNNING by processes of this machine that are no more."""
     host = platform.node()
     for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):

@@ -1,7 +1,7 @@
 """An MLflow store that costs a run nothing but a few seconds when it fails.
 
 Nothing that goes wrong with it is raised: the work of a run is worth more than its notes. It is
-told at the end of the command instead (`Notebook.failure`).
+told at the end of the command instead (`MLflowStore.failure`).
 
 The store is ``mlflow.db`` with artifacts under ``mlruns/`` in the project folder, unless
 MLFLOW_TRACKING_URI names another one.
@@ -38,7 +38,7 @@ _CREDENTIALS = re.compile(r"//[^/@\s]+@")
 T = TypeVar("T")
 
 
-class Notebook:
+class MLflowStore:
     """One MLflow store, opened at the first use.
 
     Args:

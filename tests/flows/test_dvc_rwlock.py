@@ -10,7 +10,7 @@ import pytest
 
 from facsimile.errors import FacsimileError
 from flows import dvc
-from flows.rwlock import RWLOCK
+from flows.dvc_rwlock import RWLOCK
 
 
 @pytest.fixture

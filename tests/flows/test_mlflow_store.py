@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from flows import notebook as module
-from flows.notebook import STORE, Notebook
-from flows.runs import ending, open_run
+from flows import mlflow_store as module
+from flows.mlflow_runs import ending, open_run
+from flows.mlflow_store import STORE, MLflowStore
 
 
 @pytest.fixture
@@ -23,22 +23,22 @@ def silent() -> Iterator[str]:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
-def asked(notebook: Notebook) -> list[object]:
+def asked(store: MLflowStore) -> list[object]:
     """Use it twice; what it gave, and whether it was asked at all."""
     calls: list[object] = []
-    return [notebook.attempt(lambda client: calls.append(client)) for _ in range(2)] + calls
+    return [store.attempt(lambda client: calls.append(client)) for _ in range(2)] + calls
 
 
 def test_a_server_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     # By default, it would be tried again for 4 minutes.
     monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda _: pytest.fail("tried again"))
-    notebook = Notebook(tmp_path)
+    store = MLflowStore(tmp_path)
     try:
         raise ValueError("a stage failed")
     except ValueError:
-        assert asked(notebook) == [None, None]
-    assert notebook.failure == "MLflow at http://127.0.0.1:9: Connection refused"
+        assert asked(store) == [None, None]
+    assert store.failure == "MLflow at http://127.0.0.1:9: Connection refused"
 
 
 def test_a_server_that_never_answers(
@@ -47,9 +47,9 @@ def test_a_server_that_never_answers(
     monkeypatch.setitem(module._TRY, "TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{silent}")
     before = dict(os.environ)
-    notebook = Notebook(tmp_path)
-    assert asked(notebook) == [None, None]
-    assert notebook.failure == f"MLflow at http://{silent}: timed out"
+    store = MLflowStore(tmp_path)
+    assert asked(store) == [None, None]
+    assert store.failure == f"MLflow at http://{silent}: timed out"
     assert dict(os.environ) == before
 
 
@@ -69,11 +69,11 @@ def test_a_store_that_does_not_open_in_time(
 ) -> None:
     """As a database server that hangs: its driver has no time limit of ours."""
     monkeypatch.setattr(module, "_SECONDS_TO_OPEN", 0.1)
-    monkeypatch.setattr(Notebook, "_connect", lambda *_: threading.Event().wait())
+    monkeypatch.setattr(MLflowStore, "_connect", lambda *_: threading.Event().wait())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@db/mlflow")
-    notebook = Notebook(tmp_path)
-    assert asked(notebook) == [None, None]
-    assert notebook.failure == "MLflow at postgresql://db/mlflow: no answer within 0 s"
+    store = MLflowStore(tmp_path)
+    assert asked(store) == [None, None]
+    assert store.failure == "MLflow at postgresql://db/mlflow: no answer within 0 s"
 
 
 def missing_driver(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,33 +115,33 @@ def test_a_store_that_cannot_be_opened(
     # MLflow would try again ten times.
     monkeypatch.setattr("mlflow.store.db.utils.MAX_RETRY_COUNT", 1)
     spoil(tmp_path, monkeypatch)
-    notebook = Notebook(tmp_path)
-    assert asked(notebook) == [None, None]
-    assert reason in notebook.failure and "\n" not in notebook.failure
+    store = MLflowStore(tmp_path)
+    assert asked(store) == [None, None]
+    assert reason in store.failure and "\n" not in store.failure
 
 
 def test_sqlite_is_not_tried_for_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr("mlflow.store.db.utils.time.sleep", lambda _: pytest.fail("tried again"))
     (tmp_path / STORE).mkdir()
-    assert asked(Notebook(tmp_path)) == [None, None]
+    assert asked(MLflowStore(tmp_path)) == [None, None]
 
 
-def test_what_cannot_be_logged_does_not_end_the_rest(notebook: str, tmp_path: Path) -> None:
-    store = Notebook(tmp_path)
+def test_what_cannot_be_logged_does_not_end_the_rest(mlflow_uri: str, tmp_path: Path) -> None:
+    store = MLflowStore(tmp_path)
 
     def fail(_: MlflowClient) -> None:
         raise RuntimeError("first line\nsecond")
 
     assert store.attempt(fail) is None
-    assert store.failure == f"MLflow at {notebook}: first line"
+    assert store.failure == f"MLflow at {mlflow_uri}: first line"
     assert store.attempt(lambda client: "logged") == "logged"
 
 
 def test_a_store_lost_on_the_way_is_not_asked_again(
-    notebook: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Notebook(tmp_path)
+    store = MLflowStore(tmp_path)
     assert store.attempt(lambda client: "logged") == "logged"
 
     def fail(*_: object) -> None:
@@ -155,13 +155,13 @@ def test_a_store_lost_on_the_way_is_not_asked_again(
 
 @pytest.mark.parametrize("name", ["we?ird", "#1", "50%25", "a b", "ü", "a+b&c=d", "file:x"])
 def test_projects_of_any_path(
-    notebook: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    Notebook(tmp_path).attempt(lambda client: client)
+    MLflowStore(tmp_path).attempt(lambda client: client)
     root = tmp_path / name
     root.mkdir()
     # A store that is set up already: that takes seconds.
-    shutil.copy(notebook.removeprefix("sqlite:///"), root / STORE)
+    shutil.copy(mlflow_uri.removeprefix("sqlite:///"), root / STORE)
     database = sqlite3.connect(root / STORE)
     database.execute("DELETE FROM experiments WHERE name = 'facsimile'")
     database.commit()
@@ -169,7 +169,7 @@ def test_projects_of_any_path(
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     monkeypatch.chdir(tmp_path)
     (root / "report ?.html").write_text("report")
-    store = Notebook(root)
+    store = MLflowStore(root)
 
     def use(client: MlflowClient) -> list[str]:
         run = open_run(client, store.experiment, "x", 0.0, {})

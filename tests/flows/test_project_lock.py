@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from facsimile.errors import FacsimileError
-from flows.lock import LOCK, RWLOCK, project_lock, running_stages
+from flows.project_lock import LOCK, RWLOCK, project_lock, running_stages
 
 
 def no_wait(holder: str) -> None:
@@ -37,7 +37,7 @@ def test_second_run_waits_for_the_first_and_is_told_who_it_is(tmp_path: Path) ->
 
 def test_lock_of_a_killed_run_is_free(tmp_path: Path) -> None:
     script = (
-        "import os; from pathlib import Path; from flows.lock import project_lock\n"
+        "import os; from pathlib import Path; from flows.project_lock import project_lock\n"
         f"with project_lock(Path({str(tmp_path)!r}), 'x', print): os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == -9

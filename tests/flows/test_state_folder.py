@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from facsimile.errors import FacsimileError
-from flows import dvc, home
+from flows import dvc, state_folder
 from flows.cli import app
 
 STAGE = {"cmd": "cp in out", "deps": ["in"], "outs": ["out"]}
@@ -38,7 +38,7 @@ def test_what_the_user_has_set_stays(
     root = project(a=STAGE)
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "own"))
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert not {"DVC_SITE_CACHE_DIR", "HOME", "USER"} & home.environment(root).keys()
+    assert not {"DVC_SITE_CACHE_DIR", "HOME", "USER"} & state_folder.environment(root).keys()
     dvc.stale_stages(root)
     assert list((tmp_path / "own" / "repo").iterdir())
 
@@ -54,7 +54,7 @@ def test_a_user_without_a_home_has_one_in_the_project(
     if missing:
         monkeypatch.setenv("HOME", missing)
     monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
-    found = home.nobody(root)
+    found = state_folder.user_environment(root)
     assert Path(found["HOME"]).parent == root / ".facsimile" and found["USER"].isdigit()
 
 
@@ -84,9 +84,9 @@ def test_a_project_without_git_runs_and_says_so(
     assert dvc.reproduce("a", root, {}, print)
     # For this run alone, and on top of what was set.
     assert (root / ".dvc" / "config").read_text() == UNDER_GIT
-    config = Path(home.environment(root)["DVC_SYSTEM_CONFIG_DIR"]) / "config"
+    config = Path(state_folder.environment(root)["DVC_SYSTEM_CONFIG_DIR"]) / "config"
     assert "/lab" in config.read_text()
 
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-    assert "DVC_SYSTEM_CONFIG_DIR" not in home.environment(root)
+    assert "DVC_SYSTEM_CONFIG_DIR" not in state_folder.environment(root)
     assert "not under git" not in CliRunner().invoke(app, ["status"]).stderr

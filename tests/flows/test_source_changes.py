@@ -97,7 +97,7 @@ def status() -> list[str]:
     return CliRunner().invoke(app, ["status"]).stdout.splitlines()[1:]
 
 
-@pytest.mark.usefixtures("prefect_server", "notebook")
+@pytest.mark.usefixtures("prefect_server", "mlflow_uri")
 def test_a_flow_runs_what_a_changed_file_concerns_and_shows_the_rest_as_cached(mine: Path) -> None:
     from tests.flows.test_conductor import conduct, states
 

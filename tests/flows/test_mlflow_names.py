@@ -9,7 +9,7 @@ from mlflow.utils.validation import (
     _validate_tag_name,
 )
 
-from flows.names import decode, encode
+from flows.mlflow_names import decode, encode
 
 ODD = (
     "",

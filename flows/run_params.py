@@ -14,7 +14,7 @@ from flows.locked import leaves, locked_params, locked_stages
 from tasks.shared.params import PARAMS
 
 
-class FrozenParams:
+class RunParams:
     """params.yaml as it is now, to tell whether it has changed since.
 
     Attributes:

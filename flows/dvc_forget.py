@@ -1,4 +1,4 @@
-"""Have DVC forget what it recorded of a stage: python flows/forget.py STAGE
+"""Have DVC forget what it recorded of a stage: python flows/dvc_forget.py STAGE
 
 Removes its entry of dvc.lock, and the entry of the run cache that would bring it back. A process of
 its own, because DVC takes its lock and its project folder for the whole process.

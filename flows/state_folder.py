@@ -14,16 +14,16 @@ from platformdirs import site_config_dir
 import facsimile
 from facsimile.errors import FacsimileError
 
-HOME = ".facsimile"
+FOLDER = ".facsimile"
 
 
-def folder(root: Path, tool: str) -> Path:
+def make_folder(root: Path, tool: str) -> Path:
     """Make ``.facsimile/<tool>`` in a project: seen by its owner only, and ignored by git.
 
     Raises:
         FacsimileError: it cannot be written.
     """
-    home = root.resolve() / HOME
+    home = root.resolve() / FOLDER
     made = home / tool
     try:
         home.mkdir(mode=0o700, exist_ok=True)
@@ -65,16 +65,16 @@ def environment(root: Path) -> dict[str, str]:
         folders["NUMBA_CACHE_DIR"] = "numba"  # by default beside the code
     return {
         **{
-            name: str(folder(root, tool))
+            name: str(make_folder(root, tool))
             for name, tool in folders.items()
             if name not in os.environ
         },
-        **nobody(root),
-        **without_git(root),
+        **user_environment(root),
+        **no_git_environment(root),
     }
 
 
-def nobody(root: Path) -> dict[str, str]:
+def user_environment(root: Path) -> dict[str, str]:
     """HOME and USER where there are none, as for a bare user id in a container.
 
     Libraries end in tracebacks over either.
@@ -85,7 +85,7 @@ def nobody(root: Path) -> dict[str, str]:
     except RuntimeError:  # no HOME, nor is the user known
         reachable = False
     if not reachable:
-        found["HOME"] = str(folder(root, "home"))
+        found["HOME"] = str(make_folder(root, "home"))
     try:
         getpass.getuser()
     except (KeyError, OSError):  # the latter from Python 3.13 on
@@ -99,7 +99,7 @@ def is_under_git(root: Path) -> bool:
     return any((path / ".git").exists() for path in (root, *root.parents))
 
 
-def without_git(root: Path) -> dict[str, str]:
+def no_git_environment(root: Path) -> dict[str, str]:
     """What lets DVC run where there is no git: a copy of a project, an archive, a container.
 
     ``core.no_scm`` can be set by files only. It is set in DVC's system-wide one, or rather a copy
@@ -115,7 +115,7 @@ def without_git(root: Path) -> dict[str, str]:
     config.filename = None  # its lines are then returned, not written
     config.setdefault("core", {})["no_scm"] = "true"
     text = "\n".join([*config.write(), ""])
-    path = folder(root, "dvc-config") / "config"
+    path = make_folder(root, "dvc-config") / "config"
     if not path.exists() or path.read_text() != text:  # stages side by side read it
         path.write_text(text)
     return {"DVC_SYSTEM_CONFIG_DIR": str(path.parent)}
