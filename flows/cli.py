@@ -24,10 +24,9 @@ from flows.display import Display, coloured, summary
 from flows.graph import needed_by, read_graph
 from flows.outputs import INSPECTION, REPORT, inspectable, key_figure
 from flows.status import stage_states
+from tasks.shared.exit_codes import ExitCode
 from tasks.shared.faults import faults_told
 from tasks.shared.params import PARAMS, read_params
-
-BAD_INPUT = 2
 
 app = typer.Typer(
     name="facsimile",
@@ -187,7 +186,7 @@ def lineage(
         same, line = check(root, sample_id)
         print(line)
         if not same:
-            raise typer.Exit(1)
+            raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command(
@@ -392,7 +391,7 @@ def _one_line_errors() -> Iterator[None]:
             yield
     except FacsimileError as error:
         print(f"facsimile: {error}", file=sys.stderr)
-        raise typer.Exit(BAD_INPUT) from None
+        raise typer.Exit(ExitCode.BAD_INPUT) from None
     finally:
         sys.stdout.flush()
         for note in events.take_notes():
@@ -438,7 +437,7 @@ def _conduct(root: Path, targets: list[str]) -> None:
     console.print(summary(reports, display.seconds))
     if state.is_failed():
         print(f"facsimile: {state.message}", file=sys.stderr)
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from flows.project_lock import project_lock
 from flows.run_params import RunParams
 from flows.tracking import Tracker
 from tasks.shared.endings import remove_leftovers
+from tasks.shared.exit_codes import ExitCode
 from tasks.shared.revision import NOTED, since
 
 RETRIES = 2
@@ -83,7 +84,7 @@ class FlowRun:
         try:
             check_shipped(self.root, self.graph.nodes[stage]["stage"])
         except FacsimileError as error:
-            raise dvc.StageError(stage, dvc.BAD_INPUT, str(error)) from error
+            raise dvc.StageError(stage, ExitCode.BAD_INPUT, str(error)) from error
 
     def is_sound(self, stage: str) -> bool:
         """Whether DVC's cache alone lacks something of a stage; its outputs are put there again."""
@@ -121,18 +122,18 @@ class FlowRun:
 
     def _check_under_way(self, stage: str) -> None:
         if self.ended:
-            raise dvc.StageError(stage, dvc.BAD_INPUT, "the run has ended")
+            raise dvc.StageError(stage, ExitCode.BAD_INPUT, "the run has ended")
 
     def _check_params(self, stage: str) -> None:
         """Refuse to run a stage with other params than those with which the run began."""
         if change := self.params.changed(self.graph.nodes[stage]["stage"].params):
-            raise dvc.StageError(stage, dvc.BAD_INPUT, f"{_CHANGED}: {change}; run it again")
+            raise dvc.StageError(stage, ExitCode.BAD_INPUT, f"{_CHANGED}: {change}; run it again")
 
     def _check_record(self, stage: str) -> None:
         """Refuse what DVC recorded with params that the stage has not read."""
         if change := self.params.misrecorded(stage, self.graph.nodes[stage]["stage"].params):
             dvc.forget(stage, self.root)
-            raise dvc.StageError(stage, dvc.BAD_INPUT, f"{_CHANGED}: {change}; run it again")
+            raise dvc.StageError(stage, ExitCode.BAD_INPUT, f"{_CHANGED}: {change}; run it again")
 
     def failed(self, stage: str, error: dvc.StageError) -> State:
         """The state of a stage that did not finish; says what is done about it, or what to do."""

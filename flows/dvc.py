@@ -18,12 +18,8 @@ from flows import source_changes, state_folder
 from flows.dvc_rwlock import clear_rwlock
 from flows.locked import keep, locked_stages
 from flows.supervisor import supervised
+from tasks.shared.exit_codes import ExitCode
 from tasks.shared.faults import disk_full, faults_told, is_full
-
-BAD_INPUT = 2
-OUT_OF_MEMORY = (
-    75  # EX_TEMPFAIL; tasks/shared/stage.py exits with it when a device is out of memory
-)
 
 # -P: see there.
 _DVC = (sys.executable, "-P", str(Path(__file__).with_name("dvc_process.py")), "--wait-for-lock")
@@ -41,8 +37,8 @@ class StageError(Exception):
 
     Attributes:
         stage: its name.
-        code: exit status of its process: 2 for bad input, 75 for out of memory, negative for the
-            signal that killed it.
+        code: exit status of its process, one of `ExitCode`, or minus the number of the signal that
+            killed it.
         reason: in one line.
     """
 
@@ -55,12 +51,12 @@ class StageError(Exception):
     @property
     def died(self) -> bool:
         """Killed by a signal or out of memory, and so worth another attempt."""
-        return self.code < 0 or self.code == OUT_OF_MEMORY
+        return self.code < 0 or self.code == ExitCode.OUT_OF_MEMORY
 
     @property
     def starved(self) -> bool:
         """Out of memory, or killed as the kernel kills what takes too much of it."""
-        return self.code in (OUT_OF_MEMORY, -signal.SIGKILL)
+        return self.code in (ExitCode.OUT_OF_MEMORY, -signal.SIGKILL)
 
 
 # DVC would list every input and output of it.
@@ -184,7 +180,7 @@ def reproduce(
         with faults_told(root):
             keep(root)
     except FacsimileError as error:
-        raise StageError(stage, BAD_INPUT, str(error)) from error
+        raise StageError(stage, ExitCode.BAD_INPUT, str(error)) from error
     killed_before = _killed_for_memory()
     command, options = supervised([*_DVC, "repro", "--single-item", stage])
     process = subprocess.Popen(
@@ -261,9 +257,9 @@ class _Output:
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
         own = [line for line in self.tail if line.startswith("facsimile: ")]
-        if code in (BAD_INPUT, OUT_OF_MEMORY) and own:
+        if code in (ExitCode.BAD_INPUT, ExitCode.OUT_OF_MEMORY) and own:
             return own[-1].removeprefix("facsimile: ")
-        if code == OUT_OF_MEMORY:
+        if code == ExitCode.OUT_OF_MEMORY:
             return "out of memory"
         return f"exit status {code}: {self.tail[-1]}" if self.tail else f"exit status {code}"
 

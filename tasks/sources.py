@@ -21,11 +21,11 @@ from typing import Any
 from facsimile.errors import FacsimileError
 from facsimile.files import atomic_directory
 from facsimile.fingerprint import Hashes, difference, look, look_at_code, open_hashes
+from tasks.shared.exit_codes import ExitCode
 from tasks.shared.params import LANDMARK_COLUMNS, PARAMS, Datasets, Ingest, read_params
 
 OUT = Path("data/sources")
 STORE = Path("data/.sources.work/hashes.db")
-BAD_INPUT = 2
 
 
 def run(out: Path, base: Path, datasets: Datasets, ingest: Ingest) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _absent(name: str, ingest: Ingest) -> str:
 
 
 def main() -> None:
-    """Run as a command and end the process: exit status 2 for bad input, told in one line."""
+    """Run as a command and end the process; bad input is reported in one line."""
     argparse.ArgumentParser(
         prog="python -m tasks.sources", description=__doc__.splitlines()[0]
     ).parse_args()
@@ -113,7 +113,7 @@ def main() -> None:
             (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     except (FacsimileError, OSError, sqlite3.Error) as error:
         print(f"facsimile: {error}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+        sys.exit(ExitCode.BAD_INPUT)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@ from facsimile import world
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import FACE_SCHEMA, read_faces, write_shards
 from tasks.shared.endings import raise_on_signals
+from tasks.shared.exit_codes import ExitCode
 from tasks.shared.faults import faults_told
 from tasks.shared.machine import DEVICE_HELP, find_device
 from tasks.shared.params import PARAMS
-from tasks.shared.stage import BAD_INPUT, DATA
+from tasks.shared.stage import DATA
 
 
 def main(
@@ -50,7 +51,7 @@ def main(
     except FacsimileError as error:
         if os.environ.get("RANK", "0") == "0":  # all processes that torchrun started find the same
             print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+        sys.exit(ExitCode.BAD_INPUT)
 
 
 def face_table(

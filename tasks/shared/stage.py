@@ -1,7 +1,6 @@
 """What all stages share: options, params, atomic output, progress, and how they end.
 
-Exit status: 0 done; 2 bad input or a fault of the machine, told in one line; 75 out of memory,
-worth a smaller batch; 143 and 129 ended by SIGTERM and SIGHUP; 1 a bug.
+The exit status is one of `tasks.shared.exit_codes.ExitCode`.
 """
 
 import argparse
@@ -30,13 +29,12 @@ from facsimile.errors import FacsimileError
 from facsimile.faces.tables import atomic_directory
 from facsimile.measurement import to_json
 from tasks.shared.endings import raise_on_signals, remove_leftovers
+from tasks.shared.exit_codes import ExitCode
 from tasks.shared.faults import faults_told
 from tasks.shared.machine import DEVICE_HELP, count_processors, find_device, find_number
 from tasks.shared.params import PARAMS, Section, read_params
 
 DATA = Path("data")
-BAD_INPUT = 2
-OUT_OF_MEMORY = 75  # EX_TEMPFAIL
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -97,12 +95,12 @@ def main(
         print(f"{name}: done in {time.monotonic() - begin:.0f} s", file=sys.stderr)
     except FacsimileError as error:
         print(f"facsimile: {error}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+        sys.exit(ExitCode.BAD_INPUT)
     except (MemoryError, RuntimeError, OSError) as error:
         if not is_out_of_memory(error):
             raise
         print(f"facsimile: out of memory with batches of {compute.batch_size}", file=sys.stderr)
-        sys.exit(OUT_OF_MEMORY)
+        sys.exit(ExitCode.OUT_OF_MEMORY)
 
 
 _PLACED = warnings.formatwarning
