@@ -1,12 +1,12 @@
-"""Label every generated face as far as is known, and accept or reject it, with the reason.
+"""Correct the labels of every generated face, and accept or reject it with a reason.
 
     python -m tasks.filter [--device cuda] [--batch-size N]
 
 Reads   data/edit, data/synthesize, data/transfer, data/neutral, data/baseline, data/ingest,
         data/encode, data/generator; params datasets, filter. Only training and validation splits,
         and models fitted on them.
-Writes  data/filter/faces/part-*.parquet (accepted, GENERATED_SCHEMA), decisions.parquet (one row a
-        candidate: scores, accepted, reason), metrics.json.
+Writes  data/filter/faces/part-*.parquet (accepted, GENERATED_SCHEMA), decisions.parquet (one row
+        per candidate: scores, accepted, reason), metrics.json.
 """
 
 from pathlib import Path
@@ -29,14 +29,15 @@ from facsimile.faces.tables import (
     write_shards,
 )
 from facsimile.filtering import (
-    MIN_PEARSON,
+    Candidates,
+    FaceFilter,
     FilterLimits,
-    IdentitySpace,
-    corrected_labels,
-    filter_faces,
+    LabelCorrector,
+    RealFaces,
+    requested_codes,
 )
 from facsimile.generator import DiffAEPipeline
-from facsimile.measurement import choose_thresholds, filter_metrics, pearson_per_au, presence
+from facsimile.measurement import filter_metrics
 from tasks.shared.data import (
     BASELINE,
     EDIT,
@@ -57,45 +58,43 @@ from tasks.shared.stage import Compute, main, progress
 
 
 def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict[str, Any]:
-    """Judge all generated faces together, so that what is accepted is balanced over all."""
+    """Judge all generated faces together, so that the accepted ones are balanced over all."""
     pipeline = load_generator(compute)
     annotated = read_encoded(datasets.aus, pipeline)
     attributes = read_encoded(datasets.attributes, pipeline, "train")
-    train = of_split(annotated, "train", INGEST / datasets.aus)
     candidates = pd.concat(
         [read_faces(folder / "faces") for folder in (EDIT, SYNTHESIZE, TRANSFER)], ignore_index=True
     )
     images = decode_images(candidates, "generated faces")
-    intended = candidates[list(AUS)].to_numpy(np.float32)
-    columns = ["sample_id", "subject_id", "split", "image", *AUS]
-    (val,) = read_splits(datasets.aus, ("val",), columns)
-    aus = only(val, taught_aus(datasets.aus))[list(AUS)].to_numpy(np.float32)
+    requested = candidates[list(AUS)].to_numpy(np.float32)
     reader = AUEnsemble.load(BASELINE, compute.device)
-    unseen, readings = reader.aus(decode_images(val)), reader.aus(images)
-    trust, thresholds = pearson_per_au(aus, unseen), choose_thresholds(aus, unseen)
-    # Where annotators said no more than that an AU is there, its level stays open.
-    presence_only = candidates[["au_presence_only"]].to_numpy(bool)
-    labels = corrected_labels(intended, readings, trust)
-    candidates[list(AUS)] = np.where(presence_only, intended, labels)
-    # Of AUs that it reads badly it would reject most faces that show them.
-    detected = np.where(trust >= MIN_PEARSON, presence(readings, thresholds), np.nan)
-    references = pd.concat([train, spread(attributes, filter.reference_faces)])
+    corrector = fit_corrector(reader, datasets.aus)
+    readings = reader.aus(images)
+    candidates[list(AUS)] = corrector.correct(
+        requested, readings, candidates["au_presence_only"].to_numpy(bool)
+    )
 
-    limits = filter.model_dump(exclude={"reference_faces", "seed"})
-    decisions = filter_faces(
-        candidates,
-        images,
-        encode(pipeline, images, compute, "encode candidates"),
-        source_codes(candidates, annotated, pipeline, compute),
-        real_images=read_images(datasets, references["sample_id"]),
-        real_z=stack(references["z"]),
-        real_subjects=references["subject_id"].to_numpy(),
-        detected=detected,
-        identity=IdentitySpace.fit(
-            stack(attributes["z"]), attributes["subject_id"].to_numpy(), seed=filter.seed
+    train = of_split(annotated, "train", INGEST / datasets.aus)
+    references = pd.concat([train, spread(attributes, filter.reference_faces)])
+    face_filter = FaceFilter(
+        FilterLimits(**filter.model_dump(exclude={"reference_faces", "seed"})), seed=filter.seed
+    ).fit(
+        RealFaces(
+            read_images(datasets, references["sample_id"]),
+            stack(references["z"]),
+            references["subject_id"].to_numpy(),
         ),
-        limits=FilterLimits(**limits),
-        seed=filter.seed,
+        stack(attributes["z"]),
+        attributes["subject_id"].to_numpy(),
+    )
+    decisions = face_filter.predict(
+        Candidates(
+            candidates,
+            images,
+            encode(pipeline, images, compute, "encode candidates"),
+            read_requested(candidates, annotated, pipeline, compute),
+            corrector.detect(readings),
+        )
     )
     accepted = candidates[decisions["accepted"].to_numpy()]
     if accepted.empty:
@@ -104,9 +103,17 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
     write_shards([accepted], out / "faces", GENERATED_SCHEMA)
     decisions.to_parquet(out / "decisions.parquet", index=False)
     # Accepted faces first: the first metric is the key figure of the stage.
-    correction = np.nanmean(np.abs(candidates[list(AUS)].to_numpy() - intended))
+    correction = np.nanmean(np.abs(candidates[list(AUS)].to_numpy() - requested))
     metrics = {"accepted": len(accepted), "label_correction": float(correction)}
     return metrics | filter_metrics(decisions)
+
+
+def fit_corrector(reader: AUEnsemble, dataset: str) -> LabelCorrector:
+    """Measure the reader of AUs on the validation people."""
+    columns = ["sample_id", "subject_id", "split", "image", *AUS]
+    (val,) = read_splits(dataset, ("val",), columns)
+    labels = only(val, taught_aus(dataset))[list(AUS)].to_numpy(np.float32)
+    return LabelCorrector().fit(labels, reader.aus(decode_images(val)))
 
 
 def encode(pipeline: DiffAEPipeline, images: np.ndarray, compute: Compute, name: str) -> np.ndarray:
@@ -120,11 +127,10 @@ def encode(pipeline: DiffAEPipeline, images: np.ndarray, compute: Compute, name:
     return np.concatenate(parts)
 
 
-def source_codes(
+def read_requested(
     candidates: pd.DataFrame, annotated: pd.DataFrame, pipeline: DiffAEPipeline, compute: Compute
 ) -> np.ndarray:
-    """Codes (N, D) of the person whom each candidate is to show: those of the neutral face that it
-    was made of, and of a transferred one its own, as it was asked for."""
+    """Codes (N, D) of the person each candidate should show."""
     identities = read_table(SYNTHESIZE / "identities", ["sample_id", "image"])
     images = decode_images(identities, str(SYNTHESIZE / "identities"))
     z = encode(pipeline, images, compute, "encode identities")
@@ -134,14 +140,20 @@ def source_codes(
     ]
     neutral = read_table(NEUTRAL / "faces", ["sample_id", "z_sem"])
     if len(neutral):
-        z = pipeline.normalize(codes(neutral["z_sem"])).cpu().numpy()
+        z = normalized(pipeline, neutral["z_sem"])
         sources.append(pd.Series(list(z), index=neutral["sample_id"].to_numpy()))
-    asked = stack(pd.concat(sources).loc[candidates["source_id"]])
-    moved = (candidates["origin"] == "transferred").to_numpy()
-    if moved.any():
-        z = pipeline.normalize(codes(candidates.loc[moved, "z_sem"]))
-        asked[moved] = z.cpu().numpy()
-    return asked
+    transferred = candidates.loc[candidates["origin"] == "transferred", "z_sem"]
+    transferred_z = (
+        normalized(pipeline, transferred)
+        if len(transferred)
+        else np.empty((0, pipeline.z_dim), np.float32)
+    )
+    return requested_codes(candidates, pd.concat(sources), transferred_z)
+
+
+def normalized(pipeline: DiffAEPipeline, z_sem: pd.Series) -> np.ndarray:
+    """Normalised codes (N, D) of a column of raw ones."""
+    return pipeline.normalize(codes(z_sem)).cpu().numpy()
 
 
 def read_images(datasets: Datasets, sample_ids: pd.Series) -> np.ndarray:

@@ -1,17 +1,28 @@
 """Acceptance of generated faces, with the reason for every rejection."""
 
-from facsimile.filtering.filters import DECISION_COLUMNS, REASONS, FilterLimits, filter_faces
+from facsimile.filtering.filters import (
+    DECISION_COLUMNS,
+    REASONS,
+    Candidates,
+    FaceFilter,
+    FilterLimits,
+    RealFaces,
+)
 from facsimile.filtering.identity import IdentitySpace
-from facsimile.filtering.labels import MIN_PEARSON, corrected_labels
-from facsimile.filtering.realism import realism_ranks
+from facsimile.filtering.labels import MIN_PEARSON, LabelCorrector
+from facsimile.filtering.realism import RealismRanker
+from facsimile.filtering.requests import requested_codes
 
 __all__ = [
     "DECISION_COLUMNS",
     "MIN_PEARSON",
     "REASONS",
+    "Candidates",
+    "FaceFilter",
     "FilterLimits",
     "IdentitySpace",
-    "corrected_labels",
-    "filter_faces",
-    "realism_ranks",
+    "LabelCorrector",
+    "RealFaces",
+    "RealismRanker",
+    "requested_codes",
 ]

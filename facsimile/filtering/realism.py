@@ -1,8 +1,8 @@
-"""How real a generated face looks to a network that tells real from generated faces.
+"""How real a generated face looks to a discriminator of real and generated faces.
 
-A discriminator finds even invisible traces of a generator, so its score is no verdict by itself;
-what it ranks last, however, are the faces with artefacts. Scores are cross-fitted by person: no
-face is scored by a network that has seen it, its source or its siblings.
+A discriminator finds even invisible traces of a generator, so its score alone does not show that a
+face is bad; but the faces it ranks last are those with artefacts. Scores are cross-fitted by
+person: the network that scores a face has seen neither it nor another face of its person.
 """
 
 import numpy as np
@@ -37,52 +37,70 @@ class Discriminator(nn.Sequential):
         )
 
 
-def realism_ranks(
-    real: np.ndarray,
-    real_subjects: np.ndarray,
-    generated: np.ndarray,
-    generated_subjects: np.ndarray,
-    *,
-    seed: int,
-    folds: int = 3,
-    epochs: int = 3,
-    batch_size: int = 64,
-    device: str = "cpu",
-) -> np.ndarray:
-    """Rank generated faces by realism, (N,) in (0, 1]: 1 the most, near 0 the least real.
-
-    A rank is the share of the generated faces of the same fold that look no more real.
+class RealismRanker:
+    """Cross-fitted `Discriminator`: every face is scored by a network that has not seen its person.
 
     Args:
-        real, generated: uint8 (M, H, W, 3) and (N, H, W, 3).
-        real_subjects, generated_subjects: whose faces; an edited face belongs to its source's
-            person. Folds keep people whole.
         seed: of weights, order and folds.
         folds, epochs, batch_size: of the cross-fitting.
         device: "cpu" or "cuda".
-
-    Raises:
-        FacsimileError: fewer people than folds on either side.
     """
-    for name, subjects in (("real", real_subjects), ("generated", generated_subjects)):
-        if len(np.unique(subjects)) < folds:
-            raise FacsimileError(
-                f"realism: {len(np.unique(subjects))} people in the {name} faces, "
-                f"{folds} folds need at least as many"
-            )
-    images = np.concatenate([real, generated])
-    is_real = np.arange(len(images)) < len(real)
-    subjects = np.concatenate([real_subjects, generated_subjects]).astype(str)
-    ranks = np.empty(len(images))
-    splitter = GroupKFold(folds, shuffle=True, random_state=seed)
-    for fold, (train, test) in enumerate(splitter.split(images, groups=subjects)):
-        with torch.random.fork_rng():
-            torch.manual_seed(seed + fold)
-            model = _fit(images[train], is_real[train], epochs, batch_size, device)
-        test = test[~is_real[test]]
-        scores = _score(model, images[test], device)
-        ranks[test] = (scores[:, None] >= scores).mean(1) if len(test) else scores
-    return ranks[len(real) :]
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        folds: int = 3,
+        epochs: int = 3,
+        batch_size: int = 64,
+        device: str = "cpu",
+    ) -> None:
+        self.seed = seed
+        self.folds = folds
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.device = device
+
+    def fit_predict(
+        self,
+        real: np.ndarray,
+        real_subjects: np.ndarray,
+        generated: np.ndarray,
+        generated_subjects: np.ndarray,
+    ) -> np.ndarray:
+        """Rank generated faces by realism, (N,) in (0, 1]: 1 the most, near 0 the least real.
+
+        A rank is the share of the generated faces of the same fold that look no more real.
+
+        Args:
+            real, generated: uint8 (M, H, W, 3) and (N, H, W, 3).
+            real_subjects, generated_subjects: subject ids; an edited face has the id of its
+                source's person. Folds keep people whole.
+
+        Raises:
+            FacsimileError: fewer people than folds on either side.
+        """
+        for name, subjects in (("real", real_subjects), ("generated", generated_subjects)):
+            if len(np.unique(subjects)) < self.folds:
+                raise FacsimileError(
+                    f"realism: {len(np.unique(subjects))} people in the {name} faces, "
+                    f"{self.folds} folds need at least as many"
+                )
+        images = np.concatenate([real, generated])
+        is_real = np.arange(len(images)) < len(real)
+        subjects = np.concatenate([real_subjects, generated_subjects]).astype(str)
+        ranks = np.empty(len(images))
+        splitter = GroupKFold(self.folds, shuffle=True, random_state=self.seed)
+        for fold, (train, test) in enumerate(splitter.split(images, groups=subjects)):
+            with torch.random.fork_rng():
+                torch.manual_seed(self.seed + fold)
+                model = _fit(
+                    images[train], is_real[train], self.epochs, self.batch_size, self.device
+                )
+            test = test[~is_real[test]]
+            scores = _score(model, images[test], self.device)
+            ranks[test] = (scores[:, None] >= scores).mean(1) if len(test) else scores
+        return ranks[len(real) :]
 
 
 def _fit(
@@ -91,13 +109,13 @@ def _fit(
     model = Discriminator().to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     labels = torch.as_tensor(is_real, dtype=torch.float32)
-    # Both sides weigh the same, however many faces each has.
+    # Real and generated faces weigh the same in total, whatever their numbers.
     share = labels.mean().clamp(0.01, 0.99)
     weights = torch.where(labels == 1, 0.5 / share, 0.5 / (1 - share))
     for _ in range(epochs):
         for rows in torch.randperm(len(labels)).split(batch_size):
             if len(rows) < 2:
-                continue  # batch statistics of a single face
+                continue  # no batch statistics of a single face
             batch = to_tensor(images[rows.numpy()])
             batch = torch.where(torch.rand(len(rows), 1, 1, 1) < 0.5, batch.flip(-1), batch)
             scores = _logits(model, batch.to(device))

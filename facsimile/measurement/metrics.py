@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from scipy import stats
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_auc_score, roc_curve
 
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import ACTIVE_THRESHOLD
@@ -182,8 +182,23 @@ def cosine_distance(first: ArrayLike, second: ArrayLike) -> np.ndarray:
 
 
 def verification_auc(distances: ArrayLike, same: ArrayLike) -> float:
-    """Area under the ROC curve of telling pairs of one person (`same`) from others by distance."""
+    """Area under the ROC curve of verification: pairs of one person (`same`) by their distance."""
     return float(roc_auc_score(np.asarray(same, bool), -np.asarray(distances)))
+
+
+def equal_error_rate(distances: ArrayLike, same: ArrayLike) -> tuple[float, float]:
+    """Equal error rate of verification, and the distance at which it is reached.
+
+    At that distance as many pairs of one person are further apart as pairs of different people are
+    closer, or as nearly as the pairs allow.
+
+    Args:
+        distances: (N,) of pairs of faces.
+        same: (N,) bool, whether both faces show one person.
+    """
+    false_match, match, thresholds = roc_curve(np.asarray(same, bool), -np.asarray(distances))
+    equal = np.argmin(np.abs(false_match - (1 - match)))
+    return float((false_match[equal] + 1 - match[equal]) / 2), float(-thresholds[equal])
 
 
 def image_similarity(images: torch.Tensor, targets: torch.Tensor) -> dict[str, np.ndarray]:

@@ -4,8 +4,17 @@ import pytest
 
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
-from facsimile.filtering import DECISION_COLUMNS, FilterLimits, IdentitySpace, filter_faces
-from facsimile.filtering.filters import latent_distances, near_duplicates, overfull
+from facsimile.filtering import (
+    DECISION_COLUMNS,
+    REASONS,
+    Candidates,
+    FaceFilter,
+    FilterLimits,
+    RealFaces,
+)
+from facsimile.filtering.balance import overfull
+from facsimile.filtering.duplicates import near_duplicates
+from facsimile.filtering.latent import LatentDistance
 
 D = 16
 PEOPLE = 30
@@ -17,19 +26,19 @@ def test_mahalanobis_distance_of_a_known_covariance():
     real = rng.standard_normal((6000, D)) * scale
     z = np.zeros((3, D))
     z[1, 0], z[2, 1] = 8, 8
-    distances, limit = latent_distances(real, np.arange(6000) // 10, z, quantile=0.99)
+    distance = LatentDistance(quantile=0.99).fit(real, np.arange(6000) // 10)
     # Of D standard normal variables the sum of squares is chi-square: 0.99 quantile 32.0 for 16.
-    np.testing.assert_allclose(distances, [0, 2, 8], atol=0.3)
-    assert limit == pytest.approx(np.sqrt(32.0), rel=0.03)
+    np.testing.assert_allclose(distance.predict(z), [0, 2, 8], atol=0.3)
+    assert distance.limit_ == pytest.approx(np.sqrt(32.0), rel=0.03)
 
 
 def test_limit_comes_from_people_the_model_has_not_seen():
     rng = np.random.default_rng(0)
     people = np.repeat(rng.standard_normal((10, D)), 20, axis=0)
     real = people + 0.05 * rng.standard_normal(people.shape)
-    _, unseen = latent_distances(real, np.repeat(np.arange(10), 20), real[:1], 0.9)
-    _, seen = latent_distances(real, np.arange(200), real[:1], 0.9)
-    assert unseen > 1.5 * seen
+    unseen = LatentDistance(0.9).fit(real, np.repeat(np.arange(10), 20))
+    seen = LatentDistance(0.9).fit(real, np.arange(200))
+    assert unseen.limit_ > 1.5 * seen.limit_
 
 
 def test_near_duplicates_have_the_same_intended_aus():
@@ -96,29 +105,23 @@ def judged() -> tuple[pd.DataFrame, pd.DataFrame]:
         male=np.nan,
         age=np.nan,
     )
-    z[0, 0] = 0  # AU01 does not show
+    z[0, 0] = 0  # AU01 does not show …
+    z[0, len(AUS) :] *= -1  # … and it is another person
     z[1, [3, 4]] = 0.8  # two more AUs show
     z[2, :2] = 0.8  # two more show, but one of them has no label
     candidates.loc[2, "AU01"] = np.nan
     z[3, len(AUS) :] *= -1  # another person
-    z[4, 4] = 30  # far from any face
+    z[4, 4] = 30  # far from any real face
     images = rng.integers(0, 256, (len(z), 32, 32, 3), dtype=np.uint8)
     images[17] = images[5]  # the same AU of two people looks the same
     detected = (z[:, : len(AUS)] >= 0.1).astype(float)
     detected[:, 6] = np.nan  # an AU that the estimator cannot tell
-    decisions = filter_faces(
-        candidates,
-        images,
-        z,
-        z_source,
-        real_images=rng.integers(0, 256, (len(real_z), 32, 32, 3), dtype=np.uint8),
-        real_z=real_z,
-        real_subjects=np.array([f"person/{person}" for person in subjects]),
-        detected=detected,
-        identity=IdentitySpace.fit(real_z, subjects, components=4, seed=0),
-        limits=FilterLimits(realism_quantile=0, mahalanobis_quantile=1),
-        seed=0,
+    people = np.array([f"person/{person}" for person in subjects])
+    real_images = rng.integers(0, 256, (len(real_z), 32, 32, 3), dtype=np.uint8)
+    fitted = FaceFilter(FilterLimits(realism_quantile=0, mahalanobis_quantile=1), seed=0).fit(
+        RealFaces(real_images, real_z, people), real_z, subjects
     )
+    decisions = fitted.predict(Candidates(candidates, images, z, z_source, detected))
     return candidates, decisions
 
 
@@ -144,11 +147,18 @@ def test_accepted_faces_have_no_reason(judged):
     assert (decisions["duplicate_of"].notna() == (decisions["reason"] == "duplicate")).all()
 
 
+def test_the_first_reason_that_applies_is_given(judged):
+    _, decisions = judged
+    accepted = decisions[decisions["accepted"]]
+    assert (decisions["identity_distance"][[0, 3]] > accepted["identity_distance"].max()).all()
+    assert decisions["reason"][[0, 3]].tolist() == ["au_consistency", "identity"]
+    assert REASONS.index("au_consistency") < REASONS.index("identity")
+
+
 def test_errors_name_the_problem(judged):
     candidates, _ = judged
     z, images = np.zeros((3, D)), np.zeros((2, 32, 32, 3), np.uint8)
-    rest = dict.fromkeys(("real_images", "real_z", "real_subjects", "detected", "identity"))
     with pytest.raises(FacsimileError, match="3 candidates, but 2 images"):
-        filter_faces(candidates[:3], images, z, z, **rest, seed=0)
+        Candidates(candidates[:3], images, z, z, z)
     with pytest.raises(FacsimileError, match="no generated faces"):
-        filter_faces(candidates[:0], images, z, z, **rest, seed=0)
+        Candidates(candidates[:0], images, z, z, z)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from facsimile.errors import FacsimileError
-from facsimile.filtering import realism_ranks
+from facsimile.filtering import RealismRanker
 
 
 def faces(count: int, seed: int) -> np.ndarray:
@@ -20,8 +20,9 @@ def ranked() -> tuple[np.ndarray, np.ndarray]:
     generated[broken, 8:24, 8:24] = 255  # … some are broken
     people = np.arange(180) // 6
     arguments = (real, people, generated, people + 1000)
-    ranks = realism_ranks(*arguments, seed=0, epochs=3, batch_size=16)
-    np.testing.assert_array_equal(ranks, realism_ranks(*arguments, seed=0, epochs=3, batch_size=16))
+    ranker = RealismRanker(seed=0, epochs=3, batch_size=16)
+    ranks = ranker.fit_predict(*arguments)
+    np.testing.assert_array_equal(ranks, ranker.fit_predict(*arguments))
     return ranks, broken
 
 
@@ -39,4 +40,4 @@ def test_ranks_are_shares_of_a_fold(ranked):
 
 def test_too_few_people():
     with pytest.raises(FacsimileError, match="2 people in the generated faces"):
-        realism_ranks(faces(6, 0), np.arange(6), faces(6, 1), np.arange(6) % 2, seed=0)
+        RealismRanker(seed=0).fit_predict(faces(6, 0), np.arange(6), faces(6, 1), np.arange(6) % 2)

@@ -1,0 +1,44 @@
+"""Near-duplicates among generated faces, found by comparing thumbnails."""
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+THUMBNAIL_SIDE = 16  # pixels
+
+
+def near_duplicates(
+    images: np.ndarray, active: np.ndarray, kept: np.ndarray, rms: float
+) -> np.ndarray:
+    """For each face the row of the earlier face it repeats, -1 for none, (N,).
+
+    Faces with different active AUs are never duplicates, because their labels differ.
+
+    Args:
+        images: uint8 (N, H, W, 3).
+        active: presence (N, 12) of the AUs, NaN where unknown.
+        kept: (N,) bool, the faces to compare; all others get -1.
+        rms: root mean square difference of thumbnails below which two faces are the same, as a
+            share of the full range.
+    """
+    original = np.full(len(images), -1)
+    kept_rows = np.flatnonzero(kept)
+    labels = np.nan_to_num(active[kept_rows], nan=-1)
+    _, group = np.unique(labels, axis=0, return_inverse=True)
+    for number in range(group.max(initial=-1) + 1):
+        rows = kept_rows[group == number]
+        thumbnails = _thumbnails(images[rows])
+        radius = rms * np.sqrt(thumbnails.shape[1])
+        search = NearestNeighbors(radius=radius).fit(thumbnails)
+        for row, near in enumerate(search.radius_neighbors(thumbnails, return_distance=False)):
+            earlier = near[(near < row) & (original[rows[near]] < 0)]
+            if earlier.size:
+                original[rows[row]] = rows[earlier.min()]
+    return original
+
+
+def _thumbnails(images: np.ndarray) -> np.ndarray:
+    """Area means (N, THUMBNAIL_SIDE² · 3) of uint8 images, in [0, 1]."""
+    side = images.shape[1] - images.shape[1] % THUMBNAIL_SIDE
+    step = side // THUMBNAIL_SIDE
+    blocks = images[:, :side, :side].reshape(-1, THUMBNAIL_SIDE, step, THUMBNAIL_SIDE, step, 3)
+    return blocks.mean((2, 4), dtype=np.float32).reshape(len(images), -1) / 255

@@ -1,0 +1,38 @@
+"""Distance of a code from the codes of real faces."""
+
+from typing import Self
+
+import numpy as np
+from sklearn.covariance import LedoitWolf
+from sklearn.model_selection import GroupKFold
+
+
+class LatentDistance:
+    """Mahalanobis distance from real faces, with a covariance shrunk as in Ledoit and Wolf (2004).
+
+    Args:
+        quantile: of the real faces' distances that becomes the limit, in [0, 1].
+
+    Attributes:
+        covariance_: fitted on all real faces.
+        limit_: the quantile, each real face measured by a model that has not seen its person.
+            Distances of faces that a model was fitted on are too small to compare others with.
+    """
+
+    def __init__(self, quantile: float = 0.99) -> None:
+        self.quantile = quantile
+
+    def fit(self, z: np.ndarray, subjects: np.ndarray) -> Self:
+        """Fit on codes (M, D) of real faces and their M subject ids."""
+        z = np.asarray(z, np.float64)
+        held_out = np.empty(len(z))
+        folds = min(5, len(np.unique(subjects)))
+        for train, test in GroupKFold(folds).split(z, groups=subjects):
+            held_out[test] = LedoitWolf().fit(z[train]).mahalanobis(z[test])
+        self.covariance_ = LedoitWolf().fit(z)
+        self.limit_ = float(np.sqrt(np.quantile(held_out, self.quantile)))
+        return self
+
+    def predict(self, z: np.ndarray) -> np.ndarray:
+        """Distances (N,) of codes (N, D)."""
+        return np.sqrt(self.covariance_.mahalanobis(np.asarray(z, np.float64)))

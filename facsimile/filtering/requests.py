@@ -1,0 +1,26 @@
+"""The person that each generated face was meant to show, as a code."""
+
+import numpy as np
+import pandas as pd
+
+
+def requested_codes(
+    candidates: pd.DataFrame, source_z: pd.Series, transferred_z: np.ndarray
+) -> np.ndarray:
+    """Normalised codes (N, D) float32 of the person each candidate was meant to show.
+
+    An edited or synthetic face should show the person of its neutral source. A transferred face
+    mixes two people, so it is compared with the code it was decoded from.
+
+    Args:
+        candidates: N rows with source_id and origin.
+        source_z: sample_id → normalised code (D,) of every source.
+        transferred_z: normalised codes (T, D) that the transferred candidates were decoded from,
+            in their order.
+
+    Raises:
+        KeyError: a source without a code.
+    """
+    z = np.stack(source_z.loc[candidates["source_id"]].to_numpy()).astype(np.float32)
+    z[(candidates["origin"] == "transferred").to_numpy()] = transferred_z
+    return z
