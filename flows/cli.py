@@ -24,9 +24,9 @@ from flows.display import Display, coloured, summary
 from flows.graph import needed_by, read_graph
 from flows.outputs import INSPECTION, REPORT, inspectable, key_figure
 from flows.status import stage_states
+from tasks.params import PARAMS, read_params
 from tasks.shared.exit_codes import ExitCode
 from tasks.shared.faults import faults_told
-from tasks.shared.params import PARAMS, read_params
 
 app = typer.Typer(
     name="facsimile",

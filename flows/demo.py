@@ -9,7 +9,7 @@ from facsimile.datasets import table
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import atomic_directory
 from flows.locked import locked_hashes, locked_stages
-from tasks.shared.params import PARAMS, read_params
+from tasks.params import PARAMS, read_params
 
 PLAIN_TABLE = Path("build/plain-table")
 

@@ -29,10 +29,10 @@ from flows.graph import needed_by, read_graph
 from flows.locked import locked_hashes, locked_params, locked_stages
 from flows.mlflow_runs import revision_of
 from flows.tracking import find_run
+from tasks.params import PARAMS, Ingest, read_params, read_section
 from tasks.shared.data import FILTER, GENERATOR, INGEST
 from tasks.shared.generator_params import GeneratorParams
 from tasks.shared.lineage import intended
-from tasks.shared.params import PARAMS, Ingest, read_params, read_section
 from tasks.shared.revision import Revision
 from tasks.shared.stage import DATA, progress
 

@@ -11,7 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML  # DVC's own: it reads 1e-3 as a number
 
 from flows.locked import leaves, locked_params, locked_stages
-from tasks.shared.params import PARAMS
+from tasks.params import PARAMS
 
 
 class RunParams:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from facsimile.errors import FacsimileError
-from tasks.shared.params import PARAMS, read_params
+from tasks.params import PARAMS, read_params
 from tasks.sources import changes
 
 STAGE = "sources"

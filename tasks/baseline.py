@@ -6,7 +6,7 @@ They are the arm `real`, on which generated faces are to improve. Their mean is 
 of AUs while no faces are generated: it finds neutral faces that nobody annotated, and corrects the
 labels of generated ones.
 
-Reads   data/ingest; params datasets, train.
+Reads   data/ingest; params datasets, detector, baseline.
 Writes  data/baseline/seed-<n>/ (model.safetensors, config.json, history.parquet), metrics.json.
 """
 
@@ -20,25 +20,29 @@ from facsimile.detection import AUEnsemble
 from facsimile.faces.annotation import only
 from facsimile.faces.aus import AUS
 from facsimile.measurement.metrics import mean_defined, pearson_per_au
+from tasks.params import Baseline, Datasets, Detector
 from tasks.shared import readiness
 from tasks.shared.data import read_splits, taught_aus
-from tasks.shared.detectors import COLUMNS, Faces, fit, fit_all, fitting_options
-from tasks.shared.params import Datasets, Train
+from tasks.shared.detectors import COLUMNS, Faces, fit, fit_all
 from tasks.shared.stage import Compute, main
 
 
-def run(out: Path, compute: Compute, datasets: Datasets, train: Train) -> dict[str, Any]:
+def run(
+    out: Path, compute: Compute, datasets: Datasets, detector: Detector, baseline: Baseline
+) -> dict[str, Any]:
     """Train on real training faces; validation people tell what the mean of all reads."""
     aus = taught_aus(datasets.aus)
     rows = read_splits(datasets.aus, ("train", "val"), COLUMNS)
     faces, val = (Faces.of(only(split, aus)) for split in rows)
-    options = fitting_options(train)
-    jobs = [partial(fit, out / f"seed-{seed}", faces, val, seed, options) for seed in train.seeds]
+    options = detector.model_dump()
+    jobs = [
+        partial(fit, out / f"seed-{seed}", faces, val, seed, options) for seed in baseline.seeds
+    ]
     losses = [loss for _, loss in fit_all(jobs, compute, "baseline")]
     readings = AUEnsemble.load(out, compute.device).aus(val.images)
     metrics = {
         "pearson": mean_defined(pearson_per_au(val.aus, readings)),
-        "detectors": len(train.seeds),
+        "detectors": len(baseline.seeds),
         "faces": len(faces.images),
         "val_loss": float(np.mean(losses)),
     }

@@ -32,6 +32,7 @@ from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.faces.tables import decode_images
 from facsimile.generator import DiffAEPipeline
 from facsimile.measurement import pearson_per_au
+from tasks.params import Datasets, Directions, Sampling
 from tasks.shared.data import (
     AU_GRAPH,
     load_generator,
@@ -43,7 +44,6 @@ from tasks.shared.data import (
     taught_aus,
     tell_aus,
 )
-from tasks.shared.params import Datasets, Directions, Sampling
 from tasks.shared.stage import Compute, main, progress
 
 

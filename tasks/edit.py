@@ -17,6 +17,7 @@ from facsimile.faces.annotation import annotated_aus, label_what_is_known, learn
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
 from facsimile.generator.pipeline import WEIGHTS_FILE
+from tasks.params import Datasets, Edit, Sampling
 from tasks.shared.data import (
     DIRECTIONS_FILE,
     GENERATOR,
@@ -29,7 +30,6 @@ from tasks.shared.data import (
     training_labels,
     unannotated_ids,
 )
-from tasks.shared.params import Datasets, Edit, Sampling
 from tasks.shared.stage import Compute, main, operate
 
 

@@ -27,9 +27,9 @@ from facsimile.faces.tables import (
 )
 from facsimile.generator import DiffAEPipeline
 from facsimile.generator.evaluation import fidelity
+from tasks.params import Datasets, Encode, Sampling
 from tasks.shared import readiness
 from tasks.shared.data import INGEST, load_generator, neutral_aus, of_split
-from tasks.shared.params import Datasets, Encode, Sampling
 from tasks.shared.stage import Compute, main, progress
 
 

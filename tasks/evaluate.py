@@ -43,6 +43,7 @@ from facsimile.measurement import (
     score_detectors,
 )
 from facsimile.report import contact_sheet, write_figures, write_report
+from tasks.params import PARAMS, Datasets, Evaluate, Sampling
 from tasks.shared import gallery
 from tasks.shared.data import (
     DIRECTIONS,
@@ -60,7 +61,6 @@ from tasks.shared.data import (
     taught_aus,
     unannotated_ids,
 )
-from tasks.shared.params import PARAMS, Datasets, Evaluate, Sampling
 from tasks.shared.revision import current_revision
 from tasks.shared.stage import Compute, main, write_json
 

@@ -38,6 +38,7 @@ from facsimile.filtering import (
 )
 from facsimile.generator import DiffAEPipeline
 from facsimile.measurement import filter_metrics
+from tasks.params import Datasets, Filter
 from tasks.shared.data import (
     BASELINE,
     EDIT,
@@ -53,7 +54,6 @@ from tasks.shared.data import (
     stack,
     taught_aus,
 )
-from tasks.shared.params import Datasets, Filter
 from tasks.shared.stage import Compute, main, progress
 
 

@@ -40,12 +40,12 @@ from facsimile.generator.training import (
     WarmStartLoss,
 )
 from facsimile.seeding import sample_seed
+from tasks.params import read_section
 from tasks.shared.data import ORACLE
 from tasks.shared.frozen import main
 from tasks.shared.generator_faces import Faces, open_faces
 from tasks.shared.generator_params import GeneratorParams, OptimizerParams
 from tasks.shared.generator_report import evaluate, model_card, preview
-from tasks.shared.params import read_section
 from tasks.shared.ranks import Ranks, join
 
 PHASES = ("warm_start", "autoencoder", "prior")

@@ -33,8 +33,8 @@ from facsimile.faces.tables import (
     write_shards,
 )
 from facsimile.generator import DiffAEPipeline
+from tasks.params import Datasets, Neutral, Sampling
 from tasks.shared.data import BASELINE, ENCODE, INGEST, NEUTRALIZER, load_generator, neutral_aus
-from tasks.shared.params import Datasets, Neutral, Sampling
 from tasks.shared.stage import Compute, main, progress
 
 NEUTRAL_SCHEMA = LATENT_SCHEMA.append(pa.field("activity", pa.float32()))

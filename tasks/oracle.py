@@ -28,8 +28,8 @@ from facsimile.measurement import (
     to_json,
     verification_auc,
 )
+from tasks.params import Section, read_section
 from tasks.shared.frozen import face_table, main
-from tasks.shared.params import Section, read_section
 
 
 class OracleParams(Section):

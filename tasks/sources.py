@@ -21,8 +21,8 @@ from typing import Any
 from facsimile.errors import FacsimileError
 from facsimile.files import atomic_directory
 from facsimile.fingerprint import Hashes, difference, look, look_at_code, open_hashes
+from tasks.params import LANDMARK_COLUMNS, PARAMS, Datasets, Ingest, read_params
 from tasks.shared.exit_codes import ExitCode
-from tasks.shared.params import LANDMARK_COLUMNS, PARAMS, Datasets, Ingest, read_params
 
 OUT = Path("data/sources")
 STORE = Path("data/.sources.work/hashes.db")

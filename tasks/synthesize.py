@@ -28,6 +28,7 @@ from facsimile.faces.annotation import label_what_is_known
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
 from facsimile.generator.pipeline import WEIGHTS_FILE
+from tasks.params import Datasets, Sampling, Synthesize
 from tasks.shared.data import (
     DIRECTIONS_FILE,
     GENERATOR,
@@ -40,7 +41,6 @@ from tasks.shared.data import (
     stack,
     tell_aus,
 )
-from tasks.shared.params import Datasets, Sampling, Synthesize
 from tasks.shared.stage import Compute, main, operate
 
 

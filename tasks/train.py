@@ -2,9 +2,9 @@
 
     python -m tasks.train [--device cuda] [--workers N]
 
-Those of the arm `real` are trained before there are generated faces, by tasks/baseline.py.
+Seeds of the arm `real` that tasks/baseline.py has trained are copied.
 
-Reads   data/ingest, data/filter, data/baseline; params datasets, train.
+Reads   data/ingest, data/filter, data/baseline; params datasets, detector, train.
 Writes  data/train/<arm>/seed-<n>/ (model.safetensors, config.json, history.parquet), metrics.json.
 """
 
@@ -20,24 +20,29 @@ from facsimile.faces.annotation import only
 from facsimile.faces.arms import ARMS, REAL
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import read_faces
+from tasks.params import Datasets, Detector, Train
 from tasks.shared.data import BASELINE, FILTER, read_splits, taught_aus
-from tasks.shared.detectors import COLUMNS, Faces, fit, fit_all, fitting_options
-from tasks.shared.params import Datasets, Train
+from tasks.shared.detectors import COLUMNS, Faces, fit, fit_all
 from tasks.shared.stage import Compute, main
 
 
-def run(out: Path, compute: Compute, datasets: Datasets, train: Train) -> dict[str, Any]:
+def run(
+    out: Path, compute: Compute, datasets: Datasets, detector: Detector, train: Train
+) -> dict[str, Any]:
     """Train on real training faces plus the accepted generated ones of the arm."""
     aus = taught_aus(datasets.aus)
     real, val = read_splits(datasets.aus, ("train", "val"), COLUMNS)
     val = Faces.of(only(val, aus))
     generated = read_faces(FILTER / "faces", COLUMNS)
-    if REAL in train.arms:
-        for seed in train.seeds:
+    seeds = {arm: list(train.seeds) for arm in train.arms}
+    if REAL in seeds:
+        trained = [seed for seed in train.seeds if (BASELINE / f"seed-{seed}").exists()]
+        for seed in trained:
             shutil.copytree(BASELINE / f"seed-{seed}", out / REAL / f"seed-{seed}")
+        seeds[REAL] = [seed for seed in train.seeds if seed not in trained]
+    arms = [arm for arm in train.arms if seeds[arm]]
 
-    arms = [arm for arm in train.arms if arm != REAL]
-    metrics: dict[str, Any] = {"detectors": len(arms) * len(train.seeds)}
+    metrics: dict[str, Any] = {"detectors": sum(map(len, seeds.values()))}
     if aus != AUS:
         metrics["aus"] = len(aus)
     jobs = []
@@ -45,8 +50,8 @@ def run(out: Path, compute: Compute, datasets: Datasets, train: Train) -> dict[s
         added = generated[generated["origin"].isin(ARMS[arm].origins)]
         rows = only(pd.concat([real, added], ignore_index=True), aus)
         metrics[arm] = {"faces": len(rows)}
-        faces, options = Faces.of(rows), fitting_options(train)
-        for seed in train.seeds:
+        faces, options = Faces.of(rows), detector.model_dump()
+        for seed in seeds[arm]:
             jobs.append(partial(fit, out / arm / f"seed-{seed}", faces, val, seed, options))
     losses: dict[str, list[float]] = {arm: [] for arm in arms}
     for folder, loss in fit_all(jobs, compute, "train"):

@@ -16,8 +16,8 @@ from facsimile.editing import TransferOperator, person_codes, plan_transfers
 from facsimile.faces.tables import GENERATED_SCHEMA, read_faces, write_shards
 from facsimile.generator import DiffAEPipeline
 from facsimile.generator.pipeline import WEIGHTS_FILE
+from tasks.params import Datasets, Sampling, Transfer
 from tasks.shared.data import GENERATOR, INGEST, LABELS, load_generator, md5, of_split, read_codes
-from tasks.shared.params import Datasets, Sampling, Transfer
 from tasks.shared.stage import Compute, main, operate
 
 

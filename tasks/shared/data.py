@@ -16,7 +16,7 @@ from facsimile.faces.annotation import learnable_aus, mostly_annotated_aus, what
 from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.faces.tables import read_faces, read_table
 from facsimile.generator import DiffAEPipeline
-from tasks.shared.params import Sampling
+from tasks.params import Sampling
 from tasks.shared.stage import DATA, Compute
 
 INGEST = DATA / "ingest"

@@ -17,7 +17,6 @@ from facsimile.detection import train_detector
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import decode_images
 from facsimile.measurement.metrics import mean_defined
-from tasks.shared.params import Train
 from tasks.shared.stage import Compute, progress
 
 COLUMNS = ["sample_id", "subject_id", "split", "origin", "image", "au_presence_only", *AUS]
@@ -49,11 +48,6 @@ class Faces:
             rows["au_presence_only"].to_numpy(bool),
             (rows["origin"] != "real").to_numpy(),
         )
-
-
-def fitting_options(train: Train) -> dict[str, Any]:
-    """Arguments of `facsimile.detection.train_detector`."""
-    return train.model_dump(exclude={"arms", "seeds"})
 
 
 def fit(

@@ -7,7 +7,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from facsimile.generator import GeneratorConfig, LatentNetConfig, UNetConfig
 from facsimile.generator.training import OptimizerSettings, face_weights
-from tasks.shared.params import Section
+from tasks.params import Section
 
 
 class UNetParams(Section):

@@ -30,6 +30,17 @@ from facsimile.faces.tables import decode_images, read_table, shard_paths
 from facsimile.generator import DiffAEPipeline
 from facsimile.generator.pipeline import WEIGHTS_FILE
 from tasks.edit import plan_all
+from tasks.params import (
+    PARAMS,
+    Datasets,
+    Edit,
+    Ingest,
+    Sampling,
+    Source,
+    Synthesize,
+    Transfer,
+    read_section,
+)
 from tasks.shared.data import (
     DIRECTIONS_FILE,
     EDIT,
@@ -45,17 +56,6 @@ from tasks.shared.data import (
     load_generator,
     md5,
     read_invertible,
-)
-from tasks.shared.params import (
-    PARAMS,
-    Datasets,
-    Edit,
-    Ingest,
-    Sampling,
-    Source,
-    Synthesize,
-    Transfer,
-    read_section,
 )
 from tasks.shared.stage import Compute
 from tasks.sources import changes

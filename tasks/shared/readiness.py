@@ -1,7 +1,7 @@
 """What the ingested datasets lack for the stages to come, told before any of these computes."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -11,23 +11,22 @@ from facsimile.faces.annotation import learnable_aus, mostly_annotated_aus, what
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.faces.schema import SPLITS
 from facsimile.faces.tables import read_faces
-from tasks.shared.params import Datasets, Section
+from tasks.params import PARAMS, Datasets, Directions, read_section
 from tasks.shared.stage import DATA
 
 INGEST = DATA / "ingest"
 COLUMNS = ["sample_id", "subject_id", "split", *AUS, *NUISANCES]
 
 
-def tell(sections: Mapping[str, Section], ingested: Path) -> None:
+def tell(ingested: Path) -> None:
     """Print a line for each thing that is lacking, and for AUs and test sets that are left out.
 
     What is ingested stays, to be looked at or to train a generator of.
 
     Args:
-        sections: of params.yaml.
         ingested: folder of the ingested datasets.
     """
-    datasets, project = sections["datasets"], sections["directions"].project
+    datasets, project = _concerned()
     labels = _of(read_faces(ingested / datasets.aus, COLUMNS), "train")[list(AUS)]
     aus = learnable_aus(labels)
     if aus and aus != AUS:
@@ -44,10 +43,16 @@ def tell(sections: Mapping[str, Section], ingested: Path) -> None:
         print(f"not enough for the stages to come: {shortage}", file=sys.stderr)
 
 
-def require(sections: Mapping[str, Section]) -> None:
+def require() -> None:
     """Raise FacsimileError for the first thing that is lacking in what is ingested."""
-    for shortage in shortages(INGEST, sections["datasets"], sections["directions"].project):
+    for shortage in shortages(INGEST, *_concerned()):
         raise FacsimileError(shortage)
+
+
+def _concerned() -> tuple[Datasets, tuple[str, ...]]:
+    """Params that say what is needed: the datasets, and the attributes to project off."""
+    datasets = read_section(PARAMS, "datasets", Datasets)
+    return datasets, read_section(PARAMS, "directions", Directions).project
 
 
 def shortages(ingested: Path, datasets: Datasets, project: tuple[str, ...]) -> Iterator[str]:

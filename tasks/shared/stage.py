@@ -17,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pandas as pd
 import torch
@@ -28,11 +28,11 @@ import facsimile
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import atomic_directory
 from facsimile.measurement import to_json
+from tasks.params import PARAMS, Section, read_section
 from tasks.shared.endings import raise_on_signals, remove_leftovers
 from tasks.shared.exit_codes import ExitCode
 from tasks.shared.faults import faults_told
 from tasks.shared.machine import DEVICE_HELP, count_processors, find_device, find_number
-from tasks.shared.params import PARAMS, Section, read_params
 
 DATA = Path("data")
 
@@ -61,16 +61,16 @@ def main(
     name: str,
     run: Callable[..., Mapping[str, Any]],
     *,
-    before: Callable[[Mapping[str, Section]], None] = lambda sections: None,
-    after: Callable[[Mapping[str, Section], Path], None] = lambda sections, out: None,
+    before: Callable[[], None] = lambda: None,
+    after: Callable[[Path], None] = lambda out: None,
 ) -> None:
     """Run one stage as a command and end the process.
 
     Args:
         name: of the stage; its output folder is ``data/<name>``.
-        before: given all sections of params.yaml, checks what the stage reads. Neither this nor
-            `after` changes a result, so that DVC need not know which sections they look at.
-        after: looks at what is written, in the folder that is about to become ``data/<name>``.
+        before: checks what the stage reads. Neither this nor `after` changes a result, so DVC need
+            not know which sections of params.yaml they read.
+        after: checks what is written, in the folder that is about to become ``data/<name>``.
         run: ``run(out, compute, **sections) -> metrics``. It writes into the folder `out`, which
             becomes ``data/<name>`` when all is done. Each further parameter is named after a
             section of params.yaml and receives it.
@@ -82,16 +82,16 @@ def main(
     raise_on_signals()
     try:
         compute = _parse(name, summary)
-        sections = read_params(PARAMS)
+        sections = _read_sections(run)
         # The inner one tells how full a disk is before what was written there is removed again.
         with faults_told(), atomic_directory(DATA / name) as out, faults_told():
             remove_leftovers(DATA)
             begin = time.monotonic()
-            before(sections)
-            metrics = run(out, compute, **{key: sections[key] for key in sections_of(run)})
+            before()
+            metrics = run(out, compute, **sections)
             write_json(out / "metrics.json", metrics)
-            _refuse_changed_params(sections, sections_of(run))
-            after(sections, out)
+            _refuse_changed_params(run, sections)
+            after(out)
         print(f"{name}: done in {time.monotonic() - begin:.0f} s", file=sys.stderr)
     except FacsimileError as error:
         print(f"facsimile: {error}", file=sys.stderr)
@@ -116,13 +116,19 @@ def _format_warning(
     return _PLACED(message, category, file, line, text)
 
 
-def _refuse_changed_params(read: Mapping[str, Section], sections: tuple[str, ...]) -> None:
-    """Raise FacsimileError if params.yaml no longer says what a stage has read when it began.
+def _read_sections(run: Callable[..., Any]) -> dict[str, Section]:
+    """The sections that `run` has parameters for, checked by the models that annotate these."""
+    models = get_type_hints(run)
+    return {name: read_section(PARAMS, name, models[name]) for name in sections_of(run)}
 
-    DVC records the file as it is when the stage has ended: as if it had made the result.
+
+def _refuse_changed_params(run: Callable[..., Any], sections: Mapping[str, Section]) -> None:
+    """Raise FacsimileError if params.yaml is not as it was when the stage began.
+
+    DVC records the file when the stage has ended, as if the result were made with it.
     """
-    now = read_params(PARAMS)
-    if changed := [name for name in sections if now[name] != read[name]]:
+    now = _read_sections(run)
+    if changed := [name for name in sections if now[name] != sections[name]]:
         raise FacsimileError(
             f"{PARAMS}: {', '.join(changed)} changed while the stage ran, so that its result is "
             "not that of the file; run it again"

@@ -19,8 +19,8 @@ from facsimile.faces.aus import AUS
 from facsimile.faces.tables import encode_png, read_faces, read_table, to_tensor
 from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig, UNetConfig
 from flows.cli import app
+from tasks.params import read_params
 from tasks.shared import readiness
-from tasks.shared.params import read_params
 from tasks.shared.stage import Compute, sections_of, write_json
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,9 @@ PARAMS = {
     "synthesize": {"per_cell": 1, "single": 1, "mixed": 1},
     "transfer": {"faces": 4},
     "filter": {"min_jaccard": 0.0, "realism_quantile": 0.0, "mahalanobis_quantile": 1.0},
-    "train": {"arms": ["real", "real+generated"], "seeds": [0], "epoch_faces": 32, "epochs": 1},
+    "detector": {"epoch_faces": 32, "epochs": 1},
+    "baseline": {"seeds": [0]},
+    "train": {"arms": ["real", "real+generated"], "seeds": [0]},
     "evaluate": {"people": 1, "intensities": [1.0]},
 }
 
@@ -216,9 +218,9 @@ def test_what_tells_of_faces_takes_them_as_they_are(project: Path, tmp_path: Pat
 
 def test_the_door_says_what_is_left_out(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with chdir(project):
-        readiness.tell(read_params(), Path("data/ingest"))
+        readiness.tell(Path("data/ingest"))
         lines = capsys.readouterr().err.splitlines()
-        readiness.require(read_params())
+        readiness.require()
     assert lines == [
         "few: works on AU04, AU12, AU20, AU26; left out AU01, AU02, AU05, AU06, AU15, AU17: not "
         "annotated; AU09: on no annotated face; AU25: on every annotated face",

@@ -42,7 +42,9 @@ SMALL = {
     "synthesize": {"per_cell": 1, "aus": ["AU04", "AU12"], "mixed": 1},
     "transfer": {"faces": 8},
     "filter": {"min_jaccard": 0.0, "reference_faces": 50},
-    "train": {"seeds": [0], "epoch_faces": 64, "epochs": 1},
+    "detector": {"epoch_faces": 64, "epochs": 1},
+    "baseline": {"seeds": [0]},
+    "train": {"seeds": [0]},
     "evaluate": {"people": 1, "intensities": [1.0]},
 }
 

@@ -14,7 +14,7 @@ from facsimile.faces.tables import FACE_SCHEMA, encode_png, read_table, write_sh
 from flows import cli, dvc
 from flows.demo import plain_table_project
 from tasks import ingest
-from tasks.shared.params import read_params
+from tasks.params import read_params
 from tasks.shared.stage import Compute
 
 ROOT = Path(__file__).parents[2]

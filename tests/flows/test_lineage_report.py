@@ -30,6 +30,7 @@ from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig
 from flows import dvc
 from flows.cli import app
 from tasks import edit, encode, ingest, neutral, sources, synthesize, transfer
+from tasks.params import read_params
 from tasks.shared.data import (
     BASELINE,
     DIRECTIONS,
@@ -43,7 +44,6 @@ from tasks.shared.data import (
     SYNTHESIZE,
     TRANSFER,
 )
-from tasks.shared.params import read_params
 from tasks.shared.stage import Compute, sections_of
 from tasks.sources import OUT as SOURCES
 

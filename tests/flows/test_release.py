@@ -24,7 +24,7 @@ from facsimile.faces.tables import (
 )
 from facsimile.release import read_packet
 from flows.cli import app
-from tasks.shared.params import Edit
+from tasks.params import Edit
 
 ROOT = Path(__file__).parents[2]
 VARIANTS = ("aus", "intensity", "single", "mixed", "seed")

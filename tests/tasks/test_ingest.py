@@ -13,7 +13,7 @@ import pytest
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import FACE_SCHEMA, decode_images, encode_png, read_faces
 from tasks import encode, ingest
-from tasks.shared.params import Datasets, Encode, Ingest
+from tasks.params import Datasets, Encode, Ingest
 from tasks.shared.stage import Compute
 from tests.facsimile.datasets.trees import shade, write_disfa, write_disfa_plus
 

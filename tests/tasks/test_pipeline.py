@@ -21,7 +21,7 @@ PLUMBING = {
     "facsimile.errors",
     "facsimile.faces.aus",
     "tasks.shared.exit_codes",
-    "tasks.shared.params",
+    "tasks.params",
     "tasks.shared.stage",
 }
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from facsimile.generator import DiffAEPipeline, GeneratorConfig, UNetConfig
+from tasks.params import Sampling
 from tasks.shared import data
-from tasks.shared.params import Sampling
 from tasks.shared.stage import Compute
 
 CONFIG = GeneratorConfig(UNetConfig(16, 32, (1,), (1,), num_res_blocks=1, z_dim=8), None)

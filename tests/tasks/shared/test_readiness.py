@@ -12,7 +12,6 @@ from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import FACE_SCHEMA, write_shards
 from tasks.shared import readiness
-from tasks.shared.params import read_params
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -41,11 +40,11 @@ def rows(dataset: str, people: list[str], splits: list[str]) -> pd.DataFrame:
 @pytest.fixture
 def check(
     tmp_path: Path, write_params: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., dict[str, Any]]:
-    """Ingests changed tables; returns the sections of a project that uses them."""
+) -> Callable[..., None]:
+    """Ingests changed tables into a project that uses them, which is the current folder."""
     monkeypatch.chdir(tmp_path)
 
-    def ingest(aus: Change = lambda t: t, attributes: Change = lambda t: t, **more: Any) -> Any:
+    def ingest(aus: Change = lambda t: t, attributes: Change = lambda t: t, **more: Any) -> None:
         write_shards([aus(mine())], readiness.INGEST / "mine", FACE_SCHEMA)
         write_shards([attributes(people())], readiness.INGEST / "people", FACE_SCHEMA)
         for name, table in more.pop("tests", {}).items():
@@ -55,15 +54,15 @@ def check(
             more.get("datasets.tests", ()), "t.csv"
         )
         changes = {"datasets.aus": "mine", "datasets.attributes": "people", "datasets.tests": []}
-        return read_params(write_params(changes | {"ingest.paths": paths} | more))
+        write_params(changes | {"ingest.paths": paths} | more)
 
     return ingest
 
 
 def test_enough(check: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
-    sections = check()
-    readiness.require(sections)
-    readiness.tell(sections, readiness.INGEST)
+    check()
+    readiness.require()
+    readiness.tell(readiness.INGEST)
     others = ", ".join(au for au in AUS if au not in ("AU04", "AU12"))
     assert capsys.readouterr().err.splitlines() == [
         f"mine: works on AU04; left out {others}: not annotated; AU12: on no annotated face"
@@ -99,9 +98,9 @@ def test_enough(check: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -
     ],
 )
 def test_aus_that_are_lacking(check: Callable[..., Any], aus: Change, line: str) -> None:
-    sections = check(aus=aus)
+    check(aus=aus)
     with pytest.raises(FacsimileError, match=line):
-        readiness.require(sections)
+        readiness.require()
 
 
 @pytest.mark.parametrize(
@@ -117,30 +116,31 @@ def test_aus_that_are_lacking(check: Callable[..., Any], aus: Change, line: str)
 def test_attributes_that_are_lacking(
     check: Callable[..., Any], attributes: Change, line: str
 ) -> None:
-    sections = check(attributes=attributes)
+    check(attributes=attributes)
     with pytest.raises(FacsimileError, match=f"people: split train: .*{line}|{line}"):
-        readiness.require(sections)
+        readiness.require()
 
 
 def test_attributes_that_nobody_asks_for_may_be_lacking(check: Callable[..., Any]) -> None:
     lacking = {"attributes": lambda t: t.assign(beard=np.nan, eyeglasses=1.0)}
-    readiness.require(check(**lacking, **{"directions.project": ["male", "age"]}))
+    check(**lacking, **{"directions.project": ["male", "age"]})
+    readiness.require()
 
 
 def test_a_test_set_with_other_aus_is_told_and_kept(
     check: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = rows("other", ["x", "y"], ["test", "test"]).assign(AU26=[0.0, 1.0])
-    sections = check(tests={"other": other})
-    readiness.require(sections)
-    readiness.tell(sections, readiness.INGEST)
+    check(tests={"other": other})
+    readiness.require()
+    readiness.tell(readiness.INGEST)
     assert "other: not annotated for any of AU04, so nothing is scored" in capsys.readouterr().err
 
 
 def test_ingest_tells_all_that_is_lacking(
     check: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sections = check(attributes=lambda t: t.assign(male=np.nan, beard=np.nan))
-    readiness.tell(sections, readiness.INGEST)
+    check(attributes=lambda t: t.assign(male=np.nan, beard=np.nan))
+    readiness.tell(readiness.INGEST)
     lines = [line for line in capsys.readouterr().err.splitlines() if "not enough" in line]
     assert len(lines) == 2 and "labelled female, male" in lines[0] and "beard" in lines[1]

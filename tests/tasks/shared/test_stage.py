@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from facsimile.errors import FacsimileError
+from tasks.params import Edit
 from tasks.shared import stage
-from tasks.shared.params import Edit
 
 COMPUTE = stage.Compute("cpu", batch_size=4, workers=1)
 
@@ -109,8 +109,11 @@ def test_bad_params_end_before_the_stage(
     write_params: Callable[..., Path],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    def run(out: Path, compute: stage.Compute, edit: Edit) -> dict[str, Any]:
+        raise AssertionError("begun")
+
     write_params({"edit.intensity": 7})
-    assert run_as_command(lambda out, compute: {}) == 2
+    assert run_as_command(run) == 2
     assert "params.yaml: edit.intensity: 7" in capsys.readouterr().err
 
 
@@ -189,13 +192,13 @@ def test_checks_before_and_after(
 ) -> None:
     seen = []
 
-    def before(sections: Any) -> None:
-        seen.append(sections["edit"].seed)
+    def before() -> None:
+        seen.append(Path("data/edit").exists())
 
-    def after(sections: Any, out: Path) -> None:
+    def after(out: Path) -> None:
         seen.append((out / "metrics.json").exists() and not Path("data/edit").exists())
 
     main = stage.main
     monkeypatch.setattr(stage, "main", partial(main, before=before, after=after))
     assert run_as_command(lambda out, compute: {}) == 0
-    assert seen == [1, True]
+    assert seen == [False, True]

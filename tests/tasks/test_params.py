@@ -9,7 +9,7 @@ import pytest
 from facsimile.datasets import ADAPTERS
 from facsimile.datasets.labels import SCALES
 from facsimile.errors import FacsimileError
-from tasks.shared.params import Source, read_params
+from tasks.params import Source, read_params
 
 
 def test_project_params_are_valid(write_params: Callable[..., Path]) -> None:

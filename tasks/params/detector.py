@@ -1,0 +1,16 @@
+"""Section `detector`: how every AU detector is trained."""
+
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from tasks.params.section import Section
+
+
+class Detector(Section):
+    """Arguments of `facsimile.detection.train_detector`."""
+
+    lr: PositiveFloat
+    batch_size: Annotated[int, Field(ge=2)]
+    epoch_faces: PositiveInt
+    epochs: PositiveInt

@@ -1,0 +1,13 @@
+"""Section `encode`: which faces are inverted."""
+
+from typing import Literal
+
+from pydantic import NonNegativeInt
+
+from tasks.params.section import Section
+
+
+class Encode(Section):
+    """Neutral faces of each person to invert to x_T, by split. Only these can be edited."""
+
+    neutral_per_subject: dict[Literal["train", "val", "test"], NonNegativeInt]

@@ -1,0 +1,28 @@
+"""Section `synthesize`: new identities and their edits."""
+
+from typing import Any
+
+from pydantic import PositiveInt
+
+from tasks.params.variants import ActionUnits, Intensity, Variants
+
+
+class Synthesize(Variants):
+    """New identities and their edits.
+
+    Attributes:
+        per_cell: identities of each gender × age group.
+        max_draws: codes to sample at most until every cell is full.
+        aus, intensity: as in `Edit`.
+        seed: of all draws.
+    """
+
+    per_cell: PositiveInt
+    max_draws: PositiveInt
+    aus: ActionUnits
+    intensity: Intensity
+    seed: int
+
+    def variants(self) -> dict[str, Any]:
+        """Arguments of `facsimile.editing.plan_synthesis`."""
+        return self.model_dump(include={"aus", "intensity", "single", "mixed"})
