@@ -13,7 +13,6 @@ from flows.graph import Stage
 
 REPORT = Path("data/evaluate/report.html")
 CONTACT_SHEET = Path("data/evaluate/contact_sheet.png")
-INSPECTION = Path("data/inspect.html")
 
 # Of the metrics of the evaluation, those of one AU, one seed or one kind of reject are no headline.
 _DETAILS = ("per_au", "per_seed", "by_au", "by_reason", "generator")

@@ -124,7 +124,7 @@ def _code() -> str:
     """Hash of the modules of this package, and of what it opens pictures with: other code may give
     other faces."""
     package = Path(__file__).parent
-    files = [*sorted(package.glob("*.py")), package.parent / "images.py"]
+    files = [*sorted(package.glob("*.py")), package.parent / "faces" / "images.py"]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

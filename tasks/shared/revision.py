@@ -18,7 +18,7 @@ NOTED = "FACSIMILE_REVISION"
 
 _ARTEFACTS = ("dvc.lock", "data")
 _CONFIGS = "data/config"
-_SOURCES = ("*.py", "facsimile", "tasks", "flows", _CONFIGS, "dvc.yaml", "params.yaml")
+_SOURCES = ("*.py", "facsimile", "tasks", "flows", "cli", _CONFIGS, "dvc.yaml", "params.yaml")
 _FOREIGN = re.compile(r"dubious ownership in repository at '(.+)'")
 # Set by git for its hooks, where they name the repository of the hook.
 _OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")

@@ -92,7 +92,7 @@ def facsimile(project: Path, *arguments: str) -> subprocess.CompletedProcess:
     }
     environment.pop("PREFECT_API_URL", None)
     environment.pop("MLFLOW_TRACKING_URI", None)
-    command = [sys.executable, "-m", "flows.cli", *arguments, "--root", str(project)]
+    command = [sys.executable, "-m", "cli", *arguments, "--root", str(project)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
 
 

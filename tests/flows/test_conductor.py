@@ -14,9 +14,9 @@ import pytest
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
+from cli.app import app
 from facsimile.digests import record_digests
 from flows import artifacts, conductor, dvc, events
-from flows.cli import app
 from flows.conductor import FlowRun, StageReport, regenerate, retrain
 from flows.device_lease import lease
 from flows.graph import read_graph

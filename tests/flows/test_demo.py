@@ -10,8 +10,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from cli import run_commands
+from cli.app import app
 from facsimile.faces.tables import FACE_SCHEMA, encode_png, read_table, write_shards
-from flows import cli, dvc
+from flows import dvc
 from flows.demo import plain_table_project
 from tasks import ingest
 from tasks.params import read_params
@@ -112,8 +114,8 @@ def test_demo_runs_the_project_that_it_makes(
         report.parent.mkdir(parents=True, exist_ok=True)
         report.write_text("<html>")
 
-    monkeypatch.setattr(cli, "_conduct", conduct)
-    result = CliRunner().invoke(cli.app, ["demo", "--dataset", "plain-table"])
+    monkeypatch.setattr(run_commands, "conduct", conduct)
+    result = CliRunner().invoke(app, ["demo", "--dataset", "plain-table"])
     assert result.exit_code == 0, result.output
     assert conducted == [(".", ["ingest"]), ("build/plain-table", [])]
     report = ingested / "build" / "plain-table" / "data" / "evaluate" / "report.html"

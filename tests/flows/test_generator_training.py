@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from typer.testing import CliRunner
 
-from flows.cli import app
+from cli.app import app
 from flows.generator_training import TrainingTracker
 from flows.mlflow_store import EXPERIMENT
 from tests.flows.conftest import left_after, wait_for
@@ -113,7 +113,7 @@ def test_a_training_ends_with_its_command(
     (root / "tasks" / "generator.py").write_text(stand_in)
     command = ["generator", "train", "--out", "out", "--processes", str(processes)]
     run = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", *command, "--root", str(root)],
+        [sys.executable, "-m", "cli", *command, "--root", str(root)],
         cwd=ROOT,
         stderr=subprocess.DEVNULL,
     )

@@ -13,6 +13,7 @@ import yaml
 from click.testing import Result
 from typer.testing import CliRunner
 
+from cli.app import app
 from facsimile.datasets import table
 from facsimile.detection import AUDetector, AUEnsemble
 from facsimile.editing import Directions, Neutralizer, neutralize
@@ -28,7 +29,6 @@ from facsimile.faces.tables import (
 )
 from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig, UNetConfig
 from flows import dvc
-from flows.cli import app
 from tasks import edit, encode, ingest, neutral, sources, synthesize, transfer
 from tasks.params import read_params
 from tasks.shared.data import (

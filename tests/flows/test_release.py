@@ -13,6 +13,7 @@ import yaml
 from click.testing import Result
 from typer.testing import CliRunner
 
+from cli.app import app
 from facsimile.editing import plan_edits
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import (
@@ -23,7 +24,6 @@ from facsimile.faces.tables import (
     write_shards,
 )
 from facsimile.release import read_packet
-from flows.cli import app
 from tasks.params import Edit
 
 ROOT = Path(__file__).parents[2]

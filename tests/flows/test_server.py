@@ -79,7 +79,7 @@ def test_an_unreachable_server_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "dvc.yaml").write_text("stages: {a: {cmd: x, outs: [a]}}\n")
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     result = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "run", "a", "--root", str(tmp_path)],
+        [sys.executable, "-m", "cli", "run", "a", "--root", str(tmp_path)],
         cwd=ROOT,
         env=os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api"},
         capture_output=True,

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from cli.app import app
 from flows import dvc
-from flows.cli import app
 from tests.flows.conftest import ran
 
 ROOT = Path(__file__).parents[2]

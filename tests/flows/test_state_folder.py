@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from cli.app import app
 from facsimile.errors import FacsimileError
 from flows import dvc, state_folder
-from flows.cli import app
 
 STAGE = {"cmd": "cp in out", "deps": ["in"], "outs": ["out"]}
 # How DVC configures a project that is under git.

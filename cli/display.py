@@ -1,4 +1,4 @@
-"""What the command line shows of a flow: its stages while they run, and what came of them."""
+"""What the command line shows of a flow: progress of its stages, then a summary."""
 
 import sys
 import time
@@ -25,7 +25,14 @@ class _Row:
 
 
 class Display:
-    """Stages, what they do and for how long: a live table, or on no terminal a line an event."""
+    """Progress of a flow, stage by stage.
+
+    A live table on a terminal; elsewhere one line per event.
+
+    Args:
+        stages: names of the stages, in the order of the rows.
+        console: where the table is shown.
+    """
 
     def __init__(self, stages: list[str], console: Console) -> None:
         self.console = console
@@ -48,7 +55,7 @@ class Display:
             self.live.stop()
 
     def on_event(self, stage: str, state: str, detail: str) -> None:
-        """See `events.Listener`."""
+        """Take an event of the flow; see `events.Listener`."""
         if state == events.QUEUED:
             self.notice = detail
             if not self.console.is_terminal:
@@ -66,7 +73,7 @@ class Display:
             self._print(f"{stage}: {detail or state}")
 
     def table(self) -> Table:
-        """The rows as they stand."""
+        """The current state of all stages."""
         title = f"{self.seconds:.0f} s"
         table = Table("stage", "state", "time", box=None, title=title)
         table.add_column(Text(self.notice))
@@ -78,26 +85,32 @@ class Display:
         return table
 
     def _print(self, line: str) -> None:
-        # One write, because stages tell from threads of their own.
+        # A single write: stages report from several threads.
         sys.stdout.write(f"[{self.seconds:4.0f} s] {line}\n")
         sys.stdout.flush()
 
 
 def summary(reports: "list[StageReport]", seconds: float) -> Table:
-    """What became of each stage of a flow that took `seconds`."""
+    """The outcome of each stage of a flow that took `seconds`."""
     table = Table(
-        "stage", "state", "time", "key figure", "because", title=f"{seconds:.0f} s in all", box=None
+        "stage",
+        "state",
+        "time",
+        "key figure",
+        "because",
+        title=f"{seconds:.0f} s in total",
+        box=None,
     )
     for row in reports:
         spent = f"{row.seconds:.0f} s" if row.seconds else ""
-        # Text, not markup: file names and messages of others may hold brackets.
+        # Text, not markup: file names and foreign messages may contain brackets.
         figure, reason = Text(row.key_figure), Text(row.reason)
         table.add_row(row.stage, coloured(row.state), spent, figure, reason)
     return table
 
 
 def coloured(state: str) -> Text:
-    """A state in the colour it has everywhere."""
+    """A state in its colour."""
     colours = {
         "Completed": "green",
         "Cached": "cyan",

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
+from cli.display import Display, summary
 from flows import events
 from flows.conductor import StageReport
-from flows.display import Display, summary
 
 FOREIGN = "[/red] [Errno 28] No space left on device: 'a[b].png'"
 

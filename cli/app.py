@@ -1,0 +1,19 @@
+"""The command ``facsimile`` with all its commands."""
+
+import typer
+
+from cli import generator_commands, release_command, result_commands, run_commands
+from cli.errors import OneLineErrors
+
+app = typer.Typer(
+    name="facsimile",
+    help="Build balanced, disentangled and traceable face data for Action Unit (AU) detectors.",
+    cls=OneLineErrors,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+app.add_typer(run_commands.commands)
+app.add_typer(result_commands.commands)
+app.add_typer(release_command.commands)
+app.add_typer(generator_commands.commands, name="generator", rich_help_panel="Generators")

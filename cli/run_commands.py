@@ -1,0 +1,135 @@
+"""``facsimile demo``, ``run`` and ``status``: run the pipeline and see where it stands."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from cli.display import Display, coloured, summary
+from cli.errors import complain
+from cli.options import HERE, Root, console, examples
+from cli.result_commands import print_report
+from flows import events
+from tasks.shared.exit_codes import ExitCode
+
+PANEL = "Run the pipeline"
+
+commands = typer.Typer()
+
+
+@commands.command(
+    rich_help_panel=PANEL,
+    epilog=examples(
+        "facsimile demo",
+        "FACSIMILE_BATCH_SIZE=16 facsimile demo",
+        "facsimile demo --dataset plain-table",
+        "make demo DATASET=plain-table",
+    ),
+)
+def demo(
+    root: Root = HERE,
+    dataset: Annotated[
+        Literal["world", "plain-table"],
+        typer.Option(
+            help="Where the faces come from. world: the datasets of params.yaml, by default the "
+            "embedded 3D world. plain-table: the same faces, exported to images and CSV files and "
+            "read back by a separate project in build/plain-table."
+        ),
+    ] = "world",
+) -> None:
+    """Run the whole pipeline and print the path of the report.
+
+    Stages whose inputs have not changed are skipped.
+    """
+    if dataset == "plain-table":
+        conduct(root, ["ingest"])
+        from flows.demo import plain_table_project
+
+        root = plain_table_project(root)
+    conduct(root, [])
+    print_report(root)
+
+
+@commands.command(
+    rich_help_panel=PANEL,
+    epilog=examples("facsimile run edit", "facsimile run train evaluate"),
+)
+def run(
+    stages: Annotated[list[str], typer.Argument(help="Stages of dvc.yaml.", metavar="STAGE...")],
+    root: Root = HERE,
+) -> None:
+    """Bring stages, and everything they depend on, up to date."""
+    conduct(root, stages)
+    if "evaluate" in stages:
+        print_report(root)
+
+
+@commands.command(
+    rich_help_panel=PANEL,
+    epilog=examples("facsimile status", "facsimile status --root ../other"),
+)
+def status(root: Root = HERE) -> None:
+    """Show which stages are up to date, which would run, and why.
+
+    Runs nothing, and works while another run is in progress.
+    """
+    from flows.outputs import key_figure
+    from flows.status import stage_states
+
+    table = Table("stage", "state", "because", "key figure", box=None)
+    for row in stage_states(root):
+        why, figure = Text(row.why), Text(key_figure(root, row.stage))
+        table.add_row(row.stage, coloured(row.state), why, figure)
+    _warn_without_git(root)
+    console.print(table)
+
+
+def conduct(root: Path, targets: list[str]) -> None:
+    """Run the flow `regenerate` with a live table, then print a summary.
+
+    Args:
+        root: project folder.
+        targets: stages to bring up to date; none for the whole pipeline.
+
+    Raises:
+        FacsimileError: params.yaml or dvc.yaml is wrong, or no server answers.
+        typer.Exit: a stage failed.
+    """
+    from flows import server
+    from flows.graph import needed_by, read_graph
+    from tasks.params import PARAMS, read_params
+
+    # Bad params are reported now, not after the server has started.
+    read_params(root / PARAMS)
+    stages = needed_by(read_graph(root), targets or ["evaluate"])
+    _warn_without_git(root)
+
+    # The table replaces Prefect's own log on the console; its server still gets the log.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    with console.status("starting"):
+        server.connect(root)
+    display = Display(stages, console)
+    with display, events.subscribed(display.on_event):
+        from flows.conductor import regenerate
+
+        state = regenerate(targets=targets or None, root=str(root), return_state=True)
+    reports = state.result(raise_on_failure=False)
+    if isinstance(reports, BaseException):  # the flow itself failed, not a stage
+        raise reports
+    console.print(summary(reports, display.seconds))
+    if state.is_failed():
+        complain(state.message)
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _warn_without_git(root: Path) -> None:
+    from flows import state_folder
+
+    if not state_folder.is_under_git(root):
+        complain(
+            f"{root.resolve()} is not under git: everything runs, but results cannot be traced "
+            "to a commit"
+        )

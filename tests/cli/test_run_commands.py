@@ -1,0 +1,46 @@
+"""``facsimile run`` and ``status``: what they say without running a flow."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.app import app
+from flows import dvc
+
+
+def test_status_says_what_would_run_and_why(project: Callable[..., Path]) -> None:
+    root = project(
+        a={"cmd": "cp in a", "deps": ["in"], "outs": ["a"]},
+        b={"cmd": "cp a b", "deps": ["a"], "outs": ["b"]},
+        c={"cmd": "echo 1 > c", "outs": ["c"]},
+    )
+    (root / "in").write_text("1")
+    for name in "abc":
+        dvc.reproduce(name, root, {}, print)
+    (root / "in").write_text("2")
+    result = CliRunner().invoke(app, ["status"])
+    assert result.exit_code == 0
+    rows = {line.split()[0]: line for line in result.output.splitlines()[1:]}
+    assert "changed" in rows["a"] and "in modified" in rows["a"]
+    assert "behind" in rows["b"] and "a will run" in rows["b"]
+    assert "up to date" in rows["c"]
+
+
+@pytest.mark.parametrize(
+    ("params", "stage", "message"),
+    [
+        ("edit: {intensity: 3}\n", "edit", "edit.intensity: 3"),
+        (None, "edit", "params.yaml: not a readable YAML file"),
+    ],
+)
+def test_bad_params_are_reported_before_anything_starts(
+    project: Callable[..., Path], params: str | None, stage: str, message: str
+) -> None:
+    root = project(edit={"cmd": "x", "outs": ["edit"]})
+    if params:
+        (root / "params.yaml").write_text(params)
+    result = CliRunner().invoke(app, ["run", stage])
+    assert result.exit_code == 2
+    assert message in result.stderr
