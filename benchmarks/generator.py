@@ -38,10 +38,10 @@ from torch import Tensor
 from benchmarks.clocks import peak_bytes, seconds, with_spread
 from benchmarks.contenders import Contender, contenders
 from facsimile.faces.tables import decode_images, to_tensor
+from facsimile.files import to_json
 from facsimile.generator import PRESETS, DiffAEPipeline, GeneratorConfig, UNetConfig, preset
 from facsimile.generator.evaluation import fidelity
 from facsimile.generator.pipeline import CONFIG_FILE
-from facsimile.measurement import to_json
 from facsimile.world import iter_faces
 
 SMALL = UNetConfig(

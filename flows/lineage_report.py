@@ -17,7 +17,8 @@ from flows.graph import needed_by, read_graph
 from flows.locked import locked_hashes, locked_params, locked_stages
 from flows.mlflow_runs import revision_of
 from flows.tracking import find_run
-from tasks.shared.data import ENCODE, NEUTRAL, md5
+from tasks.shared.artefacts import ENCODE, NEUTRAL
+from tasks.shared.data import md5
 from tasks.shared.lineage import (
     IDENTITY,
     NEUTRALIZER_FILE,

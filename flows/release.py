@@ -30,11 +30,11 @@ from flows.locked import locked_hashes, locked_params, locked_stages
 from flows.mlflow_runs import revision_of
 from flows.tracking import find_run
 from tasks.params import PARAMS, Ingest, read_params, read_section
-from tasks.shared.data import FILTER, GENERATOR, INGEST
+from tasks.shared.artefacts import DATA, FILTER, GENERATOR, INGEST
 from tasks.shared.generator_params import GeneratorParams
 from tasks.shared.lineage import intended
 from tasks.shared.revision import Revision
-from tasks.shared.stage import DATA, progress
+from tasks.shared.stage import progress
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -22,7 +22,7 @@ from facsimile.faces.aus import AUS
 from facsimile.measurement.metrics import mean_defined, pearson_per_au
 from tasks.params import Baseline, Datasets, Detector
 from tasks.shared import readiness
-from tasks.shared.data import read_splits, taught_aus
+from tasks.shared.artefacts import read_splits, taught_aus
 from tasks.shared.detectors import COLUMNS, Faces, fit, fit_all
 from tasks.shared.stage import Compute, main
 

@@ -33,17 +33,8 @@ from facsimile.faces.tables import decode_images
 from facsimile.generator import DiffAEPipeline
 from facsimile.measurement import pearson_per_au
 from tasks.params import Datasets, Directions, Sampling
-from tasks.shared.data import (
-    AU_GRAPH,
-    load_generator,
-    read_encoded,
-    read_invertible,
-    read_splits,
-    spread,
-    stack,
-    taught_aus,
-    tell_aus,
-)
+from tasks.shared.artefacts import AU_GRAPH, read_splits, taught_aus
+from tasks.shared.data import load_generator, read_encoded, read_invertible, spread, stack, tell_aus
 from tasks.shared.stage import Compute, main, progress
 
 

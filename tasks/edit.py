@@ -18,17 +18,14 @@ from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
 from facsimile.generator.pipeline import WEIGHTS_FILE
 from tasks.params import Datasets, Edit, Sampling
+from tasks.shared.artefacts import DIRECTIONS_FILE, GENERATOR, training_labels, unannotated_ids
 from tasks.shared.data import (
-    DIRECTIONS_FILE,
-    GENERATOR,
     editable_aus,
     load_generator,
     md5,
     read_invertible,
     read_neutral,
     tell_aus,
-    training_labels,
-    unannotated_ids,
 )
 from tasks.shared.stage import Compute, main, operate
 

@@ -29,7 +29,8 @@ from facsimile.generator import DiffAEPipeline
 from facsimile.generator.evaluation import fidelity
 from tasks.params import Datasets, Encode, Sampling
 from tasks.shared import readiness
-from tasks.shared.data import INGEST, load_generator, neutral_aus, of_split
+from tasks.shared.artefacts import INGEST, neutral_aus, of_split
+from tasks.shared.data import load_generator
 from tasks.shared.stage import Compute, main, progress
 
 

@@ -45,7 +45,7 @@ from facsimile.measurement import (
 from facsimile.report import contact_sheet, write_figures, write_report
 from tasks.params import PARAMS, Datasets, Evaluate, Sampling
 from tasks.shared import gallery
-from tasks.shared.data import (
+from tasks.shared.artefacts import (
     DIRECTIONS,
     EDIT,
     FILTER,
@@ -54,13 +54,11 @@ from tasks.shared.data import (
     ORACLE,
     SYNTHESIZE,
     TRAIN,
-    load_generator,
-    read_encoded,
     read_splits,
-    stack,
     taught_aus,
     unannotated_ids,
 )
+from tasks.shared.data import load_generator, read_encoded, stack
 from tasks.shared.revision import current_revision
 from tasks.shared.stage import Compute, main, write_json
 

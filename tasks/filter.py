@@ -39,21 +39,18 @@ from facsimile.filtering import (
 from facsimile.generator import DiffAEPipeline
 from facsimile.measurement import filter_metrics
 from tasks.params import Datasets, Filter
-from tasks.shared.data import (
+from tasks.shared.artefacts import (
     BASELINE,
     EDIT,
     INGEST,
     NEUTRAL,
     SYNTHESIZE,
     TRANSFER,
-    load_generator,
     of_split,
-    read_encoded,
     read_splits,
-    spread,
-    stack,
     taught_aus,
 )
+from tasks.shared.data import load_generator, read_encoded, spread, stack
 from tasks.shared.stage import Compute, main, progress
 
 

@@ -41,7 +41,7 @@ from facsimile.generator.training import (
 )
 from facsimile.seeding import sample_seed
 from tasks.params import read_section
-from tasks.shared.data import ORACLE
+from tasks.shared.artefacts import ORACLE
 from tasks.shared.frozen import main
 from tasks.shared.generator_faces import Faces, open_faces
 from tasks.shared.generator_params import GeneratorParams, OptimizerParams

@@ -38,7 +38,8 @@ from facsimile.faces.schema import validate_faces
 from facsimile.faces.tables import FACE_SCHEMA, read_table, write_shards
 from tasks.params import LANDMARK_COLUMNS, Datasets, Ingest
 from tasks.shared import readiness
-from tasks.shared.stage import DATA, Compute, main, progress
+from tasks.shared.artefacts import DATA
+from tasks.shared.stage import Compute, main, progress
 
 LABELS = [name for name in FACE_SCHEMA.names if name != "image"]
 

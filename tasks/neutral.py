@@ -34,7 +34,8 @@ from facsimile.faces.tables import (
 )
 from facsimile.generator import DiffAEPipeline
 from tasks.params import Datasets, Neutral, Sampling
-from tasks.shared.data import BASELINE, ENCODE, INGEST, NEUTRALIZER, load_generator, neutral_aus
+from tasks.shared.artefacts import BASELINE, ENCODE, INGEST, NEUTRALIZER, neutral_aus
+from tasks.shared.data import load_generator
 from tasks.shared.stage import Compute, main, progress
 
 NEUTRAL_SCHEMA = LATENT_SCHEMA.append(pa.field("activity", pa.float32()))

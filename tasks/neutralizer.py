@@ -16,7 +16,8 @@ from facsimile.editing import train_neutralizer
 from facsimile.faces.annotation import only
 from facsimile.faces.aus import AUS
 from tasks.params import Datasets, Neutralizer
-from tasks.shared.data import LABELS, load_generator, read_encoded, stack, taught_aus
+from tasks.shared.artefacts import LABELS, taught_aus
+from tasks.shared.data import load_generator, read_encoded, stack
 from tasks.shared.stage import Compute, main
 
 

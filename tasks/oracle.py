@@ -21,11 +21,11 @@ from sklearn.metrics import roc_curve
 from facsimile.detection import AUOracle, train_oracle
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import decode_images
+from facsimile.files import to_json
 from facsimile.measurement import (
     inter_au_correlation,
     mean_abs_correlation,
     oracle_metrics,
-    to_json,
     verification_auc,
 )
 from tasks.params import Section, read_section

@@ -29,10 +29,8 @@ from facsimile.faces.aus import AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
 from facsimile.generator.pipeline import WEIGHTS_FILE
 from tasks.params import Datasets, Sampling, Synthesize
+from tasks.shared.artefacts import DIRECTIONS_FILE, GENERATOR, NEUTRALIZER
 from tasks.shared.data import (
-    DIRECTIONS_FILE,
-    GENERATOR,
-    NEUTRALIZER,
     editable_aus,
     load_generator,
     md5,

@@ -21,7 +21,7 @@ from facsimile.faces.arms import ARMS, REAL
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import read_faces
 from tasks.params import Datasets, Detector, Train
-from tasks.shared.data import BASELINE, FILTER, read_splits, taught_aus
+from tasks.shared.artefacts import BASELINE, FILTER, read_splits, taught_aus
 from tasks.shared.detectors import COLUMNS, Faces, fit, fit_all
 from tasks.shared.stage import Compute, main
 

@@ -17,7 +17,8 @@ from facsimile.faces.tables import GENERATED_SCHEMA, read_faces, write_shards
 from facsimile.generator import DiffAEPipeline
 from facsimile.generator.pipeline import WEIGHTS_FILE
 from tasks.params import Datasets, Sampling, Transfer
-from tasks.shared.data import GENERATOR, INGEST, LABELS, load_generator, md5, of_split, read_codes
+from tasks.shared.artefacts import GENERATOR, INGEST, LABELS, of_split
+from tasks.shared.data import load_generator, md5, read_codes
 from tasks.shared.stage import Compute, main, operate
 
 

@@ -28,9 +28,10 @@ from torchvision.models.mobilenetv3 import InvertedResidual
 
 from facsimile.detection.augmentation import augment
 from facsimile.errors import FacsimileError
+from facsimile.faces.annotation import presence
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.faces.tables import to_tensor
-from facsimile.measurement.metrics import choose_thresholds, presence
+from facsimile.measurement.metrics import choose_thresholds
 
 _EVAL_BATCH = 256
 _AUGMENTATION = 0.3

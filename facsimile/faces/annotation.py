@@ -8,10 +8,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from facsimile.faces.aus import AUS
-from facsimile.measurement.metrics import presence
+from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 
 _MOST = 0.5
+
+
+def presence(aus: ArrayLike, threshold: ArrayLike = ACTIVE_THRESHOLD) -> np.ndarray:
+    """1.0 present, 0.0 absent, NaN not annotated, for intensities (N, K).
+
+    Args:
+        aus: intensities or estimates (N, K).
+        threshold: one threshold, or one per column.
+    """
+    aus = np.asarray(aus, np.float64)
+    # float32 stores FACS letter A's half, 0.1, a little above 0.1; either precision must count.
+    present = (aus >= np.asarray(threshold, np.float64) - 1e-6).astype(np.float64)
+    return np.where(np.isnan(aus), np.nan, present)
 
 
 def annotated_aus(labels: ArrayLike) -> tuple[str, ...]:

@@ -21,13 +21,14 @@ import numpy as np
 import pandas as pd
 
 from facsimile.errors import FacsimileError
+from facsimile.faces.annotation import presence
 from facsimile.faces.aus import AUS
 from facsimile.filtering.balance import overfull
 from facsimile.filtering.duplicates import near_duplicates
 from facsimile.filtering.identity import IdentitySpace
 from facsimile.filtering.latent import LatentDistance
 from facsimile.filtering.realism import RealismRanker
-from facsimile.measurement.metrics import jaccard, presence
+from facsimile.measurement.metrics import jaccard
 
 REASONS = (
     "au_consistency",

@@ -10,7 +10,8 @@ from typing import Self
 import numpy as np
 
 from facsimile.errors import FacsimileError
-from facsimile.measurement.metrics import choose_thresholds, pearson_per_au, presence
+from facsimile.faces.annotation import presence
+from facsimile.measurement.metrics import choose_thresholds, pearson_per_au
 
 MIN_PEARSON = 0.75
 """Correlation with labels of unseen people above which a reading can stand alone.

@@ -13,7 +13,6 @@ from facsimile.measurement.evaluation import (
     neutralization_metrics,
     oracle_metrics,
     score_detectors,
-    to_json,
 )
 from facsimile.measurement.metrics import (
     au_pair_fpr,
@@ -31,7 +30,6 @@ from facsimile.measurement.metrics import (
     mean_defined,
     over_seeds,
     pearson_per_au,
-    presence,
     verification_auc,
 )
 
@@ -62,8 +60,6 @@ __all__ = [
     "oracle_metrics",
     "over_seeds",
     "pearson_per_au",
-    "presence",
     "score_detectors",
-    "to_json",
     "verification_auc",
 ]

@@ -5,13 +5,13 @@ and 13), AU-pair false positives (Fig. 8), inter-AU correlation (Fig. 5), identi
 residual activity after neutralization (Fig. 4). Inputs are arrays; nothing here loads a model.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from facsimile.faces.annotation import presence
 from facsimile.faces.arms import REAL
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.measurement.metrics import (
@@ -26,7 +26,6 @@ from facsimile.measurement.metrics import (
     mean_defined,
     over_seeds,
     pearson_per_au,
-    presence,
 )
 
 BOOTSTRAP_DRAWS = 200
@@ -255,18 +254,3 @@ def oracle_metrics(labels: np.ndarray, predictions: np.ndarray) -> dict[str, obj
         "pearson_per_au": dict(zip(AUS, correlation.tolist(), strict=True)),
         "icc_per_au": dict(zip(AUS, icc_3_1(labels, predictions).tolist(), strict=True)),
     }
-
-
-def to_json(metrics: Mapping) -> dict:
-    """Plain Python values for json.dump: NumPy scalars unwrapped, NaN as null."""
-    return {str(key): _plain(value) for key, value in metrics.items()}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return to_json(value)
-    if isinstance(value, np.ndarray | list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

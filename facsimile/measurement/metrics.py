@@ -16,27 +16,15 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from facsimile.errors import FacsimileError
+from facsimile.faces.annotation import presence
 from facsimile.faces.aus import ACTIVE_THRESHOLD
-
-
-def presence(aus: ArrayLike, threshold: ArrayLike = ACTIVE_THRESHOLD) -> np.ndarray:
-    """1.0 present, 0.0 absent, NaN not annotated, for intensities (N, K).
-
-    Args:
-        aus: intensities or estimates (N, K).
-        threshold: one threshold, or one per column.
-    """
-    aus = np.asarray(aus, np.float64)
-    # float32 stores FACS letter A's half, 0.1, a little above 0.1; either precision must count.
-    present = (aus >= np.asarray(threshold, np.float64) - 1e-6).astype(np.float64)
-    return np.where(np.isnan(aus), np.nan, present)
 
 
 def f1_per_au(labels: ArrayLike, detected: ArrayLike) -> np.ndarray:
     """F1 of each AU, (K,); NaN where no annotated face shows the AU.
 
     Args:
-        labels: true presence (N, K) of ``presence``.
+        labels: true presence (N, K) of `presence`.
         detected: detected presence (N, K), NaN where a detector cannot tell.
     """
     # Counted here rather than by sklearn.metrics.f1_score: the same figure, but without its checks
@@ -55,7 +43,7 @@ def au_pair_fpr(labels: ArrayLike, detected: ArrayLike) -> np.ndarray:
     diagonal and pairs that no face shows are NaN.
 
     Args:
-        labels: true presence (N, K) of ``presence``.
+        labels: true presence (N, K) of `presence`.
         detected: detected presence (N, K), NaN where a detector cannot tell.
     """
     labels, detected = _same_shape(labels, detected)

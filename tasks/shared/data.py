@@ -1,8 +1,8 @@
-"""Where the artefacts of the stages lie, and the reads that several stages share."""
+"""The models that several stages load, and the latents that they read."""
 
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +12,19 @@ import torch
 
 from facsimile.editing.directions import Directions
 from facsimile.errors import FacsimileError
-from facsimile.faces.annotation import learnable_aus, mostly_annotated_aus, what_is_left_out
-from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.faces.tables import read_faces, read_table
 from facsimile.generator import DiffAEPipeline
 from tasks.params import Sampling
-from tasks.shared.stage import DATA, Compute
-
-INGEST = DATA / "ingest"
-ENCODE = DATA / "encode"
-DIRECTIONS = DATA / "directions"
-NEUTRALIZER = DATA / "neutralizer"
-NEUTRAL = DATA / "neutral"
-BASELINE = DATA / "baseline"
-EDIT = DATA / "edit"
-SYNTHESIZE = DATA / "synthesize"
-TRANSFER = DATA / "transfer"
-FILTER = DATA / "filter"
-TRAIN = DATA / "train"
-GENERATOR = DATA / "generator"
-ORACLE = DATA / "oracle"
-AU_GRAPH = DATA / "config" / "au_graph.yaml"
-
-DIRECTIONS_FILE = DIRECTIONS / "directions.parquet"
-
-LABELS = [*AUS, *NUISANCES]
+from tasks.shared.artefacts import (
+    DIRECTIONS_FILE,
+    ENCODE,
+    GENERATOR,
+    INGEST,
+    LABELS,
+    NEUTRAL,
+    of_split,
+)
+from tasks.shared.stage import Compute
 
 
 def load_generator(compute: Compute, sampling: Sampling | None = None) -> DiffAEPipeline:
@@ -48,41 +36,6 @@ def load_generator(compute: Compute, sampling: Sampling | None = None) -> DiffAE
     if compute.compile:
         pipeline.compile()
     return pipeline
-
-
-def training_labels(dataset: str) -> np.ndarray:
-    """AUs of the training faces of an ingested dataset, (N, 12), NaN = not annotated."""
-    faces = read_faces(INGEST / dataset, ["split", *AUS])
-    return faces.loc[faces["split"] == "train", list(AUS)].to_numpy(float)
-
-
-def neutral_aus(dataset: str) -> tuple[str, ...]:
-    """AUs that a neutral face is to be without: see `mostly_annotated_aus`."""
-    return _at_hand(dataset, mostly_annotated_aus)
-
-
-def taught_aus(dataset: str) -> tuple[str, ...]:
-    """AUs that models learn from training faces: see `facsimile.faces.annotation.learnable_aus`."""
-    return _at_hand(dataset, learnable_aus)
-
-
-def _at_hand(dataset: str, which: Callable[[np.ndarray], tuple[str, ...]]) -> tuple[str, ...]:
-    """Of the training faces; says which AUs these are where they are not all.
-
-    Raises:
-        FacsimileError: there is none.
-    """
-    labels = training_labels(dataset)
-    aus = which(labels)
-    if not aus:
-        raise FacsimileError(
-            f"{INGEST / dataset}: split train: {what_is_left_out(labels, ())}; annotate an AU as "
-            "absent on one face and present on another, else there is nothing to edit or to learn"
-        )
-    if aus != AUS:
-        left_out = what_is_left_out(labels, aus)
-        print(f"works on {', '.join(aus)}; left out {left_out}", file=sys.stderr)
-    return aus
 
 
 def editable_aus(wanted: Sequence[str]) -> tuple[str, ...]:
@@ -142,21 +95,6 @@ def read_codes(dataset: str, columns: Sequence[str]) -> pd.DataFrame:
     return rows
 
 
-def of_split(faces: pd.DataFrame, split: str, source: Path) -> pd.DataFrame:
-    """Rows of one split. Raises FacsimileError if there are none."""
-    rows = faces[faces["split"] == split].reset_index(drop=True)
-    if rows.empty:
-        raise FacsimileError(f"{source}: no face in split {split}")
-    return rows
-
-
-def read_splits(dataset: str, splits: Sequence[str], columns: Sequence[str]) -> list[pd.DataFrame]:
-    """Rows of each of these splits of an ingested dataset, which is read once."""
-    path = INGEST / dataset
-    faces = read_faces(path, columns)
-    return [of_split(faces, split, path) for split in splits]
-
-
 def read_invertible(dataset: str, split: str) -> pd.DataFrame:
     """Neutral faces of a split that have an x_T: labels, raw ``z_sem`` and flattened ``x_t``."""
     columns = ["sample_id", "dataset", "subject_id", "split", *LABELS]
@@ -170,12 +108,6 @@ def read_neutral(dataset: str) -> pd.DataFrame:
     latents = read_table(NEUTRAL / "faces")
     columns = ["sample_id", "dataset", "subject_id", "split", *LABELS]
     return read_faces(INGEST / dataset, columns).merge(latents, on="sample_id")
-
-
-def unannotated_ids() -> pd.Series:
-    """Ids of the faces that `neutral` chose; none where it has not run."""
-    path = NEUTRAL / "faces"
-    return read_table(path, ["sample_id"])["sample_id"] if path.exists() else pd.Series(dtype=str)
 
 
 def spread(faces: pd.DataFrame, count: int) -> pd.DataFrame:

@@ -12,11 +12,11 @@ from facsimile import world
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import FACE_SCHEMA, read_faces, write_shards
 from tasks.params import PARAMS
+from tasks.shared.artefacts import DATA
 from tasks.shared.endings import raise_on_signals
 from tasks.shared.exit_codes import ExitCode
 from tasks.shared.faults import faults_told
 from tasks.shared.machine import DEVICE_HELP, find_device
-from tasks.shared.stage import DATA
 
 
 def main(

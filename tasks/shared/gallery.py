@@ -11,7 +11,8 @@ from facsimile.faces.aus import AUS
 from facsimile.faces.tables import decode_images, read_faces, read_table, to_uint8
 from facsimile.generator import DiffAEPipeline
 from facsimile.report import gallery_rows
-from tasks.shared.data import EDIT, FILTER, INGEST, SYNTHESIZE, TRANSFER, read_invertible, spread
+from tasks.shared.artefacts import EDIT, FILTER, INGEST, SYNTHESIZE, TRANSFER
+from tasks.shared.data import read_invertible, spread
 
 MIXTURES = 4
 TRANSFERS = 5

@@ -41,7 +41,7 @@ from tasks.params import (
     Transfer,
     read_section,
 )
-from tasks.shared.data import (
+from tasks.shared.artefacts import (
     DIRECTIONS_FILE,
     EDIT,
     ENCODE,
@@ -52,11 +52,8 @@ from tasks.shared.data import (
     NEUTRALIZER,
     SYNTHESIZE,
     TRANSFER,
-    editable_aus,
-    load_generator,
-    md5,
-    read_invertible,
 )
+from tasks.shared.data import editable_aus, load_generator, md5, read_invertible
 from tasks.shared.stage import Compute
 from tasks.sources import changes
 from tasks.transfer import encoded_people, load_operator

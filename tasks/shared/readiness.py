@@ -12,9 +12,8 @@ from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.faces.schema import SPLITS
 from facsimile.faces.tables import read_faces
 from tasks.params import PARAMS, Datasets, Directions, read_section
-from tasks.shared.stage import DATA
+from tasks.shared.artefacts import INGEST
 
-INGEST = DATA / "ingest"
 COLUMNS = ["sample_id", "subject_id", "split", *AUS, *NUISANCES]
 
 

@@ -24,17 +24,15 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-import facsimile
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import atomic_directory
-from facsimile.measurement import to_json
+from facsimile.files import to_json
 from tasks.params import PARAMS, Section, read_section
+from tasks.shared.artefacts import DATA
 from tasks.shared.endings import raise_on_signals, remove_leftovers
 from tasks.shared.exit_codes import ExitCode
 from tasks.shared.faults import faults_told
 from tasks.shared.machine import DEVICE_HELP, count_processors, find_device, find_number
-
-DATA = Path("data")
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -104,7 +102,7 @@ def main(
 
 
 _PLACED = warnings.formatwarning
-_OURS = (Path(facsimile.__file__).parent, Path(__file__).parents[1])
+_OURS = tuple(Path(__file__).parents[2] / package for package in ("facsimile", "tasks"))
 
 
 def _format_warning(

@@ -31,7 +31,7 @@ from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig
 from flows import dvc
 from tasks import edit, encode, ingest, neutral, sources, synthesize, transfer
 from tasks.params import read_params
-from tasks.shared.data import (
+from tasks.shared.artefacts import (
     BASELINE,
     DIRECTIONS,
     EDIT,

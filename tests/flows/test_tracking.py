@@ -17,6 +17,7 @@ from mlflow.entities import Run
 from sqlalchemy.exc import OperationalError
 
 from facsimile.faces.aus import AUS
+from facsimile.files import to_json
 from facsimile.measurement import (
     DetectorRun,
     correlation_metrics,
@@ -26,7 +27,6 @@ from facsimile.measurement import (
     neutralization_metrics,
     oracle_metrics,
     score_detectors,
-    to_json,
 )
 from flows import dvc, mlflow_runs
 from flows.locked import locked_stages

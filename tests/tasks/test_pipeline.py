@@ -22,6 +22,7 @@ PLUMBING = {
     "facsimile.faces.aus",
     "tasks.shared.exit_codes",
     "tasks.params",
+    "tasks.shared.artefacts",
     "tasks.shared.stage",
 }
 

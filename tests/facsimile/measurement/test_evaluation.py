@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from facsimile.faces.aus import AUS
+from facsimile.files import to_json
 from facsimile.measurement import (
     DetectorRun,
     correlation_metrics,
@@ -15,7 +16,6 @@ from facsimile.measurement import (
     neutralization_metrics,
     oracle_metrics,
     score_detectors,
-    to_json,
 )
 
 K = len(AUS)

@@ -4,6 +4,7 @@ import torch
 from sklearn.metrics import f1_score
 
 from facsimile.errors import FacsimileError
+from facsimile.faces.annotation import presence
 from facsimile.faces.aus import AUS
 from facsimile.measurement import (
     au_pair_fpr,
@@ -20,7 +21,6 @@ from facsimile.measurement import (
     mean_defined,
     over_seeds,
     pearson_per_au,
-    presence,
     verification_auc,
 )
 

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from facsimile.faces.aus import AUS
-from facsimile.measurement import DetectorRun, correlation_metrics, score_detectors, to_json
+from facsimile.files import to_json
+from facsimile.measurement import DetectorRun, correlation_metrics, score_detectors
 from facsimile.report import gallery_rows
 
 ARM_NOISE = {
