@@ -1,0 +1,58 @@
+"""The documentation names files, commands and options that exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from cli.app import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "benchmarks").glob("*.md"),
+    ]
+)
+PACKAGES = ("benchmarks", "cli", "docs", "facsimile", "flows", "tasks", "tests")
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+@each_page
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def anchors(page: Path) -> set[str]:
+    """Of the headings of a page, as GitHub names them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_page
+def test_named_files_exist(page: Path) -> None:
+    named = re.findall(rf"`((?:{'|'.join(PACKAGES)})/[\w./-]*)`", page.read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@each_page
+def test_commands_and_options_exist(page: Path) -> None:
+    root = typer.main.get_command(app)
+    for line in re.findall(r"^(?:\$ )?facsimile .+$", page.read_text(), re.MULTILINE):
+        words = shlex.split(line.removeprefix("$ "), comments=True)[1:]
+        command = root
+        while hasattr(command, "commands"):
+            assert words[0] in command.commands, line
+            command = command.commands[words.pop(0)]
+        options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+        assert [word for word in words if word.startswith("-") and word not in options] == [], line
