@@ -1,4 +1,4 @@
-# Thin wrappers: each target does its own set-up in .venv on first use.
+# Thin wrappers: each target sets up .venv on first use.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
@@ -6,14 +6,15 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint format clean
 .DEFAULT_GOAL := demo
 
-# The lock is complete; and resolving, pip would lose the hash of a package that is named with extras.
+# --no-deps: the lock is complete, and pip would lose the hashes of packages with extras if it
+# resolved them again.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: $(VENV)/.installed  ## run the whole pipeline on the embedded world (DATASET=plain-table: from CSV files) and print where the report is
+demo: $(VENV)/.installed  ## run the whole pipeline on the embedded world (DATASET=plain-table: from CSV files) and print the path of the report
 	$(BIN)/facsimile demo $(if $(DATASET),--dataset $(DATASET))
 
 test: $(VENV)/.installed  ## run the tests
@@ -23,7 +24,7 @@ lint: $(VENV)/.installed  ## check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(VENV)/.installed  ## mend style
+format: $(VENV)/.installed  ## fix style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
