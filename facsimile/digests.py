@@ -1,7 +1,7 @@
-"""Digests of the files of a shipped model, recorded beside them in ``SHA256SUMS``.
+"""Digests of files: MD5 as provenance, and SHA-256 of a shipped model in ``SHA256SUMS`` beside it.
 
-`sha256sum --check SHA256SUMS` verifies them, too, and `sha256sum FILE... > SHA256SUMS` records
-others.
+`sha256sum --check SHA256SUMS` verifies the model as well, and `sha256sum FILE... > SHA256SUMS`
+records other files.
 """
 
 import hashlib
@@ -44,6 +44,12 @@ def check_digests(folder: Path) -> bool:
                 f"`sha256sum {_names(record)} > {DIGESTS}` in that folder records what is there"
             )
     return True
+
+
+def file_md5(path: Path) -> str:
+    """MD5 of a file, as DVC records it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _names(record: Path) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from rich.text import Text
 from rich.tree import Tree
 
+from facsimile.digests import file_md5
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
 from flows import dvc
@@ -18,7 +19,6 @@ from flows.locked import locked_hashes, locked_params, locked_stages
 from flows.mlflow_runs import revision_of
 from flows.tracking import find_run
 from tasks.shared.artefacts import ENCODE, NEUTRAL
-from tasks.shared.data import md5
 from tasks.shared.lineage import (
     IDENTITY,
     NEUTRALIZER_FILE,
@@ -130,7 +130,7 @@ def _identity(face: pd.Series) -> Iterator[tuple[str, str]]:
         f"distance {face['neutral_distance']:.3f} in normalised z, {face['neutral_steps']} steps, "
         f"{converged}; largest AU left {face['residual_au']:.3f}",
     )
-    found = f"md5 {md5(NEUTRALIZER_FILE)} now" if NEUTRALIZER_FILE.exists() else "absent now"
+    found = f"md5 {file_md5(NEUTRALIZER_FILE)} now" if NEUTRALIZER_FILE.exists() else "absent now"
     yield "neutralizer", f"{NEUTRALIZER_FILE}  {found}"
     yield "x_T", "drawn by seed and id from the normal distribution that inverted faces have"
 
@@ -175,7 +175,7 @@ def _x_t(lineage: Lineage) -> str:
         return "not inverted"
     if "activity" not in latents:
         return f"{ENCODE / lineage.face['dataset']}  {_vector(latents['x_t'])}"
-    seen = f"z_sem neutralized, where detectors saw AUs of {latents['activity']:.2f} in all"
+    seen = f"z neutralized, where detectors read AUs of {latents['activity']:.2f} in all"
     return f"{NEUTRAL}  {_vector(latents['x_t'])}; {seen}"
 
 
@@ -191,7 +191,7 @@ def _values(face: pd.Series, names: tuple[str, ...]) -> str:
 
 
 def _file(path: Path, recorded: str) -> str:
-    unchanged = path.exists() and md5(path) == recorded
+    unchanged = path.exists() and file_md5(path) == recorded
     return f"{path}  md5 {recorded}{'' if unchanged else ', changed since'}"
 
 

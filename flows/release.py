@@ -84,7 +84,7 @@ def release(
             raise FacsimileError(
                 f"{FACES}: no accepted faces yet; `facsimile run filter` makes them"
             )
-        columns = [n for n in column_names(shard_paths(FACES)[0]) if n not in ("image", "z_sem")]
+        columns = [n for n in column_names(shard_paths(FACES)[0]) if n not in ("image", "z")]
         faces = read_faces(FACES, columns)
         origins = ("synthetic",) if synthetic_only else tuple(MAKES)
         faces = faces[faces["origin"].isin(origins)]

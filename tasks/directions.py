@@ -30,11 +30,11 @@ from facsimile.errors import FacsimileError
 from facsimile.faces.annotation import only
 from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.faces.tables import decode_images
-from facsimile.generator import DiffAEPipeline
+from facsimile.generator import Codes, Generator
 from facsimile.measurement import pearson_per_au
 from tasks.params import Datasets, Directions, Sampling
 from tasks.shared.artefacts import AU_GRAPH, read_splits, taught_aus
-from tasks.shared.data import load_generator, read_encoded, read_invertible, spread, stack, tell_aus
+from tasks.shared.data import load_generator, read_editable, read_encoded, spread, stack, tell_aus
 from tasks.shared.stage import Compute, main, progress
 
 
@@ -45,13 +45,13 @@ def run(
 
     Validation faces set the length.
     """
-    pipeline = load_generator(compute, sampling)
+    generator = load_generator(compute, sampling)
     aus = taught_aus(datasets.aus)
-    faces = read_encoded(datasets.aus, pipeline, "train")
+    faces = read_encoded(datasets.aus, generator, "train")
     if directions.within_subject:
         aus = shown_more_or_less(faces, aus)
     faces = only(faces, aus)
-    attributes = read_encoded(datasets.attributes, pipeline, "train")
+    attributes = read_encoded(datasets.attributes, generator, "train")
     fitted = fit_directions(
         stack(faces["z"]),
         faces[list(AUS)].to_numpy(float),
@@ -62,7 +62,7 @@ def run(
         subjects_nuisance=attributes["subject_id"].to_numpy(),
         **directions.model_dump(exclude={"calibration"}),
     )
-    rises, wanted, trust = measure(fitted, pipeline, compute, datasets, sampling, directions)
+    rises, wanted, trust = measure(fitted, generator, compute, datasets, directions)
     rises.reset_index().to_parquet(out / "rises.parquet", index=False)
     scales = image_scales(rises, np.diag(wanted))
     shares = crosstalk(rises, scales, wanted, trust, fitted)
@@ -101,10 +101,9 @@ def shown_more_or_less(faces: pd.DataFrame, aus: tuple[str, ...]) -> tuple[str, 
 
 def measure(
     fitted: FittedDirections,
-    pipeline: DiffAEPipeline,
+    generator: Generator,
     compute: Compute,
     datasets: Datasets,
-    sampling: Sampling,
     directions: Directions,
 ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """The rises that an estimator of training people sees in edited and in real validation faces,
@@ -130,15 +129,14 @@ def measure(
             on_epoch=lambda _: advance(1),
         )
     wanted = real_rise(images, aus, val["subject_id"].to_numpy(), reader.aus)
-    neutral = read_invertible(datasets.aus, "val")
+    neutral = read_editable(datasets.aus, "val")
     if neutral.empty:
         raise FacsimileError(
             "params.yaml: encode.neutral_per_subject.val is 0, but directions are calibrated on "
             "inverted faces of the validation split"
         )
-    examples = spread(neutral, directions.calibration.faces)
-    scales = directions.calibration.scales
-    rises = edited_rise(fitted, pipeline, examples, reader.aus, scales, sampling.steps)
+    examples = Codes.from_table(spread(neutral, directions.calibration.faces))
+    rises = edited_rise(fitted, generator, examples, reader.aus, directions.calibration.scales)
     return rises, wanted, pearson_per_au(aus, reader.aus(images))
 
 

@@ -12,18 +12,17 @@ from typing import Any
 
 import pandas as pd
 
+from facsimile.digests import file_md5
 from facsimile.editing import EditOperator, plan_edits
 from facsimile.faces.annotation import annotated_aus, label_what_is_known, learnable_aus
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
-from facsimile.generator.pipeline import WEIGHTS_FILE
 from tasks.params import Datasets, Edit, Sampling
-from tasks.shared.artefacts import DIRECTIONS_FILE, GENERATOR, training_labels, unannotated_ids
+from tasks.shared.artefacts import DIRECTIONS_FILE, training_labels, unannotated_ids
 from tasks.shared.data import (
     editable_aus,
     load_generator,
-    md5,
-    read_invertible,
+    read_editable,
     read_neutral,
     tell_aus,
 )
@@ -33,8 +32,8 @@ from tasks.shared.stage import Compute, main, operate
 def run(
     out: Path, compute: Compute, datasets: Datasets, sampling: Sampling, edit: Edit
 ) -> dict[str, Any]:
-    """Edit every training face that has an x_T: those that `encode` and `neutral` chose."""
-    annotated = read_invertible(datasets.aus, "train")
+    """Edit the training faces that `encode` and `neutral` chose."""
+    annotated = read_editable(datasets.aus, "train")
     others = read_neutral(datasets.attributes)
     aus = editable_aus(edit.aus)
     tell_aus(edit.aus, aus)
@@ -51,9 +50,7 @@ def run(
     operator = EditOperator(
         load_generator(compute, sampling),
         DIRECTIONS_FILE,
-        steps=sampling.steps,
-        generator_md5=md5(GENERATOR / WEIGHTS_FILE),
-        directions_md5=md5(DIRECTIONS_FILE),
+        directions_md5=file_md5(DIRECTIONS_FILE),
     )
     edited = (
         label_what_is_known(faces, absent) for faces in operate(operator, plan, compute, "edit")

@@ -1,4 +1,4 @@
-"""Encode faces to z_sem, and invert to x_T the neutral ones that will be edited.
+"""Encode faces, and invert the neutral ones that will be edited.
 
     python -m tasks.encode [--device cuda] [--batch-size N]
 
@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from facsimile.editing import neutral_faces
-from facsimile.editing.edit import codes
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import (
@@ -25,7 +25,7 @@ from facsimile.faces.tables import (
     to_tensor,
     write_shards,
 )
-from facsimile.generator import DiffAEPipeline
+from facsimile.generator import Codes, Generator
 from facsimile.generator.evaluation import fidelity
 from tasks.params import Datasets, Encode, Sampling
 from tasks.shared import readiness
@@ -38,21 +38,21 @@ def run(
     out: Path, compute: Compute, datasets: Datasets, sampling: Sampling, encode: Encode
 ) -> dict[str, Any]:
     """Encode the AU set and the attribute set."""
-    pipeline = load_generator(compute, sampling)
+    generator = load_generator(compute, sampling)
     chosen = neutral_ids(datasets.aus, encode)
     metrics: dict[str, Any] = {"encoded": 0, "inverted": len(chosen)}
     for name in dict.fromkeys((datasets.aus, datasets.attributes)):
-        batches = encode_dataset(pipeline, name, chosen, sampling.steps, compute)
+        batches = encode_dataset(generator, name, chosen, compute)
         metrics["encoded"] += write_shards(batches, out / name, LATENT_SCHEMA)
     ids = sorted(chosen)[:: max(1, len(chosen) // 32)]
-    return metrics | reconstruction(pipeline, datasets.aus, out, ids, sampling.steps)
+    return metrics | reconstruction(generator, datasets.aus, out, ids)
 
 
 def neutral_ids(dataset: str, encode: Encode) -> set[str]:
-    """Neutral faces to invert: so many of every person of each split.
+    """Neutral faces to invert: up to a given number of each person, by split.
 
     Raises:
-        FacsimileError: there is none in train or val; those of test are only looked at.
+        FacsimileError: there is none in train or val. Those of test only illustrate the report.
     """
     path = INGEST / dataset
     aus = neutral_aus(dataset)
@@ -73,39 +73,37 @@ def neutral_ids(dataset: str, encode: Encode) -> set[str]:
 
 
 def encode_dataset(
-    pipeline: DiffAEPipeline, name: str, chosen: set[str], steps: int, compute: Compute
+    generator: Generator, name: str, chosen: set[str], compute: Compute
 ) -> Iterator[pd.DataFrame]:
-    """Latents of a dataset; x_T only where the id is chosen."""
+    """Codes of a dataset; x_T only of the chosen ids."""
     total = len(read_faces(INGEST / name, ["sample_id"]))
     with progress(f"encode {name}", total) as advance:
         for batch in iter_table(INGEST / name, compute.batch_size, ["sample_id", "image"]):
             images = to_tensor(decode_images(batch, str(INGEST / name)))
-            z_sem = pipeline.encode(images)
-            x_t: list[Any] = [None] * len(batch)
-            rows = [row for row, name_ in enumerate(batch["sample_id"]) if name_ in chosen]
-            if rows:
-                inverted = pipeline.invert(images[rows], z_sem[rows], steps)
-                for row, noise in zip(rows, inverted.half().cpu().flatten(1).numpy(), strict=True):
-                    x_t[row] = noise
-            yield pd.DataFrame(
-                {"sample_id": batch["sample_id"], "z_sem": list(z_sem.cpu().numpy()), "x_t": x_t}
+            codes = generator.encode(images)
+            editable = batch["sample_id"].isin(chosen)
+            table = pd.DataFrame(
+                {"sample_id": batch["sample_id"], **codes.to_columns(), "editable": editable}
             )
+            if editable.any():
+                rows = np.flatnonzero(editable)
+                inverted = generator.invert(images[rows], codes[rows]).to_columns()
+                table["x_t"] = pd.Series(inverted.get("x_t"), index=rows, dtype=object)
+            yield table
             advance(len(batch))
 
 
 def reconstruction(
-    pipeline: DiffAEPipeline, dataset: str, out: Path, ids: list[str], steps: int
+    generator: Generator, dataset: str, out: Path, ids: list[str]
 ) -> dict[str, float]:
-    """SSIM and PSNR of some inverted faces decoded again."""
-    size = pipeline.image_size
+    """SSIM and PSNR of some editable faces decoded again."""
     faces = read_faces(INGEST / dataset, ["sample_id", "image"]).set_index("sample_id").loc[ids]
     latents = pd.concat(
         batch[batch["sample_id"].isin(ids)] for batch in iter_table(out / dataset, 1024)
     )
     latents = latents.set_index("sample_id").loc[ids]
     originals = to_tensor(decode_images(faces.reset_index(), str(INGEST / dataset)))
-    x_t = codes(latents["x_t"]).reshape(-1, 3, size, size)
-    decoded = pipeline.decode(codes(latents["z_sem"]), x_t, steps).clamp(-1, 1).cpu()
+    decoded = generator.decode(Codes.from_table(latents)).clamp(-1, 1).cpu()
     ssim, psnr = fidelity(decoded, originals)
     return {"ssim": ssim, "psnr": psnr}
 

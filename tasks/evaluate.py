@@ -28,7 +28,7 @@ from facsimile.faces.annotation import only
 from facsimile.faces.arms import REAL
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import decode_images, read_faces, read_table
-from facsimile.generator import DiffAEPipeline
+from facsimile.generator import Generator
 from facsimile.measurement import (
     DetectionScores,
     DetectorRun,
@@ -70,13 +70,13 @@ def run(
 ) -> dict[str, Any]:
     """Measure everything, then draw it."""
     oracle = AUOracle.load(ORACLE, compute.device)
-    pipeline = load_generator(compute, sampling)
+    generator = load_generator(compute, sampling)
     aus = taught_aus(datasets.aus)
     metrics = (
         detection(out, datasets, evaluate, aus)
         | correlations(out, datasets, oracle, aus)
         | edits(out, datasets, oracle, aus)
-        | neutralization(out, datasets, oracle, pipeline, aus)
+        | neutralization(out, datasets, oracle, generator, aus)
         | {"filter": filter_metrics(pd.read_parquet(FILTER / "decisions.parquet"))}
         | {"generator": json.loads((GENERATOR / "metrics.json").read_text())}
     )
@@ -89,12 +89,7 @@ def run(
 
     sheets = (
         gallery.edited_people(
-            pipeline,
-            directions,
-            datasets.aus,
-            evaluate.people,
-            evaluate.intensities,
-            sampling.steps,
+            generator, directions, datasets.aus, evaluate.people, evaluate.intensities
         )
         + gallery.transferred_people(datasets.aus, evaluate.people)
         + gallery.synthetic_people()
@@ -198,7 +193,7 @@ def neutralization(
     out: Path,
     datasets: Datasets,
     oracle: AUOracle,
-    pipeline: DiffAEPipeline,
+    generator: Generator,
     aus: tuple[str, ...],
 ) -> dict[str, Any]:
     """AU activity of synthetic people before and after neutralization."""
@@ -207,7 +202,7 @@ def neutralization(
     before, after = (of(oracle.aus(decode_images(faces)), aus) for faces in (sampled, identities))
     activity = {"au": AUS, "before": before.mean(0), "after": after.mean(0)}
     pd.DataFrame(activity).to_parquet(out / "activity.parquet", index=False)
-    val = only(read_encoded(datasets.aus, pipeline, "val"), aus)
+    val = only(read_encoded(datasets.aus, generator, "val"), aus)
     network = Neutralizer.load(NEUTRALIZER / "neutralizer.safetensors")
     with torch.inference_mode():
         predictions = network(torch.from_numpy(stack(val["z"])))[0].numpy()

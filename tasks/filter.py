@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 
 from facsimile.detection import AUEnsemble
-from facsimile.editing.edit import codes
 from facsimile.errors import FacsimileError
 from facsimile.faces.annotation import only
 from facsimile.faces.aus import AUS
@@ -36,7 +35,7 @@ from facsimile.filtering import (
     RealFaces,
     requested_codes,
 )
-from facsimile.generator import DiffAEPipeline
+from facsimile.generator import Generator
 from facsimile.measurement import filter_metrics
 from tasks.params import Datasets, Filter
 from tasks.shared.artefacts import (
@@ -56,9 +55,9 @@ from tasks.shared.stage import Compute, main, progress
 
 def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict[str, Any]:
     """Judge all generated faces together, so that the accepted ones are balanced over all."""
-    pipeline = load_generator(compute)
-    annotated = read_encoded(datasets.aus, pipeline)
-    attributes = read_encoded(datasets.attributes, pipeline, "train")
+    generator = load_generator(compute)
+    annotated = read_encoded(datasets.aus, generator)
+    attributes = read_encoded(datasets.attributes, generator, "train")
     candidates = pd.concat(
         [read_faces(folder / "faces") for folder in (EDIT, SYNTHESIZE, TRANSFER)], ignore_index=True
     )
@@ -88,8 +87,8 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
         Candidates(
             candidates,
             images,
-            encode(pipeline, images, compute, "encode candidates"),
-            read_requested(candidates, annotated, pipeline, compute),
+            encode(generator, images, compute, "encode candidates"),
+            read_requested(candidates, annotated, generator, compute),
             corrector.detect(readings),
         )
     )
@@ -113,44 +112,31 @@ def fit_corrector(reader: AUEnsemble, dataset: str) -> LabelCorrector:
     return LabelCorrector().fit(labels, reader.aus(decode_images(val)))
 
 
-def encode(pipeline: DiffAEPipeline, images: np.ndarray, compute: Compute, name: str) -> np.ndarray:
+def encode(generator: Generator, images: np.ndarray, compute: Compute, name: str) -> np.ndarray:
     """Normalised codes (N, D) of uint8 images."""
     parts = []
     with progress(name, len(images)) as advance:
         for start in range(0, len(images), compute.batch_size):
             batch = to_tensor(images[start : start + compute.batch_size])
-            parts.append(pipeline.normalize(pipeline.encode(batch)).cpu().numpy())
+            parts.append(generator.encode(batch).z.cpu().numpy())
             advance(len(batch))
     return np.concatenate(parts)
 
 
 def read_requested(
-    candidates: pd.DataFrame, annotated: pd.DataFrame, pipeline: DiffAEPipeline, compute: Compute
+    candidates: pd.DataFrame, annotated: pd.DataFrame, generator: Generator, compute: Compute
 ) -> np.ndarray:
     """Codes (N, D) of the person each candidate should show."""
     identities = read_table(SYNTHESIZE / "identities", ["sample_id", "image"])
     images = decode_images(identities, str(SYNTHESIZE / "identities"))
-    z = encode(pipeline, images, compute, "encode identities")
+    z = encode(generator, images, compute, "encode identities")
     sources = [
         annotated.set_index("sample_id")["z"],
         pd.Series(list(z), index=identities["sample_id"].to_numpy()),
     ]
-    neutral = read_table(NEUTRAL / "faces", ["sample_id", "z_sem"])
-    if len(neutral):
-        z = normalized(pipeline, neutral["z_sem"])
-        sources.append(pd.Series(list(z), index=neutral["sample_id"].to_numpy()))
-    transferred = candidates.loc[candidates["origin"] == "transferred", "z_sem"]
-    transferred_z = (
-        normalized(pipeline, transferred)
-        if len(transferred)
-        else np.empty((0, pipeline.z_dim), np.float32)
-    )
-    return requested_codes(candidates, pd.concat(sources), transferred_z)
-
-
-def normalized(pipeline: DiffAEPipeline, z_sem: pd.Series) -> np.ndarray:
-    """Normalised codes (N, D) of a column of raw ones."""
-    return pipeline.normalize(codes(z_sem)).cpu().numpy()
+    neutral = read_table(NEUTRAL / "faces", ["sample_id", "z"])
+    sources.append(neutral.set_index("sample_id")["z"])
+    return requested_codes(candidates, pd.concat(sources))
 
 
 def read_images(datasets: Datasets, sample_ids: pd.Series) -> np.ndarray:

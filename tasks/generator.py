@@ -230,9 +230,9 @@ def train_prior(training: Training, z: Tensor) -> LatentNet:
 
 
 def encode_all(pipeline: DiffAEPipeline, images: np.ndarray, batch_size: int = 256) -> Tensor:
-    """z_sem (N, z_dim) of uint8 images."""
+    """Raw z_sem (N, z_dim) of uint8 images."""
     parts = range(0, len(images), batch_size)
-    return torch.cat([pipeline.encode(to_tensor(images[i : i + batch_size])) for i in parts])
+    return torch.cat([pipeline.encode(to_tensor(images[i : i + batch_size])).raw for i in parts])
 
 
 def _oracle(arguments: argparse.Namespace, rendered: bool, size: int) -> AUOracle | None:
@@ -281,7 +281,7 @@ def run(arguments: argparse.Namespace) -> None:
         out = Path(folder)
         # What is measured is what is shipped: half-precision weights, read back.
         pipeline.save_pretrained(out)
-        pipeline = DiffAEPipeline.from_pretrained(out, str(ranks.device), solver=params.eval_solver)
+        pipeline = DiffAEPipeline.from_pretrained(out, str(ranks.device), params.eval_options())
         metrics, picture = evaluate(pipeline, oracle, faces, params)
         metrics["parameters"] = sum(p.numel() for p in pipeline.parameters())
         metrics["images_seen"] = params.autoencoder.steps * params.autoencoder.batch_size

@@ -2,7 +2,7 @@
 
     python -m tasks.neutralizer [--device cuda]
 
-Reads   data/ingest, data/encode, data/generator; params datasets, neutralizer.
+Reads   data/ingest, data/encode; params datasets, neutralizer.
 Writes  data/neutralizer/neutralizer.safetensors, history.parquet, metrics.json.
 """
 
@@ -17,7 +17,7 @@ from facsimile.faces.annotation import only
 from facsimile.faces.aus import AUS
 from tasks.params import Datasets, Neutralizer
 from tasks.shared.artefacts import LABELS, taught_aus
-from tasks.shared.data import load_generator, read_encoded, stack
+from tasks.shared.data import read_codes, stack
 from tasks.shared.stage import Compute, main
 
 
@@ -25,10 +25,10 @@ def run(
     out: Path, compute: Compute, datasets: Datasets, neutralizer: Neutralizer
 ) -> dict[str, Any]:
     """Train on both annotated sets; stop by AU recall on the validation people."""
-    pipeline = load_generator(compute)
     names = dict.fromkeys((datasets.aus, datasets.attributes))
     aus = taught_aus(datasets.aus)
-    faces = pd.concat([read_encoded(name, pipeline) for name in names], ignore_index=True)
+    columns = ["sample_id", "split", *LABELS]
+    faces = pd.concat([read_codes(name, columns) for name in names], ignore_index=True)
     faces = only(faces, aus)
     z, labels = stack(faces["z"]), faces[LABELS].to_numpy(np.float32)
     train, val = (faces["split"].to_numpy() == split for split in ("train", "val"))

@@ -14,28 +14,26 @@ from typing import Any
 
 import pandas as pd
 
+from facsimile.digests import file_md5
 from facsimile.editing import (
     IDENTITY_SCHEMA,
     DemographicPredictors,
     IdentityOperator,
-    NoiseModel,
     SynthesisOperator,
     plan_synthesis,
     sample_identities,
 )
-from facsimile.editing.edit import codes
 from facsimile.faces.annotation import label_what_is_known
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
-from facsimile.generator.pipeline import WEIGHTS_FILE
+from facsimile.generator import Codes, NoiseModel
 from tasks.params import Datasets, Sampling, Synthesize
-from tasks.shared.artefacts import DIRECTIONS_FILE, GENERATOR, NEUTRALIZER
+from tasks.shared.artefacts import DIRECTIONS_FILE, NEUTRALIZER
 from tasks.shared.data import (
     editable_aus,
     load_generator,
-    md5,
+    read_editable,
     read_encoded,
-    read_invertible,
     stack,
     tell_aus,
 )
@@ -46,8 +44,8 @@ def run(
     out: Path, compute: Compute, datasets: Datasets, sampling: Sampling, synthesize: Synthesize
 ) -> dict[str, Any]:
     """Sample, neutralize, edit; demographics are told by the attribute set."""
-    pipeline = load_generator(compute, sampling)
-    labelled = read_encoded(datasets.attributes, pipeline, "train")
+    generator = load_generator(compute, sampling)
+    labelled = read_encoded(datasets.attributes, generator, "train")
     demographics = DemographicPredictors.fit(
         stack(labelled["z"]),
         labelled["male"].to_numpy(),
@@ -55,24 +53,14 @@ def run(
         labelled["subject_id"].to_numpy(),
     )
     sampled = sample_identities(
-        pipeline,
+        generator,
         demographics,
         synthesize.per_cell,
         seed=synthesize.seed,
-        steps=sampling.prior_steps,
         max_draws=synthesize.max_draws,
     )
-    generator_md5 = md5(GENERATOR / WEIGHTS_FILE)
-    size = pipeline.image_size
-    x_t = codes(read_invertible(datasets.aus, "train")["x_t"]).reshape(-1, 3, size, size)
-    noise = NoiseModel.fit(x_t)
-    neutralize = IdentityOperator(
-        pipeline,
-        NEUTRALIZER / "neutralizer.safetensors",
-        noise,
-        steps=sampling.steps,
-        generator_md5=generator_md5,
-    )
+    noise = NoiseModel.fit(Codes.from_table(read_editable(datasets.aus, "train")))
+    neutralize = IdentityOperator(generator, NEUTRALIZER / "neutralizer.safetensors", noise)
     identities = pd.concat(operate(neutralize, sampled, compute, "neutralize"), ignore_index=True)
     write_shards([identities], out / "identities", IDENTITY_SCHEMA)
 
@@ -81,12 +69,7 @@ def run(
     plan = plan_synthesis(identities, **synthesize.variants() | {"aus": aus})
     absent = identities.set_index("sample_id")[list(AUS)] == 0  # null where N cannot see to it
     operator = SynthesisOperator(
-        pipeline,
-        DIRECTIONS_FILE,
-        noise,
-        steps=sampling.steps,
-        generator_md5=generator_md5,
-        directions_md5=md5(DIRECTIONS_FILE),
+        generator, DIRECTIONS_FILE, noise, directions_md5=file_md5(DIRECTIONS_FILE)
     )
     faces: Iterator[pd.DataFrame] = (
         label_what_is_known(made, absent) for made in operate(operator, plan, compute, "synthesize")

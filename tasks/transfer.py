@@ -9,16 +9,14 @@ Writes  data/transfer/faces/part-*.parquet (GENERATED_SCHEMA), metrics.json.
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from facsimile.editing import TransferOperator, person_codes, plan_transfers
 from facsimile.faces.tables import GENERATED_SCHEMA, read_faces, write_shards
-from facsimile.generator import DiffAEPipeline
-from facsimile.generator.pipeline import WEIGHTS_FILE
+from facsimile.generator import Generator
 from tasks.params import Datasets, Sampling, Transfer
-from tasks.shared.artefacts import GENERATOR, INGEST, LABELS, of_split
-from tasks.shared.data import load_generator, md5, read_codes
+from tasks.shared.artefacts import INGEST, LABELS, of_split
+from tasks.shared.data import load_generator, read_codes, stack
 from tasks.shared.stage import Compute, main, operate
 
 
@@ -28,8 +26,7 @@ def run(
     """Move training faces of the AU set towards training people of the attribute set."""
     faces, donors = encoded_people(datasets)
     plan = plan_transfers(faces, donors["subject_id"], **transfer.variants())
-    pipeline = load_generator(compute, sampling)
-    operator = load_operator(faces, donors, pipeline, sampling.steps)
+    operator = load_operator(faces, donors, load_generator(compute, sampling))
     images = read_faces(INGEST / datasets.aus, ["sample_id", "image"]).set_index("sample_id")
     plan = plan.assign(image=images["image"].reindex(plan["source_id"]).to_numpy())
     made = operate(operator, plan, compute, "transfer")
@@ -42,8 +39,8 @@ def run(
 
 
 def encoded_people(datasets: Datasets) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Training faces with raw ``z_sem``: those to be moved, of the AU set, and those of the people
-    to move them to, of the attribute set."""
+    """Training faces with their codes ``z``: those of the AU set, which are transferred, and those
+    of the attribute set, to whose people they are transferred."""
     columns = ["sample_id", "dataset", "subject_id", "split", "au_presence_only", *LABELS]
     faces, donors = (
         of_split(read_codes(name, columns), "train", INGEST / name)
@@ -53,16 +50,11 @@ def encoded_people(datasets: Datasets) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def load_operator(
-    faces: pd.DataFrame, donors: pd.DataFrame, pipeline: DiffAEPipeline, steps: int
+    faces: pd.DataFrame, donors: pd.DataFrame, generator: Generator
 ) -> TransferOperator:
-    """The operator of this run, with the mean code of everybody among `encoded_people`."""
+    """The operator of this run, with the mean code of each person among `encoded_people`."""
     people = pd.concat([faces, donors]).drop_duplicates("sample_id")
-    return TransferOperator(
-        pipeline,
-        person_codes(np.stack(people["z_sem"]), people["subject_id"]),
-        steps=steps,
-        generator_md5=md5(GENERATOR / WEIGHTS_FILE),
-    )
+    return TransferOperator(generator, person_codes(stack(people["z"]), people["subject_id"]))
 
 
 if __name__ == "__main__":

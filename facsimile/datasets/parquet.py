@@ -16,7 +16,7 @@ from facsimile.faces.tables import find_shards, iter_table, shard_paths
 REQUIRED = ("sample_id", "subject_id", "split", "image")
 """What every face needs; whatever else of ``FACE_SCHEMA`` is absent counts as not annotated."""
 
-OTHERS = ("image", "dataset", "z_sem")
+OTHERS = ("image", "dataset", "z")
 """Columns that are read apart, or not for good reason."""
 
 

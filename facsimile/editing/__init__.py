@@ -13,7 +13,6 @@ from facsimile.editing.demographics import CELLS, DemographicPredictors
 from facsimile.editing.directions import DIRECTION_SCHEMA, Directions, fit_directions
 from facsimile.editing.edit import EditOperator, edit
 from facsimile.editing.neutralizer import Neutralizer, neutralize, train_neutralizer
-from facsimile.editing.noise import NoiseModel
 from facsimile.editing.plan import least_active, neutral_faces, plan_edits
 from facsimile.editing.synthesis import (
     IDENTITY_SCHEMA,
@@ -35,7 +34,6 @@ __all__ = [
     "EditOperator",
     "IdentityOperator",
     "Neutralizer",
-    "NoiseModel",
     "SynthesisOperator",
     "TransferOperator",
     "crosstalk",

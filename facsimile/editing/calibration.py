@@ -17,11 +17,11 @@ import pandas as pd
 import torch
 
 from facsimile.editing.directions import Directions
-from facsimile.editing.edit import codes, edit
+from facsimile.editing.edit import edit
 from facsimile.editing.linear import effects
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import to_uint8
-from facsimile.generator.pipeline import DiffAEPipeline
+from facsimile.generator import Codes, Generator
 
 Reader = Callable[[np.ndarray], np.ndarray]
 """AU readings (N, 12) of images uint8 (N, H, W, 3)."""
@@ -56,38 +56,34 @@ def real_rise(
 
 def edited_rise(
     directions: Directions,
-    pipeline: DiffAEPipeline,
-    faces: pd.DataFrame,
+    generator: Generator,
+    neutral: Codes,
     read: Reader,
     scales: Sequence[float],
-    steps: int,
 ) -> pd.DataFrame:
     """How much all readings rise when faces are edited by one AU.
 
     Args:
         directions: to be measured.
-        pipeline: generator.
-        faces: neutral faces with raw ``z_sem`` and flattened ``x_t``, of people the reader has not
-            seen.
+        generator: decodes the edits.
+        neutral: codes of neutral faces of people the reader has not seen.
         read: the reader.
         scales: lengths of the steps, in units of the direction, ascending.
-        steps: DDIM steps.
 
     Returns:
         One row a scale and edited AU, one column an AU read: the mean rise.
     """
-    size = pipeline.image_size
-    z_sem = codes(faces["z_sem"]).to(pipeline.device)
-    x_t = codes(faces["x_t"]).reshape(-1, 3, size, size).to(pipeline.device)
-    z = pipeline.normalize(z_sem)
+    neutral = neutral.to(generator.device)
 
-    def look(z_edited: torch.Tensor) -> np.ndarray:
-        decoded = pipeline.decode(pipeline.denormalize(z_edited), x_t, steps)
-        return read(to_uint8(decoded))
+    def readings(z: torch.Tensor) -> np.ndarray:
+        return read(to_uint8(generator.decode(neutral.replace_z(z))))
 
-    before = look(z)
+    before = readings(neutral.z)
     rows = pd.MultiIndex.from_product([list(scales), directions.aus], names=["scale", "edited_au"])
-    rises = [(look(edit(z, directions, {au: scale})) - before).mean(axis=0) for scale, au in rows]
+    rises = [
+        (readings(edit(neutral.z, directions, {au: scale})) - before).mean(axis=0)
+        for scale, au in rows
+    ]
     return pd.DataFrame(rises, index=rows, columns=list(AUS))
 
 

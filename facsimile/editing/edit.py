@@ -18,7 +18,7 @@ from facsimile.editing.directions import Directions
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.faces.tables import image_structs, to_uint8
-from facsimile.generator.pipeline import DiffAEPipeline
+from facsimile.generator import Codes, Generator
 
 # What an edited row inherits from the face it was made of.
 INHERITED = ("dataset", "subject_id", "split", *NUISANCES)
@@ -46,64 +46,51 @@ def edit(
 
 
 class EditOperator:
-    """Maps planned edits to edited faces; loads its models once.
+    """Maps planned edits to edited faces.
 
     Args:
-        generator: folder of a saved generator, or a loaded pipeline.
+        generator: loaded generator.
         directions: Parquet file, or loaded directions.
-        steps: decoding steps; those the faces' x_T were inverted with.
-        generator_md5, directions_md5: lineage written to every row.
-        device: where a generator given as a folder is loaded.
+        directions_md5: lineage written to every row.
     """
 
     def __init__(
         self,
-        generator: str | Path | DiffAEPipeline,
+        generator: Generator,
         directions: str | Path | Directions,
         *,
-        steps: int,
-        generator_md5: str | None = None,
         directions_md5: str | None = None,
-        device: str = "cpu",
     ) -> None:
-        self.pipeline = load_pipeline(generator, device)
+        self.generator = generator
         self.directions = (
             Directions.load(directions) if isinstance(directions, (str, Path)) else directions
         )
-        z_dim, expected = self.directions.vectors.shape[1], self.pipeline.z_dim
+        z_dim, expected = self.directions.vectors.shape[1], generator.z_dim
         if z_dim != expected:
             raise FacsimileError(
                 f"directions have {z_dim} dimensions, the generator's codes {expected}; "
                 "fit directions on codes of this generator"
             )
-        self.steps = steps
-        self.lineage = {"generator_md5": generator_md5, "directions_md5": directions_md5}
+        self.lineage = {"generator_md5": generator.digest, "directions_md5": directions_md5}
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
         """Edited rows with the columns of ``GENERATED_SCHEMA``.
 
         Args:
-            batch: rows of `plan_edits` with the source's raw ``z_sem`` (D,) and flattened ``x_t``.
+            batch: rows of `plan_edits` with the codes of the source, ``z`` and ``x_t``.
         """
-        missing = batch["x_t"].isna()
-        if missing.any():
-            raise FacsimileError(
-                f"{batch.loc[missing, 'source_id'].iloc[0]}: has no x_T; invert it before editing"
-            )
-        size = self.pipeline.image_size
-        x_t = torch.from_numpy(np.stack(batch["x_t"]).astype(np.float32)).reshape(-1, 3, size, size)
-        return self.decode(batch, x_t, origin="edited")
+        return self.decode(batch, Codes.from_table(batch), origin="edited")
 
-    def decode(self, batch: pd.DataFrame, x_t: Tensor, origin: str) -> pd.DataFrame:
-        """Edit and decode rows whose x_T is at hand, (N, 3, H, W)."""
+    def decode(self, batch: pd.DataFrame, codes: Codes, origin: str) -> pd.DataFrame:
+        """Edit and decode planned rows, given the codes of their sources."""
         labels = {name: batch[name].to_numpy(np.float32, copy=True) for name in AUS}
         edits = {name: s for name, s in labels.items() if s.any()}
-        z = self.pipeline.normalize(codes(batch["z_sem"]))
-        z_sem = self.pipeline.denormalize(edit(z, self.directions, edits))
+        codes = codes.to(self.generator.device)
+        codes = codes.replace_z(edit(codes.z, self.directions, edits))
         for name, s in edits.items():
             for au in self.directions.entails(name):
                 labels[au] = np.where(s > 0, np.float32(np.nan), labels[au])
-        images = to_uint8(self.pipeline.decode(z_sem, x_t.to(z_sem), self.steps))
+        images = to_uint8(self.generator.decode(codes))
 
         ids = batch["sample_id"].to_list()
         return pd.DataFrame(
@@ -116,18 +103,6 @@ class EditOperator:
                 "origin": origin,
                 **{name: batch[name].to_numpy() for name in PLANNED},
                 **self.lineage,
-                "z_sem": list(z_sem.cpu().numpy()),
+                "z": codes.to_columns()["z"],
             }
         )
-
-
-def load_pipeline(generator: str | Path | DiffAEPipeline, device: str) -> DiffAEPipeline:
-    """The pipeline itself, or the one saved in a folder."""
-    if isinstance(generator, (str, Path)):
-        return DiffAEPipeline.from_pretrained(generator, device=device)
-    return generator
-
-
-def codes(column: pd.Series) -> Tensor:
-    """A list column of N codes as a float32 tensor (N, D)."""
-    return torch.from_numpy(np.stack(column.to_numpy()).astype(np.float32))

@@ -2,8 +2,8 @@
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", III-B: sample z from the
 latent diffusion prior, accept by demographic predictors, neutralize by Eq. (1), activate one AU,
-decode with an x_T drawn as real faces have them (noise.py). All noise belongs to an identity: its
-neutral face and its edits share one x_T.
+decode with an x_T drawn as real faces have them (`NoiseModel`). All noise belongs to an identity:
+its neutral face and its edits share one x_T.
 """
 
 from pathlib import Path
@@ -15,15 +15,13 @@ import torch
 
 from facsimile.editing.demographics import CELLS, DemographicPredictors
 from facsimile.editing.directions import Directions
-from facsimile.editing.edit import EditOperator, codes, load_pipeline
+from facsimile.editing.edit import EditOperator
 from facsimile.editing.neutralizer import Neutralizer, neutralize
-from facsimile.editing.noise import NoiseModel
 from facsimile.editing.plan import Intensity, plan_edits
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AGE_GROUPS, AUS
 from facsimile.faces.tables import FACE_SCHEMA, GENERATED_SCHEMA, image_structs, to_uint8
-from facsimile.generator.pipeline import DiffAEPipeline
-from facsimile.seeding import sample_noise
+from facsimile.generator import Codes, Generator, NoiseModel
 
 IDENTITY_SCHEMA = GENERATED_SCHEMA.remove_metadata()
 for _field in (
@@ -37,18 +35,17 @@ for _field in (
     pa.field("neutral_converged", pa.bool_()),
 ):
     IDENTITY_SCHEMA = IDENTITY_SCHEMA.append(_field)
-"""A sampled identity as a neutral face row. ``image`` and ``z_sem`` are those of the neutral face,
+"""A sampled identity as a neutral face row. ``image`` and ``z`` are those of the neutral face,
 ``sampled_image`` and ``z_sampled`` those of the sample; ``residual_au`` is the largest AU that N
-still sees, ``neutral_distance`` how far neutralization moved the normalised code."""
+still sees, ``neutral_distance`` how far neutralization moved the code."""
 
 
 def sample_identities(
-    pipeline: DiffAEPipeline,
+    generator: Generator,
     demographics: DemographicPredictors,
     per_cell: int,
     *,
     seed: int,
-    steps: int,
     max_draws: int,
     batch_size: int = 256,
 ) -> pd.DataFrame:
@@ -58,17 +55,16 @@ def sample_identities(
     not depend on `batch_size`.
 
     Args:
-        pipeline: generator with a latent prior.
+        generator: samples the candidates.
         demographics: names the cell of a candidate.
         per_cell: identities wanted in each of the six cells.
-        seed: of the noise.
-        steps: of the latent prior.
+        seed: of the candidates.
         max_draws: upper bound on candidates.
         batch_size: candidates drawn at once.
 
     Returns:
         Accepted identities in the order drawn: sample_id, subject_id (the same), dataset, split,
-        gender, age_group, male, age (middle of the group), origin, seed, raw ``z_sampled``.
+        gender, age_group, male, age (middle of the group), origin, seed, ``z_sampled``.
 
     Raises:
         FacsimileError: cells are not full after `max_draws`.
@@ -79,10 +75,8 @@ def sample_identities(
         ids = [
             f"synthetic/{index:06d}" for index in range(start, min(start + batch_size, max_draws))
         ]
-        noise = sample_noise(seed, [f"{name}/z" for name in ids], (pipeline.z_dim,))
-        z_sem = pipeline.sample_z(noise, steps)
-        cells = demographics.cells(pipeline.normalize(z_sem).cpu().numpy())
-        for name, cell, code in zip(ids, cells, z_sem.cpu().numpy(), strict=True):
+        z = generator.sample(ids, seed).z.cpu().numpy()
+        for name, cell, code in zip(ids, demographics.cells(z), z, strict=True):
             if wanted[cell]:
                 wanted[cell] -= 1
                 accepted.append((name, *cell, code))
@@ -113,59 +107,47 @@ def sample_identities(
 
 
 class IdentityOperator:
-    """Maps sampled identities to neutral faces; loads its models once.
+    """Maps sampled identities to neutral faces.
 
     Args:
-        generator: folder of a saved generator, or a loaded pipeline.
+        generator: loaded generator.
         neutralizer: safetensors file, or a loaded model.
         noise: distribution of x_T.
-        steps: decoding steps.
-        generator_md5: lineage written to every row.
-        device: where models given as files are loaded.
     """
 
     def __init__(
-        self,
-        generator: str | Path | DiffAEPipeline,
-        neutralizer: str | Path | Neutralizer,
-        noise: NoiseModel,
-        *,
-        steps: int,
-        generator_md5: str | None = None,
-        device: str = "cpu",
+        self, generator: Generator, neutralizer: str | Path | Neutralizer, noise: NoiseModel
     ) -> None:
-        self.pipeline = load_pipeline(generator, device)
+        self.generator = generator
         if isinstance(neutralizer, (str, Path)):
             neutralizer = Neutralizer.load(neutralizer)
-        z_dim, expected = neutralizer.config["z_dim"], self.pipeline.z_dim
+        z_dim, expected = neutralizer.config["z_dim"], generator.z_dim
         if z_dim != expected:
             raise FacsimileError(
                 f"the neutralizer takes {z_dim} dimensions, the generator's codes have {expected}; "
                 "train it on codes of this generator"
             )
-        self.neutralizer = neutralizer.to(self.pipeline.device)
+        self.neutralizer = neutralizer.to(generator.device)
         self.noise = noise
-        self.steps = steps
-        self.generator_md5 = generator_md5
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
         """Rows of `sample_identities` with the columns of ``IDENTITY_SCHEMA``."""
-        sampled = codes(batch["z_sampled"])
-        start = self.pipeline.normalize(sampled).cpu().numpy()
+        sampled = Codes.from_table(batch, "z_sampled")
+        sampled = self.noise.complete(sampled, batch["sample_id"], batch["seed"])
+        start = sampled.z.numpy()
         neutral = neutralize(self.neutralizer, start)
-        z_sem = self.pipeline.denormalize(torch.from_numpy(neutral.z))
-        x_t = self.noise.sample(batch["sample_id"], batch["seed"])
+        codes = sampled.replace_z(torch.from_numpy(neutral.z))
         ids = batch["sample_id"].to_list()
         images = {
-            "sampled_image": self.pipeline.decode(sampled, x_t, self.steps),
-            "image": self.pipeline.decode(z_sem, x_t, self.steps),
+            "sampled_image": self.generator.decode(sampled),
+            "image": self.generator.decode(codes),
         }
         return batch.assign(
             **{name: image_structs(to_uint8(value), ids) for name, value in images.items()},
             **{au: np.float32(0 if au in self.neutralizer.aus else np.nan) for au in AUS},
             au_presence_only=False,
-            generator_md5=self.generator_md5,
-            z_sem=list(z_sem.cpu().numpy()),
+            generator_md5=self.generator.digest,
+            z=codes.to_columns()["z"],
             residual_au=neutral.aus_after[:, np.isin(AUS, self.neutralizer.aus)].max(axis=1),
             neutral_distance=np.linalg.norm(neutral.z - start, axis=1),
             neutral_steps=neutral.steps,
@@ -195,7 +177,7 @@ def plan_synthesis(
 
 
 class SynthesisOperator:
-    """Maps planned synthetic faces to rows of ``GENERATED_SCHEMA``; loads its models once.
+    """Maps planned synthetic faces to rows of ``GENERATED_SCHEMA``.
 
     Args:
         noise: distribution of x_T, the one that the neutral identities were decoded with.
@@ -204,26 +186,17 @@ class SynthesisOperator:
 
     def __init__(
         self,
-        generator: str | Path | DiffAEPipeline,
+        generator: Generator,
         directions: str | Path | Directions,
         noise: NoiseModel,
         *,
-        steps: int,
-        generator_md5: str | None = None,
         directions_md5: str | None = None,
-        device: str = "cpu",
     ) -> None:
         self.noise = noise
-        self.editor = EditOperator(
-            generator,
-            directions,
-            steps=steps,
-            generator_md5=generator_md5,
-            directions_md5=directions_md5,
-            device=device,
-        )
+        self.editor = EditOperator(generator, directions, directions_md5=directions_md5)
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
-        """Edit the neutral ``z_sem`` of rows of `plan_synthesis`, with the identity's own x_T."""
-        x_t = self.noise.sample(batch["source_id"], batch["seed"])
-        return self.editor.decode(batch, x_t, origin="synthetic")
+        """Edit the neutral ``z`` of rows of `plan_synthesis`, with the identity's own x_T."""
+        codes = Codes.from_table(batch)
+        codes = self.noise.complete(codes, batch["source_id"], batch["seed"])
+        return self.editor.decode(batch, codes, origin="synthetic")

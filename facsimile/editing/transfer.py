@@ -2,25 +2,23 @@
 
     z ← z + s (m_b − m_a),   m_p the mean code of the faces of person p
 
-decoded with the face's own x_T, which holds on to the details of the expression. An edit shows AUs
-as a linear direction knows them, at levels that are intended; a transfer keeps an expression that
-somebody has annotated and changes who shows it. The further it goes, the more of the expression is
-lost: s = 1 leaves the person of the face altogether.
+decoded with the face's own x_T, which keeps the details of the expression. An edit shows AUs as a
+linear direction models them, at planned levels; a transfer keeps an annotated expression and
+changes the person. The larger s, the more of the expression is lost: s = 1 replaces the person
+altogether.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from facsimile.editing.edit import codes, load_pipeline
 from facsimile.editing.plan import Intensity
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.faces.tables import decode_images, image_structs, to_tensor, to_uint8
-from facsimile.generator.pipeline import DiffAEPipeline
+from facsimile.generator import Codes, Generator
 from facsimile.seeding import sample_rng
 
 # What a transferred row has of its plan: all of the source but the picture.
@@ -33,14 +31,14 @@ KEPT = (
 )
 
 
-def person_codes(z_sem: np.ndarray, subjects: Sequence[str]) -> pd.Series:
-    """Mean raw code (D,) float32 of each person, by subject id in their order.
+def person_codes(z: np.ndarray, subjects: Sequence[str]) -> pd.Series:
+    """Mean code (D,) float32 of each person, by subject id in their order.
 
     Args:
-        z_sem: raw codes (N, D).
+        z: codes (N, D).
         subjects: N subject ids.
     """
-    means = pd.DataFrame(np.asarray(z_sem, np.float64)).groupby(np.asarray(subjects)).mean()
+    means = pd.DataFrame(np.asarray(z, np.float64)).groupby(np.asarray(subjects)).mean()
     return pd.Series(list(means.to_numpy(np.float32)), index=means.index)
 
 
@@ -111,51 +109,39 @@ def plan_transfers(
 
 
 class TransferOperator:
-    """Maps planned transfers to faces; loads its model once.
+    """Maps planned transfers to faces.
 
     Args:
-        generator: folder of a saved generator, or a loaded pipeline.
-        people: raw mean code (D,) by subject id, of sources and donors (see `person_codes`).
-        steps: of inverting and decoding.
-        generator_md5: lineage written to every row.
-        device: where a generator given as a folder is loaded.
+        generator: loaded generator.
+        people: mean code (D,) by subject id, of sources and donors (see `person_codes`).
     """
 
-    def __init__(
-        self,
-        generator: str | Path | DiffAEPipeline,
-        people: Mapping[str, np.ndarray],
-        *,
-        steps: int,
-        generator_md5: str | None = None,
-        device: str = "cpu",
-    ) -> None:
-        self.pipeline = load_pipeline(generator, device)
+    def __init__(self, generator: Generator, people: Mapping[str, np.ndarray]) -> None:
+        self.generator = generator
         self.people = people
-        self.steps = steps
-        self.generator_md5 = generator_md5
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
         """Rows with the columns of ``GENERATED_SCHEMA``; ``intensity`` is the strength.
 
         Args:
-            batch: rows of `plan_transfers` with the source's ``image`` and raw ``z_sem`` (D,).
+            batch: rows of `plan_transfers` with ``image`` and ``z`` of the source.
         """
-        z_sem = codes(batch["z_sem"])
+        codes = Codes.from_table(batch)
         source, donor = (
             torch.from_numpy(np.stack([self.people[name] for name in batch[column]]))
             for column in ("subject_id", "donor")
         )
         strength = torch.tensor(batch["strength"].to_numpy(np.float32))[:, None]
         images = to_tensor(decode_images(batch.assign(sample_id=batch["source_id"])))
-        x_t = self.pipeline.invert(images, z_sem, self.steps)
-        moved = z_sem + strength * (donor - source)
-        decoded = to_uint8(self.pipeline.decode(moved, x_t, self.steps))
+        moved = self.generator.invert(images, codes).replace_z(
+            codes.z + strength * (donor - source)
+        )
+        decoded = to_uint8(self.generator.decode(moved))
         ids = batch["sample_id"].to_list()
         return batch[list(KEPT)].assign(
             image=image_structs(decoded, ids),
             origin="transferred",
             intensity=batch["strength"],
-            generator_md5=self.generator_md5,
-            z_sem=list(moved.cpu().numpy()),
+            generator_md5=self.generator.digest,
+            z=moved.to_columns()["z"],
         )

@@ -74,17 +74,20 @@ FACE_SCHEMA = _with_hf_metadata(
 )
 """One face: identity, image, AU intensities in [0, 1], nuisances in [0, 1], lineage."""
 
-GENERATED_SCHEMA = _with_hf_metadata(FACE_SCHEMA.append(pa.field("z_sem", pa.list_(pa.float32()))))
-"""A generated face with the raw semantic code it was decoded from."""
+GENERATED_SCHEMA = _with_hf_metadata(FACE_SCHEMA.append(pa.field("z", pa.list_(pa.float32()))))
+"""A generated face with the normalised semantic code it was decoded from."""
 
 LATENT_SCHEMA = pa.schema(
     [
         pa.field("sample_id", pa.string(), nullable=False),
-        pa.field("z_sem", pa.list_(pa.float32()), nullable=False),
+        pa.field("z", pa.list_(pa.float32()), nullable=False),
         pa.field("x_t", pa.list_(pa.float16())),
+        pa.field("editable", pa.bool_(), nullable=False),
     ]
 )
-"""Latents of one face: raw z_sem (D,) and, where it was inverted, x_T flattened from (3, H, W)."""
+"""Codes of one face: normalised z (D,) and x_T flattened from (3, H, W), see
+`facsimile.generator.Codes`. `editable` marks the faces chosen to be edited. Only these have an x_T,
+and only if the generator has x_T at all."""
 
 
 def write_shards(

@@ -4,23 +4,19 @@ import numpy as np
 import pandas as pd
 
 
-def requested_codes(
-    candidates: pd.DataFrame, source_z: pd.Series, transferred_z: np.ndarray
-) -> np.ndarray:
+def requested_codes(candidates: pd.DataFrame, source_z: pd.Series) -> np.ndarray:
     """Normalised codes (N, D) float32 of the person each candidate was meant to show.
 
     An edited or synthetic face should show the person of its neutral source. A transferred face
     mixes two people, so it is compared with the code it was decoded from.
 
     Args:
-        candidates: N rows with source_id and origin.
+        candidates: N rows with source_id, origin and the code ``z`` that each was decoded from.
         source_z: sample_id → normalised code (D,) of every source.
-        transferred_z: normalised codes (T, D) that the transferred candidates were decoded from,
-            in their order.
 
     Raises:
         KeyError: a source without a code.
     """
-    z = np.stack(source_z.loc[candidates["source_id"]].to_numpy()).astype(np.float32)
-    z[(candidates["origin"] == "transferred").to_numpy()] = transferred_z
-    return z
+    sources = source_z.loc[candidates["source_id"]].to_numpy()
+    z = candidates["z"].where(candidates["origin"] == "transferred", sources)
+    return np.stack(z.to_numpy()).astype(np.float32)

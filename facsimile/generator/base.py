@@ -4,12 +4,21 @@ Everything outside this package knows a generator as `Generator` and faces in it
 `Codes`. Solver, steps and precision are fixed when a generator is loaded.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
+
+from facsimile.errors import FacsimileError
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "generator.safetensors"
+"""Files in the folder of every generator. The MD5 of the weights is its digest."""
 
 
 @dataclass(frozen=True)
@@ -19,38 +28,99 @@ class Codes:
     Attributes:
         z: semantic codes (N, D) float32, normalised: zero mean and unit variance over the faces
             that the generator was trained on.
-        x_t: what else decoding a face takes, (N, 3, H, W); None if the generator has no such thing
-            or it was not asked for.
+        x_t: the rest of what `Generator.decode` needs, (N, 3, H, W) with H = W, as the x_T of a
+            diffusion model; None if the generator needs nothing else or it was not computed.
+        raw: z before normalisation, as the encoder returned it. None for codes that were stored or
+            edited. Only generators use it, because rounding makes z a slightly different code.
     """
 
     z: Tensor
     x_t: Tensor | None = None
+    raw: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.z)
 
-    def __getitem__(self, rows: slice | Sequence[int] | Tensor) -> "Codes":
-        return Codes(self.z[rows], None if self.x_t is None else self.x_t[rows])
+    def __getitem__(self, rows: slice | Sequence[int] | np.ndarray | Tensor) -> "Codes":
+        return Codes(*(None if part is None else part[rows] for part in self._parts()))
 
     def to(self, device: torch.device | str) -> "Codes":
         """The same codes on another device."""
-        return Codes(self.z.to(device), None if self.x_t is None else self.x_t.to(device))
+        return Codes(*(None if part is None else part.to(device) for part in self._parts()))
 
     def replace_z(self, z: Tensor) -> "Codes":
         """Other semantic codes (N, D) with the same x_T."""
-        return replace(self, z=z)
+        return replace(self, z=z, raw=None)
+
+    def _parts(self) -> tuple[Tensor | None, ...]:
+        return self.z, self.x_t, self.raw
+
+    @classmethod
+    def from_table(cls, rows: pd.DataFrame, z: str = "z") -> "Codes":
+        """Codes in the columns of a table, on the CPU.
+
+        Args:
+            rows: column `z` and, if there is one, column ``x_t``; both hold one vector a row.
+            z: column of the semantic codes.
+
+        Raises:
+            FacsimileError: some rows have an x_T and some have none.
+        """
+        codes = cls(_stacked(rows[z]))
+        missing = rows["x_t"].isna() if "x_t" in rows else pd.Series(True, index=rows.index)
+        if missing.all():
+            return codes
+        if missing.any():
+            raise FacsimileError(f"{missing.sum()} of {len(rows)} codes have no x_T")
+        x_t = _stacked(rows["x_t"])
+        side = math.isqrt(x_t.shape[1] // 3)
+        return replace(codes, x_t=x_t.reshape(-1, 3, side, side))
+
+    def to_columns(self) -> dict[str, list[np.ndarray]]:
+        """Columns ``z`` (float32) and, if there is an x_T, ``x_t`` (float16, flattened)."""
+        columns = {"z": list(self.z.cpu().numpy())}
+        if self.x_t is not None:
+            columns["x_t"] = list(self.x_t.half().cpu().flatten(1).numpy())
+        return columns
+
+
+def _stacked(column: pd.Series) -> Tensor:
+    """A column of N vectors as one float32 tensor (N, D)."""
+    return torch.from_numpy(np.stack(column.to_numpy()).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class InferenceOptions:
+    """How a generator computes. Generators ignore what they have no use for.
+
+    Attributes:
+        solver: "ddim", as in the reference, or "dpm++", which needs a tenth of the steps.
+        steps: of inverting and decoding.
+        prior_steps: of sampling new codes.
+        dtype: type that the networks compute in; diffusion arithmetic stays float32.
+        compile: compile the networks at their first batch, which takes a minute or more.
+    """
+
+    solver: str = "ddim"
+    steps: int = 100
+    prior_steps: int = 100
+    dtype: torch.dtype = torch.float32
+    compile: bool = False
+
+
+REFERENCE_OPTIONS = InferenceOptions()
 
 
 class Generator(Protocol):
     """A pretrained face generator, loaded and ready for inference.
 
-    Images are float32 (N, 3, H, W) in [-1, 1] with H = W = `image_size`. Nothing but `sample`
-    draws at random, and its draws belong to the ids of the samples.
+    Images are float32 (N, 3, H, W) in [-1, 1] with H = W = `image_size`. Only `sample` draws at
+    random, and each draw is seeded by the id of its sample.
 
     Attributes:
         image_size: H = W, pixels.
         z_dim: D, dimensions of a semantic code.
-        digest: MD5 of the weights, the provenance of every face made with them.
+        digest: MD5 of the weights, recorded with every face that the generator made.
         device: where it computes; inputs from elsewhere are moved there.
     """
 
@@ -64,11 +134,14 @@ class Generator(Protocol):
         ...
 
     def invert(self, images: Tensor, codes: Codes) -> Codes:
-        """The codes of these images with the x_T from which `decode` gives the images back."""
+        """The same codes with the x_T from which `decode` gives back their images.
+
+        A generator without x_T returns the codes as they are.
+        """
         ...
 
     def decode(self, codes: Codes) -> Tensor:
-        """Images of codes. Raises FacsimileError where an x_T is needed and there is none."""
+        """Images of codes. Raises FacsimileError if an x_T is needed and missing."""
         ...
 
     def sample(self, ids: Sequence[str], seed: int) -> Codes:

@@ -62,13 +62,18 @@ class GeneratorConfig:
 
     @classmethod
     def load(cls, path: Path) -> "GeneratorConfig":
-        """Read ``config.json``. Raises FacsimileError if it is absent, broken or mistyped."""
+        """Read ``config.json``. Raises FacsimileError if it is absent, broken or mistyped.
+
+        The key ``generator``, the name in the registry of generators, may be left out.
+        """
         try:
             values = json.loads(Path(path).read_text())
         except OSError as error:
             raise FacsimileError(f"{path}: no generator config here ({error.strerror})") from error
         except json.JSONDecodeError as error:
             raise FacsimileError(f"{path}: not valid JSON ({error})") from error
+        if isinstance(values, dict):
+            values.pop("generator", None)
         return cls.from_dict(values, str(path))
 
     def save(self, path: Path) -> None:

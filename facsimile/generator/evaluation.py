@@ -1,5 +1,7 @@
 """How good a generator is: fidelity of reconstructions and likeness of samples."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import linalg
 from torch import Tensor
@@ -8,7 +10,7 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from facsimile.generator.pipeline import DiffAEPipeline
+from facsimile.generator.base import Generator
 from facsimile.seeding import sample_noise
 
 
@@ -24,32 +26,30 @@ def fidelity(images: Tensor, reference: Tensor) -> tuple[float, float]:
 
 
 def reconstruct(
-    pipeline: DiffAEPipeline, images: Tensor, sample_ids: list[str], steps: int, seed: int
+    generator: Generator, images: Tensor, sample_ids: list[str], seed: int
 ) -> tuple[Tensor, Tensor]:
     """Decode each face from its own inverted x_T and from a random x_T.
 
     Args:
-        pipeline: generator.
+        generator: generator with x_T.
         images: (B, 3, H, W) in [-1, 1].
         sample_ids: B ids that seed the random x_T.
-        steps: DDIM steps of inversion and of decoding.
         seed: seed of the random x_T.
 
     Returns:
         Two image batches like `images`: from the inverted x_T, from the random x_T.
     """
-    z_sem = pipeline.encode(images)
-    inverted = pipeline.decode(z_sem, pipeline.invert(images, z_sem, steps), steps)
+    codes = generator.encode(images)
+    inverted = generator.decode(generator.invert(images, codes))
     noise = sample_noise(seed, sample_ids, images.shape[1:])
-    return inverted, pipeline.decode(z_sem, noise, steps)
+    return inverted, generator.decode(replace(codes, x_t=noise))
 
 
-def sample_faces(pipeline: DiffAEPipeline, sample_ids: list[str], steps: int, seed: int) -> Tensor:
-    """Unconditional faces (B, 3, H, W): z_sem from the latent prior, x_T from noise."""
-    size = pipeline.image_size
-    noise = sample_noise(seed, [f"{name}/z" for name in sample_ids], (pipeline.z_dim,))
+def sample_faces(generator: Generator, sample_ids: list[str], seed: int) -> Tensor:
+    """Unconditional faces (B, 3, H, W): z from the latent prior, x_T from noise."""
+    size = generator.image_size
     x_t = sample_noise(seed, sample_ids, (3, size, size))
-    return pipeline.decode(pipeline.sample_z(noise, steps), x_t, steps)
+    return generator.decode(replace(generator.sample(sample_ids, seed), x_t=x_t))
 
 
 def frechet_distance(features: np.ndarray, reference: np.ndarray) -> float:

@@ -1,5 +1,7 @@
-"""`DiffAEPipeline`: encode, invert, decode and sample with one set of shipped weights."""
+"""`DiffAEPipeline`: the Diffusion Autoencoder as a `Generator`."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,34 +10,42 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from facsimile.digests import record_digests
+from facsimile.digests import file_md5, record_digests
 from facsimile.errors import FacsimileError
 from facsimile.generator import diffusion
+from facsimile.generator.base import (
+    CONFIG_FILE,
+    REFERENCE_OPTIONS,
+    WEIGHTS_FILE,
+    Codes,
+    InferenceOptions,
+)
 from facsimile.generator.config import GeneratorConfig
 from facsimile.generator.latent_net import LatentNet
 from facsimile.generator.unet import DiffAEUNet
-
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "generator.safetensors"
+from facsimile.seeding import sample_noise
 
 
 class DiffAEPipeline(torch.nn.Module):
     """Diffusion Autoencoder (Preechakul et al., CVPR 2022, arXiv:2111.15640) ready for inference.
 
-    Images are float (B, 3, H, W) in [-1, 1], H = W = `image_size`. "z_sem" is the raw encoder
-    output, "z" the same normalised by the latent mean and std of the training faces. Every method
-    works on one batch without gradients; methods that draw nothing are deterministic.
+    Implements `facsimile.generator.base.Generator`, which documents `encode`, `invert`, `decode`
+    and `sample`. "z_sem" is the raw encoder output; `Codes` hold z, which is z_sem normalised by
+    the latent mean and std of the training faces. Every method works on one batch without
+    gradients.
 
     Attributes:
         config: sizes.
         model: UNet with the semantic encoder as ``model.encoder``.
         latent_net: latent diffusion prior over z; None if the config has none.
         conds_mean, conds_std: latent statistics (z_dim,).
-        solver: what inverts and decodes: "ddim", the reference, or "dpm++", whose results with 10
-            steps are like those of the reference with 100.
+        options: solver and steps.
+        digest: MD5 of the weights file; empty if the weights were not loaded from one.
     """
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    def __init__(
+        self, config: GeneratorConfig, options: InferenceOptions = REFERENCE_OPTIONS
+    ) -> None:
         super().__init__()
         self.config = config
         self.model = DiffAEUNet(config.unet)
@@ -46,42 +56,44 @@ class DiffAEPipeline(torch.nn.Module):
         self.register_buffer("conds_std", torch.ones(config.unet.z_dim))
         self.image_scheduler = diffusion.image_scheduler()
         self.latent_scheduler = diffusion.latent_scheduler()
-        self.solver: diffusion.Solver = "ddim"
+        self.options = options
+        self.digest = ""
 
     @classmethod
     def from_pretrained(
         cls,
         path: Path | str,
         device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
-        solver: diffusion.Solver = "ddim",
+        options: InferenceOptions = REFERENCE_OPTIONS,
     ) -> "DiffAEPipeline":
         """Load ``config.json`` and ``generator.safetensors`` from a folder.
 
         Args:
             path: folder written by `save_pretrained`.
             device: torch device of all weights.
-            dtype: type the networks compute in; diffusion arithmetic stays float32.
-            solver: see the attribute of that name.
+            options: solver, steps, precision, and whether to compile.
 
         Raises:
             FacsimileError: a file is absent or broken, or a parameter is missing, unexpected or of
                 another shape than the config implies.
         """
         path = Path(path)
-        pipeline = cls(GeneratorConfig.load(path / CONFIG_FILE))
-        pipeline.solver = solver
+        pipeline = cls(GeneratorConfig.load(path / CONFIG_FILE), options)
         weights = path / WEIGHTS_FILE
         try:
             state = load_file(weights)
+            pipeline.digest = file_md5(weights)
         except (OSError, SafetensorError) as error:
             raise FacsimileError(f"{weights}: not readable as safetensors ({error})") from error
         pipeline.load_weights(state, str(weights))
         # Channels-last is what CPU and GPU convolution kernels want; values do not change.
-        pipeline.model.to(device, dtype, memory_format=torch.channels_last)
+        pipeline.model.to(device, options.dtype, memory_format=torch.channels_last)
         if pipeline.latent_net is not None:
-            pipeline.latent_net.to(device, dtype)
-        return pipeline.to(device).eval().requires_grad_(False)
+            pipeline.latent_net.to(device, options.dtype)
+        pipeline.to(device).eval().requires_grad_(False)
+        if options.compile:
+            pipeline.compile()
+        return pipeline
 
     def load_weights(self, state: dict[str, Tensor], source: str) -> None:
         """Copy `state` in, every parameter by name and none left over.
@@ -142,66 +154,49 @@ class DiffAEPipeline(torch.nn.Module):
         return self.model.out[2].weight.dtype
 
     @torch.inference_mode()
-    def encode(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) → raw z_sem (B, z_dim) float32."""
+    def encode(self, images: Tensor) -> Codes:
         z_sem = self.model.encoder(self._check_images(images).to(self.dtype))
         # Copied, because a CUDA graph writes the next codes where it wrote these.
-        return z_sem.to(torch.float32, copy=True)
-
-    def normalize(self, z_sem: Tensor) -> Tensor:
-        """Raw z_sem → z with zero mean and unit variance over the training faces."""
-        return (z_sem.to(self.device) - self.conds_mean) / self.conds_std
-
-    def denormalize(self, z: Tensor) -> Tensor:
-        """z → raw z_sem; inverse of `normalize`."""
-        return z.to(self.device) * self.conds_std + self.conds_mean
+        z_sem = z_sem.to(torch.float32, copy=True)
+        return Codes(self.normalize(z_sem), raw=z_sem)
 
     @torch.inference_mode()
-    def invert(self, images: Tensor, z_sem: Tensor, steps: int) -> Tensor:
-        """The x_T (B, 3, H, W) from which `decode` in as many steps gives the images back."""
+    def invert(self, images: Tensor, codes: Codes) -> Codes:
         images = self._check_images(images)
-        _, invert = diffusion.SOLVERS[self.solver]
-        return invert(self._eps(z_sem), self.image_scheduler, images, steps)
+        _, invert = diffusion.SOLVERS[self.options.solver]
+        x_t = invert(self._eps(codes), self.image_scheduler, images, self.options.steps)
+        return replace(codes.to(self.device), x_t=x_t)
 
     @torch.inference_mode()
-    def decode(self, z_sem: Tensor, x_t: Tensor, steps: int) -> Tensor:
-        """Raw z_sem (B, z_dim) and x_T (B, 3, H, W) → images in [-1, 1], deterministic."""
-        x_t = self._check_images(x_t)
-        sample, _ = diffusion.SOLVERS[self.solver]
-        return sample(self._eps(z_sem), self.image_scheduler, x_t, steps)
-
-    def decode_sweep(self, z_sem: Tensor, x_t: Tensor, steps: int) -> Tensor:
-        """Edits of faces, each with the one x_T of its face.
-
-        Args:
-            z_sem: raw codes (B, S, z_dim) of S edits of each face.
-            x_t: (B, 3, H, W), inverted once.
-            steps: see `decode`.
-
-        Returns:
-            Images (B, S, 3, H, W), of B · S faces decoded as one batch.
-        """
-        faces, edits = z_sem.shape[:2]
-        images = self.decode(z_sem.flatten(0, 1), x_t.repeat_interleave(edits, 0), steps)
-        return images.unflatten(0, (faces, edits))
+    def decode(self, codes: Codes) -> Tensor:
+        if codes.x_t is None:
+            raise FacsimileError("codes without x_T cannot be decoded; invert their images first")
+        x_t = self._check_images(codes.x_t)
+        sample, _ = diffusion.SOLVERS[self.options.solver]
+        return sample(self._eps(codes), self.image_scheduler, x_t, self.options.steps)
 
     @torch.inference_mode()
-    def sample_z(self, noise: Tensor, steps: int) -> Tensor:
-        """Noise (B, z_dim) → raw z_sem (B, z_dim) by the latent diffusion prior.
-
-        Raises:
-            FacsimileError: the generator has no prior, or `steps` does not divide 1000.
-        """
+    def sample(self, ids: Sequence[str], seed: int) -> Codes:
         if self.latent_net is None:
             raise FacsimileError("the generator has no latent prior: it samples no new faces")
 
         def eps(z_t: Tensor, timesteps: Tensor) -> Tensor:
             return self.latent_net(z_t.to(self.dtype), timesteps)
 
-        noise = noise.to(self.device, torch.float32)
-        return self.denormalize(diffusion.sample(eps, self.latent_scheduler, noise, steps))
+        noise = sample_noise(seed, [f"{name}/z" for name in ids], (self.z_dim,)).to(self.device)
+        steps = self.options.prior_steps
+        return Codes(diffusion.sample(eps, self.latent_scheduler, noise, steps))
 
-    def _eps(self, z_sem: Tensor) -> diffusion.EpsModel:
+    def normalize(self, z_sem: Tensor) -> Tensor:
+        """Raw z_sem → z with zero mean and unit variance over the training faces."""
+        return (z_sem.to(self.device) - self.conds_mean) / self.conds_std
+
+    def denormalize(self, z: Tensor) -> Tensor:
+        """z → raw z_sem; inverse of `normalize` up to rounding."""
+        return z.to(self.device) * self.conds_std + self.conds_mean
+
+    def _eps(self, codes: Codes) -> diffusion.EpsModel:
+        z_sem = self.denormalize(codes.z) if codes.raw is None else codes.raw
         z_sem = z_sem.to(self.device, self.dtype)
 
         def eps(x_t: Tensor, timesteps: Tensor) -> Tensor:
@@ -232,8 +227,8 @@ def check_parameters(found: dict[str, Tensor], expected: dict[str, Tensor], sour
     """Compare the names and shapes of parameters.
 
     Raises:
-        FacsimileError: a parameter is missing, unexpected or of another shape; `source` is the
-            file named, the first few parameters are, too.
+        FacsimileError: a parameter is missing, unexpected or of another shape. The message names
+            `source` and the first few such parameters.
     """
     for problem, names in (
         ("missing", expected.keys() - found.keys()),

@@ -1,19 +1,17 @@
 """The models that several stages load, and the latents that they read."""
 
-import hashlib
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+import facsimile.generator
 from facsimile.editing.directions import Directions
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import read_faces, read_table
-from facsimile.generator import DiffAEPipeline
+from facsimile.generator import Generator, InferenceOptions
 from tasks.params import Sampling
 from tasks.shared.artefacts import (
     DIRECTIONS_FILE,
@@ -27,15 +25,19 @@ from tasks.shared.artefacts import (
 from tasks.shared.stage import Compute
 
 
-def load_generator(compute: Compute, sampling: Sampling | None = None) -> DiffAEPipeline:
-    """The shipped generator, on the device of this stage, to sample as told."""
-    options: dict[str, Any] = {}
-    if sampling:
-        options = {"dtype": getattr(torch, sampling.dtype), "solver": sampling.solver}
-    pipeline = DiffAEPipeline.from_pretrained(GENERATOR, compute.device, **options)
-    if compute.compile:
-        pipeline.compile()
-    return pipeline
+def load_generator(compute: Compute, sampling: Sampling | None = None) -> Generator:
+    """The project's generator, on the device of this stage.
+
+    Args:
+        compute: device, and whether to compile.
+        sampling: solver, steps and precision. Stages that only encode leave it out and do so in
+            float32.
+    """
+    options = sampling.model_dump() if sampling else {"dtype": "float32"}
+    options["dtype"] = getattr(torch, options["dtype"])
+    return facsimile.generator.load_generator(
+        GENERATOR, compute.device, InferenceOptions(**options, compile=compute.compile)
+    )
 
 
 def editable_aus(wanted: Sequence[str]) -> tuple[str, ...]:
@@ -62,49 +64,48 @@ def tell_aus(wanted: Sequence[str], kept: Sequence[str], why: str = "no directio
         print(f"edits {', '.join(kept)}; left out {', '.join(left_out)}: {why}", file=sys.stderr)
 
 
-def read_encoded(dataset: str, pipeline: DiffAEPipeline, split: str | None = None) -> pd.DataFrame:
-    """Labels of encoded faces with ``z``, their code (D,) normalised by the generator.
+def read_encoded(dataset: str, generator: Generator, split: str | None = None) -> pd.DataFrame:
+    """Labels of encoded faces and their codes ``z`` (D,).
 
     Raises:
-        FacsimileError: no face of the split, or faces and latents that do not match.
+        FacsimileError: no face of the split, faces and codes that do not match, or codes of another
+            generator.
     """
     rows = read_codes(dataset, ["sample_id", "subject_id", "split", *LABELS])
     if split:
         rows = of_split(rows, split, INGEST / dataset)
-    z_sem = np.stack(rows["z_sem"])
-    if z_sem.shape[1] != pipeline.z_dim:
+    if (dimensions := len(rows["z"].iloc[0])) != generator.z_dim:
         raise FacsimileError(
-            f"{ENCODE / dataset}: codes have {z_sem.shape[1]} dimensions, "
-            f"those of {GENERATOR} {pipeline.z_dim}; encode again"
+            f"{ENCODE / dataset}: codes have {dimensions} dimensions, "
+            f"those of {GENERATOR} {generator.z_dim}; encode again"
         )
-    mean, std = pipeline.conds_mean.cpu().numpy(), pipeline.conds_std.cpu().numpy()
-    return rows.drop(columns="z_sem").assign(z=list((z_sem - mean) / std))
+    return rows
 
 
 def read_codes(dataset: str, columns: Sequence[str]) -> pd.DataFrame:
-    """Columns of encoded faces, sample_id among them, and their raw ``z_sem`` (D,).
+    """Columns of encoded faces, sample_id among them, and their codes ``z`` (D,).
 
     Raises:
-        FacsimileError: faces and latents that do not match.
+        FacsimileError: faces and codes that do not match.
     """
     faces = read_faces(INGEST / dataset, columns)
-    latents = read_table(ENCODE / dataset, ["sample_id", "z_sem"])
+    latents = read_table(ENCODE / dataset, ["sample_id", "z"])
     rows = faces.merge(latents, on="sample_id", validate="one_to_one")
     if len(rows) < len(faces):
         raise FacsimileError(f"{ENCODE / dataset}: {len(faces) - len(rows)} faces have no latent")
     return rows
 
 
-def read_invertible(dataset: str, split: str) -> pd.DataFrame:
-    """Neutral faces of a split that have an x_T: labels, raw ``z_sem`` and flattened ``x_t``."""
+def read_editable(dataset: str, split: str) -> pd.DataFrame:
+    """Neutral faces of a split that `encode` chose: labels, ``z`` and ``x_t``."""
     columns = ["sample_id", "dataset", "subject_id", "split", *LABELS]
     faces = of_split(read_faces(INGEST / dataset, columns), split, INGEST / dataset)
     latents = read_table(ENCODE / dataset)
-    return faces.merge(latents[latents["x_t"].notna()], on="sample_id", validate="one_to_one")
+    return faces.merge(latents[latents["editable"]], on="sample_id", validate="one_to_one")
 
 
 def read_neutral(dataset: str) -> pd.DataFrame:
-    """Faces that `neutral` chose: as `read_invertible`, but ``z_sem`` is neutralized."""
+    """Faces that `neutral` chose: as `read_editable`, but ``z`` is neutralized."""
     latents = read_table(NEUTRAL / "faces")
     columns = ["sample_id", "dataset", "subject_id", "split", *LABELS]
     return read_faces(INGEST / dataset, columns).merge(latents, on="sample_id")
@@ -118,9 +119,3 @@ def spread(faces: pd.DataFrame, count: int) -> pd.DataFrame:
 def stack(column: pd.Series) -> np.ndarray:
     """A column of N vectors (D,) as one array (N, D) float32."""
     return np.stack(column.to_numpy()).astype(np.float32)
-
-
-def md5(path: Path) -> str:
-    """MD5 of a file, as DVC records it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()

@@ -6,13 +6,12 @@ import pyarrow as pa
 import torch
 
 from facsimile.editing import CELLS, Directions, edit
-from facsimile.editing.edit import codes
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import decode_images, read_faces, read_table, to_uint8
-from facsimile.generator import DiffAEPipeline
+from facsimile.generator import Codes, Generator
 from facsimile.report import gallery_rows
 from tasks.shared.artefacts import EDIT, FILTER, INGEST, SYNTHESIZE, TRANSFER
-from tasks.shared.data import read_invertible, spread
+from tasks.shared.data import read_editable, spread
 
 MIXTURES = 4
 TRANSFERS = 5
@@ -21,29 +20,27 @@ REJECTED_IN_ALL = 40
 
 
 def edited_people(
-    pipeline: DiffAEPipeline,
+    generator: Generator,
     directions: Directions,
     dataset: str,
     people: int,
     intensities: tuple[float, ...],
-    steps: int,
 ) -> list[pa.Table]:
     """Sheet "edits": people whom no stage trained on, each AU at each intensity."""
-    faces = read_invertible(dataset, "test").drop_duplicates("subject_id").head(people)
+    faces = read_editable(dataset, "test").drop_duplicates("subject_id").head(people)
     if faces.empty:
         return []
     images = read_faces(INGEST / dataset, ["sample_id", "image"]).set_index("sample_id")
     originals = decode_images(images.loc[faces["sample_id"]].reset_index(), str(INGEST / dataset))
-    size = pipeline.image_size
+    codes = Codes.from_table(faces).to(generator.device)
     edits = [(au, s) for au in directions.aus for s in intensities]
     columns = ["original", "reconstruction", *(f"{au} {s:.1f}" for au, s in edits)]
     tables = []
-    for index, (_, face) in enumerate(faces.iterrows()):
-        z_sem, x_t = codes(pd.Series([face["z_sem"]])), codes(pd.Series([face["x_t"]]))
-        z = pipeline.normalize(z_sem)
+    for index in range(len(faces)):
+        z = codes.z[[index]]
         z = torch.cat([z, *(edit(z, directions, {au: s}) for au, s in edits)])
-        z_sem, x_t = pipeline.denormalize(z)[None], x_t.reshape(1, 3, size, size)
-        decoded = to_uint8(pipeline.decode_sweep(z_sem, x_t, steps)[0])
+        # All of them with the one x_T of the face.
+        decoded = to_uint8(generator.decode(codes[[index] * len(z)].replace_z(z)))
         shown = np.concatenate([originals[index : index + 1], decoded])
         tables.append(gallery_rows("edits", [f"person {index + 1}"] * len(shown), columns, shown))
     return tables

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from facsimile.generator import GeneratorConfig, LatentNetConfig, UNetConfig
+from facsimile.generator import GeneratorConfig, InferenceOptions, LatentNetConfig, UNetConfig
 from facsimile.generator.training import OptimizerSettings, face_weights
 from tasks.params import Section
 
@@ -89,6 +89,10 @@ class GeneratorParams(Section):
     prior: OptimizerParams = OptimizerParams(steps=8_000, batch_size=256, learning_rate=1e-3)
     eval_solver: Literal["ddim", "dpm++"] = "dpm++"
     eval_steps: PositiveInt = 10
+
+    def eval_options(self) -> InferenceOptions:
+        """How the trained generator is evaluated."""
+        return InferenceOptions(self.eval_solver, self.eval_steps, self.eval_steps)
 
     @property
     def torch_dtype(self) -> torch.dtype:

@@ -1,6 +1,7 @@
 """What is told of a generator: pictures, metrics and a model card."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 from facsimile.detection import AUOracle
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import to_tensor, to_uint8
-from facsimile.generator import DiffAEPipeline, DiffAEUNet
+from facsimile.generator import DiffAEPipeline, DiffAEUNet, Generator
 from facsimile.generator.evaluation import fidelity, frechet_distance, reconstruct, sample_faces
 from facsimile.measurement.metrics import mean_defined, pearson_per_au
 from tasks.shared.generator_faces import Faces
@@ -29,46 +30,43 @@ def grid(*rows: Tensor) -> Image.Image:
 def preview(
     params: GeneratorParams, unet: DiffAEUNet, probe: Tensor, path: Path
 ) -> dict[str, float]:
-    """Write originals, their reconstructions, and each face's x_T under its neighbour's z_sem.
+    """Write originals, their reconstructions, and each face's x_T under its neighbour's z.
 
     Returns:
         Fidelity of the reconstructions.
     """
-    steps = params.eval_steps
-    pipeline = DiffAEPipeline(params.config())
+    pipeline = DiffAEPipeline(params.config(), params.eval_options())
     pipeline.model = unet
-    pipeline.solver = params.eval_solver
     pipeline.to(probe.device)
-    z_sem = pipeline.encode(probe)
-    x_t = pipeline.invert(probe, z_sem, steps)
+    codes = pipeline.invert(probe, pipeline.encode(probe))
     noise = torch.randn(probe.shape, generator=torch.Generator().manual_seed(0))
-    inverted = pipeline.decode(z_sem, x_t, steps)
+    inverted = pipeline.decode(codes)
     grid(
         probe,
         inverted,
-        pipeline.decode(z_sem, noise, steps),
-        pipeline.decode(z_sem.roll(1, 0), x_t, steps),
+        pipeline.decode(replace(codes, x_t=noise)),
+        pipeline.decode(codes.replace_z(codes.z.roll(1, 0))),
     ).save(path)
     ssim, psnr = fidelity(inverted, probe)
     return {"ssim_inverted": ssim, "psnr_inverted": psnr}
 
 
 def evaluate(
-    pipeline: DiffAEPipeline, oracle: AUOracle | None, faces: Faces, params: GeneratorParams
+    generator: Generator, oracle: AUOracle | None, faces: Faces, params: GeneratorParams
 ) -> tuple[dict[str, float], Image.Image]:
     """Metrics on held-out faces, and a picture of reconstructions and samples.
 
     Without an oracle, or without AUs of the faces, there is no `au_pearson_*`.
     """
-    steps, seed = params.eval_steps, params.seed
+    seed = params.seed
     ids = list(faces.test_rows["sample_id"])
     inverted, randomised, sampled = [], [], []
     for chunk in _chunks(len(ids)):
         batch = to_tensor(faces.test[chunk])
-        one, other = reconstruct(pipeline, batch, ids[chunk], steps, seed)
+        one, other = reconstruct(generator, batch, ids[chunk], seed)
         inverted.append(one.cpu())
         randomised.append(other.cpu())
-        sampled.append(sample_faces(pipeline, ids[chunk], steps, seed).cpu())
+        sampled.append(sample_faces(generator, ids[chunk], seed).cpu())
     originals = to_tensor(faces.test)
     inverted, randomised, sampled = (torch.cat(part) for part in (inverted, randomised, sampled))
     metrics = {}
@@ -85,10 +83,7 @@ def evaluate(
             metrics[f"au_pearson_{name}"] = mean_defined(agreement)
     features = [
         torch.cat(
-            [
-                pipeline.normalize(pipeline.encode(images[chunk])).cpu()
-                for chunk in _chunks(len(images))
-            ]
+            [generator.encode(images[chunk]).z.cpu() for chunk in _chunks(len(images))]
         ).numpy()
         for images in (sampled, originals)
     ]

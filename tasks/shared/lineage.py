@@ -14,21 +14,19 @@ import numpy as np
 import pandas as pd
 
 from facsimile.datasets import ADAPTERS, Rejects, recognise
+from facsimile.digests import file_md5
 from facsimile.editing import (
     Directions,
     EditOperator,
     IdentityOperator,
-    NoiseModel,
     SynthesisOperator,
     plan_synthesis,
     plan_transfers,
 )
-from facsimile.editing.edit import codes
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import decode_images, read_table, shard_paths
-from facsimile.generator import DiffAEPipeline
-from facsimile.generator.pipeline import WEIGHTS_FILE
+from facsimile.generator import WEIGHTS_FILE, Codes, Generator, NoiseModel
 from tasks.edit import plan_all
 from tasks.params import (
     PARAMS,
@@ -53,7 +51,7 @@ from tasks.shared.artefacts import (
     SYNTHESIZE,
     TRANSFER,
 )
-from tasks.shared.data import editable_aus, load_generator, md5, read_invertible
+from tasks.shared.data import editable_aus, load_generator, read_editable
 from tasks.shared.stage import Compute
 from tasks.sources import changes
 from tasks.transfer import encoded_people, load_operator
@@ -268,7 +266,7 @@ def changed_files(lineage: Lineage) -> Iterator[str]:
         for column, path in RECORDED.items():
             if pd.isna(row[column]):
                 continue
-            now = md5(path) if path.exists() else "absent"
+            now = file_md5(path) if path.exists() else "absent"
             if now != row[column]:
                 yield f"{path} (md5 {row[column]} then, {now} now)"
 
@@ -295,48 +293,44 @@ def rebuild(lineage: Lineage, device: str) -> Rebuilt:
         return Rebuilt(None, tuple(changed))
 
     sampling = read_section(PARAMS, "sampling", Sampling)
-    steps = sampling.steps
-    pipeline = load_generator(Compute(device, batch_size=1, workers=1), sampling)
+    generator = load_generator(Compute(device, batch_size=1, workers=1), sampling)
     if lineage.kind == EDITED:
-        made = _edit(lineage, pipeline, steps)
+        made = _edit(lineage, generator)
     elif lineage.kind == TRANSFERRED:
-        made = _transfer(lineage, pipeline, steps)
+        made = _transfer(lineage, generator)
     else:
-        made = _synthesize(lineage, pipeline, steps)
+        made = _synthesize(lineage, generator)
     stored, again = decode_images(
         pd.concat([pd.DataFrame([lineage.face]), made]), lineage.sample_id
     ).astype(int)
     return Rebuilt(int(np.abs(stored - again).max()))
 
 
-def _edit(lineage: Lineage, pipeline: DiffAEPipeline, steps: int) -> pd.DataFrame:
+def _edit(lineage: Lineage, generator: Generator) -> pd.DataFrame:
     latents = lineage.source.latents
     if latents is None:
         raise FacsimileError(f"{lineage.source.sample_id}: has no latents in {ENCODE} or {NEUTRAL}")
-    plan = planned(lineage).assign(z_sem=[latents["z_sem"]], x_t=[latents["x_t"]])
-    return EditOperator(pipeline, DIRECTIONS_FILE, steps=steps)(plan)
+    plan = planned(lineage).assign(z=[latents["z"]], x_t=[latents["x_t"]])
+    return EditOperator(generator, DIRECTIONS_FILE)(plan)
 
 
-def _transfer(lineage: Lineage, pipeline: DiffAEPipeline, steps: int) -> pd.DataFrame:
+def _transfer(lineage: Lineage, generator: Generator) -> pd.DataFrame:
     plan = planned(lineage).assign(image=[lineage.source.face["image"]])
     faces, donors = encoded_people(read_section(PARAMS, "datasets", Datasets))
-    return load_operator(faces, donors, pipeline, steps)(plan)
+    return load_operator(faces, donors, generator)(plan)
 
 
-def _synthesize(lineage: Lineage, pipeline: DiffAEPipeline, steps: int) -> pd.DataFrame:
+def _synthesize(lineage: Lineage, generator: Generator) -> pd.DataFrame:
     """Rows of an identity or of a face made of one."""
-    size = pipeline.image_size
     dataset = read_section(PARAMS, "datasets", Datasets).aus
-    noise = NoiseModel.fit(
-        codes(read_invertible(dataset, "train")["x_t"]).reshape(-1, 3, size, size)
-    )
+    noise = NoiseModel.fit(Codes.from_table(read_editable(dataset, "train")))
     sampled = pd.DataFrame([(lineage.source or lineage).face]).reset_index(drop=True)
-    identity = IdentityOperator(pipeline, NEUTRALIZER_FILE, noise, steps=steps)(sampled)
+    identity = IdentityOperator(generator, NEUTRALIZER_FILE, noise)(sampled)
     if lineage.kind == IDENTITY:
         return identity
     plan = _plan_synthesis(identity)
     plan = plan[plan["sample_id"] == lineage.sample_id].reset_index(drop=True)
-    return SynthesisOperator(pipeline, DIRECTIONS_FILE, noise, steps=steps)(plan)
+    return SynthesisOperator(generator, DIRECTIONS_FILE, noise)(plan)
 
 
 def _agree(plan: pd.DataFrame, faces: pd.DataFrame) -> np.ndarray:

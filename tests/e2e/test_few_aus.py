@@ -122,7 +122,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         unet = UNetConfig(SIZE, 32, (1, 1), (1, 1), 1, (), 16)
         prior = LatentNetConfig(hidden=16, num_layers=2, time_channels=8)
         pipeline = DiffAEPipeline(GeneratorConfig(unet, prior))
-        codes = pipeline.encode(to_tensor(noise(64)))
+        codes = pipeline.encode(to_tensor(noise(64))).raw
         # As those of a trained one: codes of faces are where the prior draws them.
         pipeline.conds_mean.copy_(codes.mean(0))
         pipeline.conds_std.copy_(codes.std(0))

@@ -1,6 +1,6 @@
 """A linear world in place of the generator, where every true direction is known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -8,43 +8,39 @@ import pytest
 import torch
 
 from facsimile.faces.aus import AUS, NUISANCES
+from facsimile.generator import Codes
+from facsimile.seeding import sample_noise
 
 Z_DIM = 24
 SIZE = 4  # 3 * 4 * 4 pixels: twice as many as z has dimensions
 
 
-class LinearPipeline:
-    """Decodes by a fixed linear map of z and a trace of x_T; the methods of the real pipeline."""
+class LinearGenerator:
+    """A `Generator` that decodes by a fixed linear map of z and a trace of x_T."""
 
     z_dim = Z_DIM
     image_size = SIZE
     device = torch.device("cpu")
+    digest = "g" * 32
 
     def __init__(self) -> None:
-        generator = torch.Generator().manual_seed(5)
-        self.mean = torch.randn(Z_DIM, generator=generator)
-        self.std = 0.5 + torch.rand(Z_DIM, generator=generator)
-        self.map = torch.randn(Z_DIM, 3 * SIZE * SIZE, generator=generator) / 40
+        draws = torch.Generator().manual_seed(5)
+        self.map = torch.randn(Z_DIM, 3 * SIZE * SIZE, generator=draws) / 40
 
-    def normalize(self, z_sem):
-        return (z_sem - self.mean) / self.std
+    def decode(self, codes: Codes) -> torch.Tensor:
+        return (self._pixels(codes) + 0.01 * codes.x_t).clamp(-1, 1)
 
-    def denormalize(self, z):
-        return z * self.std + self.mean
+    def invert(self, images: torch.Tensor, codes: Codes) -> Codes:
+        return replace(codes, x_t=(images - self._pixels(codes)) / 0.01)
 
-    def decode(self, z_sem, x_t, steps):
-        pixels = self.normalize(z_sem) @ self.map
-        return (pixels.reshape(-1, 3, SIZE, SIZE) + 0.01 * x_t).clamp(-1, 1)
+    def encode(self, images: torch.Tensor) -> Codes:
+        return Codes(images.flatten(1) @ torch.linalg.pinv(self.map))
 
-    def invert(self, images, z_sem, steps):
-        pixels = self.normalize(z_sem) @ self.map
-        return (images - pixels.reshape(-1, 3, SIZE, SIZE)) / 0.01
+    def sample(self, ids: list[str], seed: int) -> Codes:
+        return Codes(sample_noise(seed, [f"{name}/z" for name in ids], (Z_DIM,)))
 
-    def encode(self, images):
-        return self.denormalize(images.flatten(1) @ torch.linalg.pinv(self.map))
-
-    def sample_z(self, noise, steps):
-        return self.denormalize(noise)
+    def _pixels(self, codes: Codes) -> torch.Tensor:
+        return (codes.z @ self.map).reshape(-1, 3, SIZE, SIZE)
 
 
 @dataclass
@@ -84,8 +80,8 @@ def world() -> World:
 
 
 @pytest.fixture(scope="session")
-def pipeline() -> LinearPipeline:
-    return LinearPipeline()
+def generator() -> LinearGenerator:
+    return LinearGenerator()
 
 
 def face_rows(aus: np.ndarray, nuisances: np.ndarray, subjects: np.ndarray) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from facsimile.editing import (
 from facsimile.editing.calibration import own_rises
 from facsimile.editing.causal_graph import CausalGraph
 from facsimile.faces.aus import AUS
+from facsimile.generator import Codes
 
 GRAPH = CausalGraph.from_config({"direct": {"AU26": ["AU25"]}})
 
@@ -98,27 +99,22 @@ def test_scales_interpolate_up_to_the_largest_measured():
     assert scales["AU09"] == pytest.approx(1.0)
 
 
-def test_stretched_directions_do_in_pictures_what_real_faces_do(world, pipeline, directions):
+def test_stretched_directions_do_in_pictures_what_real_faces_do(world, generator, directions):
     rng = np.random.default_rng(1)
-    z = rng.normal(size=(6, pipeline.z_dim)).astype(np.float32) * 0.1
-    faces = pd.DataFrame(
-        {
-            "z_sem": list(pipeline.denormalize(torch.from_numpy(z)).numpy()),
-            "x_t": list(np.zeros((6, 48), np.float32)),
-        }
-    )
-    pseudo_inverse = np.linalg.pinv(pipeline.map.numpy())
+    z = rng.normal(size=(6, generator.z_dim)).astype(np.float32) * 0.1
+    neutral = Codes(torch.from_numpy(z), torch.zeros(6, 3, 4, 4))
+    pseudo_inverse = np.linalg.pinv(generator.map.numpy())
     axes = np.linalg.pinv(world.au_axes)
 
     def read(images):
         pixels = images.astype(np.float32).reshape(6, 4, 4, 3).transpose(0, 3, 1, 2) / 127.5 - 1
         return 0.5 * pixels.reshape(6, -1) @ pseudo_inverse @ axes
 
-    rises = edited_rise(directions, pipeline, faces, read, [1.0, 2.0, 4.0], steps=2)
+    rises = edited_rise(directions, generator, neutral, read, [1.0, 2.0, 4.0])
     wanted = np.full(12, 0.8)  # real faces read stronger than these edits
     scales = image_scales(rises, wanted)
     stretched = stretch(directions, scales)
-    again = edited_rise(stretched, pipeline, faces, read, [1.0], steps=2)
+    again = edited_rise(stretched, generator, neutral, read, [1.0])
     np.testing.assert_allclose(own_rises(again).loc[1.0], 0.8, atol=0.12)
     table = stretched.table.set_index("name")
     np.testing.assert_allclose(table.loc[list(AUS), "image_scale"], scales, rtol=1e-6)

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from facsimile.editing import TransferOperator, person_codes, plan_transfers
 from facsimile.errors import FacsimileError
@@ -17,6 +16,7 @@ from facsimile.faces.tables import (
     to_uint8,
     write_shards,
 )
+from facsimile.generator import Codes
 from tests.facsimile.editing.conftest import face_rows
 
 PEOPLE = [f"S{n}" for n in range(10)]
@@ -95,38 +95,37 @@ def test_codes_of_people_are_means():
 
 
 @pytest.fixture(scope="module")
-def made(pipeline, faces, tmp_path_factory) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
+def made(generator, faces, tmp_path_factory) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
     """Twelve transfers as planned, as made and stored, and the codes of all people."""
-    size = pipeline.image_size
+    size = generator.image_size
     pixels = np.random.default_rng(0).integers(0, 256, (190, size, size, 3), np.uint8)
     ids = faces["sample_id"][:190].to_list()
     pictured = faces.iloc[:190].assign(image=image_structs(pixels, ids))
-    encoded = pipeline.encode(to_tensor(pixels)).numpy()
+    encoded = generator.encode(to_tensor(pixels)).z.numpy()
     people = person_codes(encoded, pictured["subject_id"])
-    plan = plan_transfers(pictured.assign(z_sem=list(encoded)), PEOPLE, **(OPTIONS | {"count": 12}))
-    operator = TransferOperator(pipeline, people, steps=4, generator_md5="abc")
+    plan = plan_transfers(pictured.assign(z=list(encoded)), PEOPLE, **(OPTIONS | {"count": 12}))
+    operator = TransferOperator(generator, people)
     path = tmp_path_factory.mktemp("faces")
     write_shards([operator(plan.iloc[:5]), operator(plan.iloc[5:])], path / "t", GENERATED_SCHEMA)
     return plan, read_faces(path / "t"), people
 
 
-def test_the_code_moves_from_one_person_to_the_other(pipeline, made):
+def test_the_code_moves_from_one_person_to_the_other(generator, made):
     plan, rows, people = made
     for (_, planned), (_, row) in zip(plan.iterrows(), rows.iterrows(), strict=True):
         shift = people[planned["donor"]] - people[planned["subject_id"]]
-        expected = planned["z_sem"] + np.float32(planned["strength"]) * shift
-        np.testing.assert_allclose(row["z_sem"], expected, rtol=1e-5, atol=1e-6)
+        expected = planned["z"] + np.float32(planned["strength"]) * shift
+        np.testing.assert_allclose(row["z"], expected, rtol=1e-5, atol=1e-6)
     images = to_tensor(decode_images(plan))
-    z = torch.from_numpy(np.stack(plan["z_sem"]))
-    x_t = pipeline.invert(images, z, 4)
-    decoded = to_uint8(pipeline.decode(torch.from_numpy(np.stack(rows["z_sem"])), x_t, 4))
+    inverted = generator.invert(images, Codes.from_table(plan))
+    decoded = to_uint8(generator.decode(inverted.replace_z(Codes.from_table(rows).z)))
     assert np.abs(decoded.astype(int) - decode_images(rows).astype(int)).max() <= 1
 
 
 def test_rows_say_where_they_come_from(made):
     plan, rows, _ = made
     assert list(rows["source_id"]) == list(plan["source_id"])
-    assert set(rows["origin"]) == {"transferred"} and set(rows["generator_md5"]) == {"abc"}
+    assert set(rows["origin"]) == {"transferred"} and set(rows["generator_md5"]) == {"g" * 32}
     assert rows[["edited_au", "directions_md5"]].isna().all(axis=None)
     np.testing.assert_allclose(rows["intensity"], plan["strength"], rtol=1e-6)
     np.testing.assert_array_equal(rows[list(AUS)], plan[list(AUS)].astype(np.float32))

@@ -73,13 +73,14 @@ def test_empty_table_keeps_its_columns(tmp_path):
 
 
 def test_latents_round_trip(tmp_path):
-    z_sem = np.array([[0.5, -1.25], [3.0, 1e-8]], np.float32)
+    z = np.array([[0.5, -1.25], [3.0, 1e-8]], np.float32)
     latents = pd.DataFrame(
-        {"sample_id": ["a", "b"], "z_sem": list(z_sem), "x_t": [np.ones(12, np.float16), None]}
+        {"sample_id": ["a", "b"], "z": list(z), "x_t": [np.ones(12, np.float16), None]}
     )
+    latents["editable"] = [True, False]
     write_shards([latents], tmp_path / "latents", LATENT_SCHEMA)
     read = read_table(tmp_path / "latents")
-    assert np.array_equal(np.stack(read["z_sem"]), z_sem)
+    assert np.array_equal(np.stack(read["z"]), z)
     assert read["x_t"][0].dtype == np.float16
     assert read["x_t"][1] is None
 
@@ -134,9 +135,9 @@ def test_unreadable_tables_name_the_file(tmp_path):
 def test_missing_column_is_named(tmp_path, read):
     write_shards([make_faces(2)[0]], tmp_path / "faces", FACE_SCHEMA)
     with pytest.raises(FacsimileError) as error:
-        read(tmp_path / "faces", ["sample_id", "z_sem"])
+        read(tmp_path / "faces", ["sample_id", "z"])
     shard = tmp_path / "faces" / "part-00000.parquet"
-    assert str(error.value) == f"{shard}: missing column z_sem"
+    assert str(error.value) == f"{shard}: missing column z"
 
 
 def test_truncated_image_names_the_sample():
@@ -172,7 +173,7 @@ def test_hugging_face_datasets_opens_shards_as_images(tmp_path, monkeypatch, sch
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
     faces, images = make_faces(3)
-    write_shards([faces.assign(z_sem=[[0.0, 1.0]] * 3)], tmp_path / "faces", schema)
+    write_shards([faces.assign(z=[[0.0, 1.0]] * 3)], tmp_path / "faces", schema)
     loaded = datasets.load_dataset(
         "parquet", data_files=str(tmp_path / "faces" / "*.parquet"), cache_dir=str(tmp_path / "hf")
     )["train"]

@@ -1,5 +1,6 @@
 """`DiffAEPipeline`: shapes, persistence, determinism and errors."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -8,7 +9,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from facsimile.errors import FacsimileError
-from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig, UNetConfig
+from facsimile.generator import (
+    Codes,
+    DiffAEPipeline,
+    GeneratorConfig,
+    InferenceOptions,
+    LatentNetConfig,
+    UNetConfig,
+)
 
 CONFIG = GeneratorConfig(
     UNetConfig(
@@ -28,7 +36,8 @@ CONFIG = GeneratorConfig(
 @pytest.fixture
 def pipeline() -> DiffAEPipeline:
     torch.manual_seed(0)
-    pipeline = DiffAEPipeline(CONFIG).eval().requires_grad_(False)
+    options = InferenceOptions(steps=10, prior_steps=20)
+    pipeline = DiffAEPipeline(CONFIG, options).eval().requires_grad_(False)
     # The zero-initialised layers would hide any dependence on x_t and z_sem.
     for parameter in pipeline.parameters():
         if not parameter.any():
@@ -45,12 +54,18 @@ def images() -> torch.Tensor:
 
 def test_saved_in_float32_it_comes_back_exactly(pipeline, images, tmp_path):
     pipeline.save_pretrained(tmp_path, torch.float32)
-    again = DiffAEPipeline.from_pretrained(tmp_path)
+    again = DiffAEPipeline.from_pretrained(tmp_path, options=pipeline.options)
     assert again.config == pipeline.config
-    z_sem = pipeline.encode(images)
-    torch.testing.assert_close(again.encode(images), z_sem)
-    torch.testing.assert_close(again.decode(z_sem, images, 10), pipeline.decode(z_sem, images, 10))
-    torch.testing.assert_close(again.normalize(z_sem), pipeline.normalize(z_sem))
+    codes = replace(pipeline.encode(images), x_t=images)
+    torch.testing.assert_close(again.encode(images).z, codes.z)
+    torch.testing.assert_close(again.decode(codes), pipeline.decode(codes))
+
+
+def test_digest_is_that_of_the_weights(pipeline, tmp_path):
+    assert pipeline.digest == ""
+    pipeline.save_pretrained(tmp_path)
+    weights = (tmp_path / "generator.safetensors").read_bytes()
+    assert DiffAEPipeline.from_pretrained(tmp_path).digest == hashlib.md5(weights).hexdigest()
 
 
 def test_half_precision_on_disk_keeps_the_latent_statistics_exact(pipeline, tmp_path):
@@ -62,12 +77,13 @@ def test_half_precision_on_disk_keeps_the_latent_statistics_exact(pipeline, tmp_
 
 def test_computes_in_the_type_asked_for_and_answers_in_float32(pipeline, images, tmp_path):
     pipeline.save_pretrained(tmp_path)
-    bf16 = DiffAEPipeline.from_pretrained(tmp_path, dtype=torch.bfloat16)
-    z_sem = bf16.encode(images)
-    assert bf16.dtype == torch.bfloat16 and z_sem.dtype == torch.float32
+    options = replace(pipeline.options, dtype=torch.bfloat16)
+    bf16 = DiffAEPipeline.from_pretrained(tmp_path, options=options)
+    codes = bf16.encode(images)
+    assert bf16.dtype == torch.bfloat16 and codes.z.dtype == torch.float32
     assert bf16.conds_std.dtype == torch.float32
-    torch.testing.assert_close(z_sem, pipeline.encode(images), atol=0.05, rtol=0.05)
-    assert bf16.sample_z(torch.randn(2, 8), 10).dtype == torch.float32
+    torch.testing.assert_close(codes.z, pipeline.encode(images).z, atol=0.1, rtol=0.1)
+    assert bf16.sample(["a"], 0).z.dtype == torch.float32
 
 
 def test_normalize_is_undone_by_denormalize(pipeline):
@@ -78,19 +94,36 @@ def test_normalize_is_undone_by_denormalize(pipeline):
 
 
 def test_decoding_depends_on_both_codes(pipeline, images):
-    z_sem = pipeline.encode(images)
-    x_t = torch.randn(images.shape)
-    decoded = pipeline.decode(z_sem, x_t, 10)
-    assert not torch.allclose(decoded, pipeline.decode(z_sem + 1, x_t, 10))
-    assert not torch.allclose(decoded, pipeline.decode(z_sem, x_t.flip(0), 10))
+    codes = replace(pipeline.encode(images), x_t=torch.randn(images.shape))
+    decoded = pipeline.decode(codes)
+    assert not torch.allclose(decoded, pipeline.decode(codes.replace_z(codes.z + 1)))
+    other = replace(codes, x_t=codes.x_t.flip(0))
+    assert not torch.allclose(decoded, pipeline.decode(other))
     assert decoded.abs().max() <= 1
 
 
+def test_without_x_t_nothing_is_decoded(pipeline, images):
+    with pytest.raises(FacsimileError, match="without x_T"):
+        pipeline.decode(pipeline.encode(images))
+
+
+def test_inversion_uses_the_exact_code_of_the_encoder(pipeline, images):
+    codes = pipeline.encode(images)
+    torch.testing.assert_close(codes.z, pipeline.normalize(codes.raw), rtol=0, atol=0)
+    inverted = pipeline.invert(images, codes)
+    exact = pipeline.invert(images, replace(codes, z=torch.zeros_like(codes.z)))
+    assert torch.equal(inverted.x_t, exact.x_t) and torch.equal(inverted.z, codes.z)
+    stored = pipeline.invert(images, Codes(codes.z))
+    torch.testing.assert_close(stored.x_t, inverted.x_t, atol=1e-3, rtol=1e-3)
+
+
 def test_a_row_does_not_depend_on_its_batch(pipeline, images):
-    z_sem = pipeline.encode(images)
-    x_t = pipeline.invert(images, z_sem, 10)
-    alone = pipeline.invert(images[:1], z_sem[:1], 10)
+    codes = pipeline.encode(images)
+    x_t = pipeline.invert(images, codes).x_t
+    alone = pipeline.invert(images[:1], codes[:1]).x_t
     torch.testing.assert_close(x_t[:1], alone, atol=1e-3, rtol=1e-3)
+    sampled = pipeline.sample(list("abc"), 4).z
+    torch.testing.assert_close(sampled[1:2], pipeline.sample(["b"], 4).z, atol=1e-4, rtol=1e-4)
 
 
 @pytest.fixture
@@ -103,36 +136,27 @@ def smooth(pipeline) -> DiffAEPipeline:
 
 
 def test_solvers_agree_on_what_is_decoded(smooth, images):
-    z_sem = smooth.encode(images)
-    expected = smooth.decode(z_sem, images, 500)
-    smooth.solver = "dpm++"
+    codes = replace(smooth.encode(images), x_t=images)
+    smooth.options = InferenceOptions(steps=500)
+    expected = smooth.decode(codes)
+    smooth.options = InferenceOptions("dpm++", steps=50)
     assert expected.std() > 0.1
-    assert (smooth.decode(z_sem, images, 50) - expected).abs().mean() < 0.05 * expected.std()
+    assert (smooth.decode(codes) - expected).abs().mean() < 0.05 * expected.std()
 
 
 def test_an_inversion_is_undone_by_the_same_solver(smooth, images):
-    z_sem = smooth.encode(images)
+    codes = smooth.encode(images)
     errors = {}
     for solver in ("ddim", "dpm++"):
-        smooth.solver = solver
-        decoded = smooth.decode(z_sem, smooth.invert(images, z_sem, 20), 20)
+        smooth.options = InferenceOptions(solver, steps=20)
+        decoded = smooth.decode(smooth.invert(images, codes))
         errors[solver] = float((decoded - images).abs().mean())
     assert errors["dpm++"] < errors["ddim"] / 2
 
 
-def test_a_sweep_is_its_edits_one_by_one(pipeline, images):
-    x_t = torch.randn(images[:2].shape)
-    z_sem = torch.randn(2, 3, 8)
-    swept = pipeline.decode_sweep(z_sem, x_t, 10)
-    for face in range(2):
-        for code in range(3):
-            alone = pipeline.decode(z_sem[face, code][None], x_t[face][None], 10)[0]
-            torch.testing.assert_close(swept[face, code], alone, atol=1e-3, rtol=1e-3)
-
-
 def test_compiled_networks_are_the_ones_that_run(pipeline, images):
-    z_sem = pipeline.encode(images)
-    expected = pipeline.decode(z_sem, images, 10)
+    codes = replace(pipeline.encode(images), x_t=images)
+    expected = pipeline.decode(codes)
     graphs = []
 
     def backend(graph, inputs):
@@ -140,18 +164,17 @@ def test_compiled_networks_are_the_ones_that_run(pipeline, images):
         return graph.forward
 
     pipeline.compile(backend=backend)
-    torch.testing.assert_close(pipeline.encode(images), z_sem)
+    torch.testing.assert_close(pipeline.encode(images).z, codes.z)
     assert len(graphs) == 1
-    torch.testing.assert_close(pipeline.decode(z_sem, images, 10), expected)
+    torch.testing.assert_close(pipeline.decode(codes), expected)
     assert len(graphs) == 2  # one for all steps
 
 
-def test_prior_samples_are_denormalised(pipeline):
-    noise = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
-    z = pipeline.normalize(pipeline.sample_z(noise, 20))
+def test_prior_samples_are_normalised(pipeline):
+    z = pipeline.sample(list("abcd"), 0).z
     pipeline.conds_mean.zero_()
     pipeline.conds_std.fill_(1)
-    torch.testing.assert_close(pipeline.sample_z(noise, 20), z, atol=1e-4, rtol=1e-4)
+    assert torch.equal(pipeline.sample(list("abcd"), 0).z, z)
 
 
 def test_without_a_prior_it_does_all_but_sample(pipeline, images, tmp_path):
@@ -160,9 +183,9 @@ def test_without_a_prior_it_does_all_but_sample(pipeline, images, tmp_path):
     pipeline.save_pretrained(tmp_path, torch.float32)
     again = DiffAEPipeline.from_pretrained(tmp_path)
     assert again.config.latent_net is None
-    torch.testing.assert_close(again.encode(images), pipeline.encode(images))
+    torch.testing.assert_close(again.encode(images).z, pipeline.encode(images).z)
     with pytest.raises(FacsimileError, match="no latent prior"):
-        again.sample_z(torch.randn(2, 8), 20)
+        again.sample(["a"], 0)
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 1, 16, 16), (1, 3, 32, 32)])

@@ -53,7 +53,7 @@ def generated(count: int = 40) -> pd.DataFrame:
                 "directions_md5": "d" * 32,
                 "generator_md5": "e" * 32,
                 "seed": 3,
-                "z_sem": np.zeros(4, np.float32),
+                "z": np.zeros(4, np.float32),
             }
         )
     faces = pd.DataFrame(rows)

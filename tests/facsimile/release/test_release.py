@@ -132,7 +132,7 @@ def test_pictures_of_faces_are_marked_too(folder: Path) -> None:
 
 
 def test_latent_codes_are_not_released(rows: pd.DataFrame) -> None:
-    assert "z_sem" not in rows.columns
+    assert "z" not in rows.columns
 
 
 def test_the_card_says_what_there_is_to_say(folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from facsimile.generator import DiffAEPipeline, GeneratorConfig, UNetConfig
+from facsimile.generator import DiffAEPipeline, GeneratorConfig, InferenceOptions, UNetConfig
 from tasks.params import Sampling
 from tasks.shared import data
 from tasks.shared.stage import Compute
@@ -20,10 +20,10 @@ def test_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DiffAEPipeline, "compile", lambda self: compiled.append(self))
 
     plain = data.load_generator(Compute("cpu", 4, 1))
-    assert (plain.dtype, plain.solver, compiled) == (torch.float32, "ddim", [])
-    assert data.load_generator(Compute("cpu", 4, 1), Sampling(steps=20, prior_steps=50)).solver == (
-        "ddim"
-    )
+    assert (plain.dtype, compiled) == (torch.float32, [])
+    usual = data.load_generator(Compute("cpu", 4, 1), Sampling(steps=20, prior_steps=50))
+    assert usual.options == InferenceOptions("ddim", steps=20, prior_steps=50)
     sampling = Sampling(steps=10, prior_steps=50, solver="dpm++", dtype="bfloat16")
     fast = data.load_generator(Compute("cpu", 4, 1, compile=True), sampling)
-    assert (fast.dtype, fast.solver, compiled) == (torch.bfloat16, "dpm++", [fast])
+    assert fast.options == InferenceOptions("dpm++", 10, 50, torch.bfloat16, compile=True)
+    assert (fast.dtype, compiled) == (torch.bfloat16, [fast])
