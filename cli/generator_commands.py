@@ -65,7 +65,7 @@ def import_(
         complain(str(warning.message))
     prior = "with" if pipeline.latent_net else "without"
     print(f"{out}: {config}, {pipeline.image_size} px, {prior} latent prior")
-    print(f'In Python: DiffAEPipeline.from_pretrained("{out}")')
+    print(f'In Python: facsimile.generator.load_generator("{out}")')
     print(f"In the pipeline: as data/generator, with ingest.size: {pipeline.image_size}")
 
 

@@ -77,7 +77,7 @@ def measure(oracle: AUOracle, images: np.ndarray, rows: pd.DataFrame) -> dict[st
 
 
 def model_card(params: OracleParams, metrics: dict) -> str:
-    """README.md of the checkpoint."""
+    """The README.md of the trained estimator."""
     identity, entanglement = metrics["identity"], metrics["entanglement"]
     rows = "\n".join(
         f"| {au} | {metrics['pearson_per_au'][au]:.3f} | {metrics['icc_per_au'][au]:.3f} |"
@@ -87,7 +87,7 @@ def model_card(params: OracleParams, metrics: dict) -> str:
 
 Reads twelve AU intensities and an identity embedding from a {params.image_size} px face, to measure
 edits, synthesis and entanglement. It is independent of what it measures: no stage of the pipeline
-trains on it, and it was trained on people and pictures of its own, whose AUs are uncorrelated.
+trains on it, and it was trained on separate people and images, whose AUs are uncorrelated.
 
 Data: {params.faces} rendered faces of `{params.dataset}` (seed {params.seed}; no photograph of a
 person), split by subject into training, validation and test.
@@ -97,7 +97,7 @@ CosFace loss over the training people.
 Command: `python -m tasks.oracle`. Weights are stored in half precision
 ({metrics["parameters"]:,} parameters); the figures below were measured after storing.
 
-Agreement with the labels of {metrics["test_faces"]} faces of people it has never seen:
+Agreement with the labels of {metrics["test_faces"]} faces of people not in the training set:
 
 | AU | Pearson r | ICC(3,1) |
 | --- | --- | --- |
@@ -106,7 +106,7 @@ Agreement with the labels of {metrics["test_faces"]} faces of people it has neve
 
 Mean |inter-AU correlation| of those faces: labels {entanglement["labels"]:.3f}, readings
 {entanglement["readings"]:.3f}.
-Identity verification over all their pairs: AUC {identity["auc"]:.3f}, equal error rate
+Identity verification over all pairs of them: AUC {identity["auc"]:.3f}, equal error rate
 {identity["equal_error_rate"]:.3f} at cosine distance {identity["threshold"]:.3f}.
 """
 

@@ -99,13 +99,13 @@ def _chunks(count: int) -> Iterator[slice]:
 def model_card(
     params: GeneratorParams, faces: Faces, rendered: bool, metrics: dict[str, float]
 ) -> str:
-    """README.md of the checkpoint.
+    """The README.md of a trained generator.
 
     Args:
-        params: of the training.
-        faces: what it was trained and measured on.
-        rendered: whether they are those of the embedded world, rendered for it.
-        metrics: measured on held-out faces.
+        params: section `generator` of the training.
+        faces: the faces it was trained and measured on.
+        rendered: whether these were rendered from the embedded world.
+        metrics: results on held-out faces.
     """
     unet, warm, training, prior = (
         params.unet,
@@ -113,15 +113,15 @@ def model_card(
         params.autoencoder,
         params.prior,
     )
-    title, origin = "Diffusion Autoencoder", "faces of a table of one's own"
+    title, origin = "Diffusion Autoencoder", "faces of a user's table"
     if rendered:
         title += " of the embedded world"
         origin = f"faces of `{params.dataset}`, all rendered: no photograph of a person was used"
     readings = ""
     if any(name.startswith("au_pearson") for name in metrics):
-        readings = """ `au_pearson_*` is the correlation, averaged over AUs, of the true AU
-intensities with those that an estimator which shares no data with this model reads from the
-pictures."""
+        readings = """ `au_pearson_*` is the correlation,
+averaged over AUs, between true AU intensities and those read from the images by an estimator that
+shares no training data with this model."""
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in metrics.items())
     return f"""# {title}
 
@@ -129,7 +129,7 @@ Semantic encoder, conditional DDIM decoder and latent prior (Preechakul et al., 
 {unet.image_size} px {origin}.
 z_sem has {unet.z_dim} dimensions.
 
-- Data: {len(faces.train)} faces, mirrored at random, no labels.
+- Data: {len(faces.train)} faces, randomly mirrored, without labels.
 - Warm start: {warm.steps} steps in which the encoder learns {unet.z_dim} principal components.
 - Training: {training.steps} steps of {training.batch_size}, AdamW at {training.learning_rate:g}
   with cosine decay, {unet.prediction} prediction in {params.dtype}, timesteps drawn with density
@@ -138,14 +138,14 @@ z_sem has {unet.z_dim} dimensions.
 - Prior: {prior.steps} steps of {prior.batch_size}.
 - Command: `python -m tasks.generator`.
 
-Measured on {len(faces.test)} faces of people unseen in training, {params.eval_steps} steps of
-{params.eval_solver} each way. `frechet` is the Fréchet distance between normalised z_sem of
+Measured on {len(faces.test)} faces of people not in the training set, {params.eval_steps} steps of
+{params.eval_solver} each way. `frechet` is the Fréchet distance between the normalised z_sem of
 held-out faces and of samples from the prior.{readings}
 
 | metric | value |
 | --- | --- |
 {rows}
 
-`samples.png`, from the top: held-out faces, decoded from their own inverted x_T, decoded from a
-random x_T, sampled without condition.
+`samples.png`, rows from the top: held-out faces, the same decoded from their own inverted x_T, the
+same decoded from a random x_T, unconditional samples.
 """
