@@ -29,12 +29,12 @@ from facsimile.editing import Directions as FittedDirections
 from facsimile.errors import FacsimileError
 from facsimile.faces.annotation import only
 from facsimile.faces.aus import AUS, NUISANCES
-from facsimile.faces.tables import decode_images
+from facsimile.faces.tables import decode_images, evenly_spaced
 from facsimile.generator import Codes, Generator
 from facsimile.measurement import pearson_per_au
 from tasks.params import Datasets, Directions, Sampling
 from tasks.shared.artefacts import AU_GRAPH, read_splits, taught_aus
-from tasks.shared.data import load_generator, read_editable, read_encoded, spread, stack, tell_aus
+from tasks.shared.data import load_generator, read_editable, read_encoded, stack, tell_aus
 from tasks.shared.stage import Compute, main, progress
 
 
@@ -135,7 +135,7 @@ def measure(
             "params.yaml: encode.neutral_per_subject.val is 0, but directions are calibrated on "
             "inverted faces of the validation split"
         )
-    examples = Codes.from_table(spread(neutral, directions.calibration.faces))
+    examples = Codes.from_table(evenly_spaced(neutral, directions.calibration.faces))
     rises = edited_rise(fitted, generator, examples, reader.aus, directions.calibration.scales)
     return rises, wanted, pearson_per_au(aus, reader.aus(images))
 

@@ -22,6 +22,7 @@ from facsimile.faces.aus import AUS
 from facsimile.faces.tables import (
     GENERATED_SCHEMA,
     decode_images,
+    evenly_spaced,
     read_faces,
     read_table,
     to_tensor,
@@ -49,7 +50,7 @@ from tasks.shared.artefacts import (
     read_splits,
     taught_aus,
 )
-from tasks.shared.data import load_generator, read_encoded, spread, stack
+from tasks.shared.data import load_generator, read_encoded, stack
 from tasks.shared.stage import Compute, main, progress
 
 
@@ -71,7 +72,7 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
     )
 
     train = of_split(annotated, "train", INGEST / datasets.aus)
-    references = pd.concat([train, spread(attributes, filter.reference_faces)])
+    references = pd.concat([train, evenly_spaced(attributes, filter.reference_faces)])
     face_filter = FaceFilter(
         FilterLimits(**filter.model_dump(exclude={"reference_faces", "seed"})), seed=filter.seed
     ).fit(

@@ -69,6 +69,11 @@ def only(faces: pd.DataFrame, aus: tuple[str, ...]) -> pd.DataFrame:
     return faces.assign(**others) if others else faces
 
 
+def keep_aus(readings: np.ndarray, aus: tuple[str, ...]) -> np.ndarray:
+    """Readings (N, 12) with NaN for AUs other than `aus`."""
+    return np.where(np.isin(AUS, aus), readings, np.float32(np.nan))
+
+
 def label_what_is_known(edited: pd.DataFrame, absent: pd.DataFrame) -> pd.DataFrame:
     """Edited faces whose labels are null where an AU was not set and may be there nevertheless.
 

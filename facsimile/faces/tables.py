@@ -319,3 +319,8 @@ def to_uint8(images: torch.Tensor) -> np.ndarray:
     """float (N, 3, H, W) in [-1, 1] → uint8 (N, H, W, 3), clipped and rounded."""
     pixels = images.float().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
     return pixels.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def evenly_spaced(faces: pd.DataFrame, count: int) -> pd.DataFrame:
+    """At most `count` rows, evenly spaced over the table."""
+    return faces.iloc[np.linspace(0, len(faces) - 1, min(count, len(faces))).astype(int)]

@@ -1,18 +1,22 @@
 """Metrics of detection, entanglement and edit quality, and the structure of metrics.json."""
 
-from facsimile.faces.arms import ARMS
-from facsimile.measurement.evaluation import (
+from facsimile.measurement.detector_scores import (
     DetectionScores,
     DetectorRun,
-    correlation_metrics,
+    DomainScores,
+    score_detectors,
+)
+from facsimile.measurement.generated_scores import (
+    CorrelationScores,
+    EditScores,
+    NeutralizationScores,
     count_aus,
     edit_effects,
-    edit_metrics,
     filter_metrics,
-    identity_metrics,
-    neutralization_metrics,
     oracle_metrics,
-    score_detectors,
+    score_correlations,
+    score_edits,
+    score_neutralization,
 )
 from facsimile.measurement.metrics import (
     au_pair_fpr,
@@ -23,7 +27,6 @@ from facsimile.measurement.metrics import (
     equal_error_rate,
     f1_per_au,
     icc_3_1,
-    image_similarity,
     inter_au_correlation,
     jaccard,
     mean_abs_correlation,
@@ -34,32 +37,33 @@ from facsimile.measurement.metrics import (
 )
 
 __all__ = [
-    "ARMS",
+    "CorrelationScores",
     "DetectionScores",
     "DetectorRun",
+    "DomainScores",
+    "EditScores",
+    "NeutralizationScores",
     "au_pair_fpr",
     "au_recall",
     "choose_thresholds",
     "cluster_bootstrap",
-    "correlation_metrics",
     "cosine_distance",
     "count_aus",
     "edit_effects",
-    "edit_metrics",
     "equal_error_rate",
     "f1_per_au",
     "filter_metrics",
     "icc_3_1",
-    "identity_metrics",
-    "image_similarity",
     "inter_au_correlation",
     "jaccard",
     "mean_abs_correlation",
     "mean_defined",
-    "neutralization_metrics",
     "oracle_metrics",
     "over_seeds",
     "pearson_per_au",
+    "score_correlations",
     "score_detectors",
+    "score_edits",
+    "score_neutralization",
     "verification_auc",
 ]

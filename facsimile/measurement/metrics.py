@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import ArrayLike
 from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from facsimile.errors import FacsimileError
 from facsimile.faces.annotation import presence
-from facsimile.faces.aus import ACTIVE_THRESHOLD
+from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 
 
 def f1_per_au(labels: ArrayLike, detected: ArrayLike) -> np.ndarray:
@@ -116,6 +115,17 @@ def mean_abs_correlation(matrix: ArrayLike) -> float:
     return mean_defined(np.abs(matrix[~np.eye(len(matrix), dtype=bool)]))
 
 
+def long_form(matrix: np.ndarray, row: str, column: str, value: str) -> pd.DataFrame:
+    """A matrix (12, 12) over AUs as a table with one row per entry.
+
+    Args:
+        matrix: rows and columns in the order of ``AUS``.
+        row, column, value: names of the three columns.
+    """
+    names = {row: np.repeat(AUS, len(AUS)), column: np.tile(AUS, len(AUS))}
+    return pd.DataFrame({**names, value: matrix.ravel()})
+
+
 def jaccard(intended: ArrayLike, detected: ArrayLike) -> np.ndarray:
     """|intended ∩ detected| / |intended ∪ detected| of the active AUs of each face, (N,).
 
@@ -187,26 +197,6 @@ def equal_error_rate(distances: ArrayLike, same: ArrayLike) -> tuple[float, floa
     false_match, match, thresholds = roc_curve(np.asarray(same, bool), -np.asarray(distances))
     equal = np.argmin(np.abs(false_match - (1 - match)))
     return float((false_match[equal] + 1 - match[equal]) / 2), float(-thresholds[equal])
-
-
-def image_similarity(images: torch.Tensor, targets: torch.Tensor) -> dict[str, np.ndarray]:
-    """SSIM and PSNR (dB) of each image to its target.
-
-    Args:
-        images, targets: float (N, 3, H, W) in [-1, 1].
-
-    Returns:
-        ``{"ssim": (N,), "psnr": (N,)}``.
-    """
-    # Imported here: every stage measures something, and would wait seconds for what one needs.
-    from torchmetrics.functional.image import (
-        peak_signal_noise_ratio,
-        structural_similarity_index_measure,
-    )
-
-    ssim = structural_similarity_index_measure(images, targets, data_range=2.0, reduction="none")
-    psnr = peak_signal_noise_ratio(images, targets, data_range=2.0, reduction="none", dim=(1, 2, 3))
-    return {"ssim": ssim.cpu().numpy().reshape(-1), "psnr": psnr.cpu().numpy().reshape(-1)}
 
 
 def over_seeds(values: Sequence[float]) -> dict[str, float | list[float]]:

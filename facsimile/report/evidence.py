@@ -41,7 +41,7 @@ class Evidence:
     """Metrics and tables of one evaluation. Whatever was not measured is absent.
 
     Attributes:
-        metrics: metrics.json (see ``facsimile.measurement.evaluation``).
+        metrics: metrics.json (see ``facsimile.measurement``).
         tables: those of ``TABLES`` that are on disk and not empty.
     """
 

@@ -111,11 +111,6 @@ def read_neutral(dataset: str) -> pd.DataFrame:
     return read_faces(INGEST / dataset, columns).merge(latents, on="sample_id")
 
 
-def spread(faces: pd.DataFrame, count: int) -> pd.DataFrame:
-    """At most `count` rows, evenly spaced."""
-    return faces.iloc[np.linspace(0, len(faces) - 1, min(count, len(faces))).astype(int)]
-
-
 def stack(column: pd.Series) -> np.ndarray:
     """A column of N vectors (D,) as one array (N, D) float32."""
     return np.stack(column.to_numpy()).astype(np.float32)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -20,13 +21,12 @@ from facsimile.faces.aus import AUS
 from facsimile.files import to_json
 from facsimile.measurement import (
     DetectorRun,
-    correlation_metrics,
-    edit_effects,
-    edit_metrics,
-    identity_metrics,
-    neutralization_metrics,
+    DomainScores,
     oracle_metrics,
+    score_correlations,
     score_detectors,
+    score_edits,
+    score_neutralization,
 )
 from flows import dvc, mlflow_runs
 from flows.locked import locked_stages
@@ -141,20 +141,18 @@ def evaluation() -> dict[str, Any]:
     detectors = [
         DetectorRun(arm, seed, rng.random((60, 12)), thresholds) for arm in ARMS for seed in (0, 1)
     ]
-    scores = score_detectors(labels, people, detectors).metrics()
-    correlations, _ = correlation_metrics(labels, rng.random((60, 12)), rng.random((60, 12)))
-    effects = edit_effects(labels, rng.random((60, 12)), list(AUS) * 5, np.full(60, 0.5))
+    scores = score_detectors(labels, people, detectors)
+    edited = pd.DataFrame({"edited_au": list(AUS) * 5, "intensity": 0.5})
+    embeddings = rng.random((2, 60, 4))
     return to_json(
         {
-            **scores,
-            "cross_dataset": {"world-feafa": scores, "world-bp4d": scores},
-            "inter_au_correlation": correlations,
+            **DomainScores({"own": scores, "world-feafa": scores, "world-bp4d": scores}).metrics(),
+            **score_correlations(labels, rng.random((60, 12)), rng.random((60, 12))).metrics(),
             "oracle": oracle_metrics(labels, rng.random((60, 12))),
-            "edit": edit_metrics(effects),
-            "identity": identity_metrics(rng.random((9, 4)), rng.random((9, 4)), 0.4),
-            "neutralization": neutralization_metrics(
+            **score_edits(labels, rng.random((60, 12)), *embeddings, edited, 0.4).metrics(),
+            **score_neutralization(
                 labels, labels / 2, val_labels=labels, val_predictions=labels
-            ),
+            ).metrics(),
             "filter": {
                 "candidates": 50,
                 "acceptance_by_origin": {"edited": 0.5},

@@ -6,6 +6,7 @@ import pytest
 
 from facsimile.faces.annotation import (
     annotated_aus,
+    keep_aus,
     label_what_is_known,
     learnable_aus,
     mostly_annotated_aus,
@@ -57,3 +58,9 @@ def test_zero_is_a_label_only_where_absence_is_known() -> None:
     labels = label_what_is_known(edited, absent)
     assert labels.loc[5, "AU04"] == 0.7 and labels.loc[6, "AU12"] == 0
     assert labels[list(AUS)].notna().sum(axis=1).tolist() == [1, 1]
+
+
+def test_readings_of_other_aus_are_dropped():
+    kept = keep_aus(np.ones((2, len(AUS)), np.float32), ("AU02", "AU12"))
+    assert kept.dtype == np.float32
+    np.testing.assert_array_equal(~np.isnan(kept[0]), [au in ("AU02", "AU12") for au in AUS])

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import f1_score
 
 from facsimile.errors import FacsimileError
@@ -12,9 +11,9 @@ from facsimile.measurement import (
     choose_thresholds,
     cluster_bootstrap,
     cosine_distance,
+    equal_error_rate,
     f1_per_au,
     icc_3_1,
-    image_similarity,
     inter_au_correlation,
     jaccard,
     mean_abs_correlation,
@@ -23,6 +22,7 @@ from facsimile.measurement import (
     pearson_per_au,
     verification_auc,
 )
+from facsimile.measurement.metrics import long_form
 
 NAN = np.nan
 
@@ -145,15 +145,18 @@ def test_cosine_distance_and_verification():
     assert verification_auc(distances, [False, False, True]) == 0
 
 
-def test_image_similarity_of_known_errors():
-    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) - 0.5
-    targets = images.clone()
-    targets[1] += 0.2
-    similarity = image_similarity(images, targets)
-    assert similarity["ssim"].shape == similarity["psnr"].shape == (2,)
-    assert similarity["ssim"][0] == pytest.approx(1)
-    # MSE 0.04 at a range of 2: 10·log10(4 / 0.04) = 20 dB.
-    assert similarity["psnr"][1] == pytest.approx(20, abs=1e-3)
+def test_equal_error_rate_of_known_pairs():
+    same = np.repeat([True, False], 4)
+    apart = [0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9]
+    assert equal_error_rate(apart, same) == (0, pytest.approx(0.4))
+    mixed = [0.1, 0.2, 0.3, 0.8, 0.35, 0.85, 0.9, 1.0]
+    assert equal_error_rate(mixed, same) == (0.25, pytest.approx(0.35))
+
+
+def test_long_form_names_every_entry():
+    matrix = np.arange(len(AUS) ** 2).reshape(len(AUS), -1)
+    table = long_form(matrix, "absent", "present", "fpr").set_index(["absent", "present"])["fpr"]
+    assert table["AU01", "AU02"] == 1 and table["AU02", "AU01"] == len(AUS)
 
 
 def test_standard_error_over_seeds():

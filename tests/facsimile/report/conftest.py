@@ -11,7 +11,7 @@ import pytest
 
 from facsimile.faces.aus import AUS
 from facsimile.files import to_json
-from facsimile.measurement import DetectorRun, correlation_metrics, score_detectors
+from facsimile.measurement import DetectorRun, DomainScores, score_correlations, score_detectors
 from facsimile.report import gallery_rows
 
 ARM_NOISE = {
@@ -62,9 +62,9 @@ def write_evidence(folder: Path, arms: tuple[str, ...] = tuple(ARM_NOISE)) -> Pa
         for seed in range(3)
     ]
     scores = score_detectors(labels, [f"p{i // 20}" for i in range(200)], runs)
-    means, matrices = correlation_metrics(labels, labels, generated)
-    metrics = scores.metrics() | {
-        "inter_au_correlation": means,
+    correlations = score_correlations(labels, labels, generated)
+    metrics = scores.metrics() | correlations.metrics()
+    metrics |= {
         "edit": {"on_target": 0.91, "off_target": 0.05},
         "neutralization": {"recall": 0.83, "residual_before": 0.21, "residual_after": 0.02},
         "identity": {"drift": 0.12, "drift_p95": 0.3, "threshold": 0.5, "lost": 0.015},
@@ -91,14 +91,8 @@ def write_evidence(folder: Path, arms: tuple[str, ...] = tuple(ARM_NOISE)) -> Pa
             for au, active in zip(AUS, counts, strict=True)
         ),
         "detection": pd.concat([at_home, abroad]),
-        "au_pair_fpr": pd.concat(
-            long(matrix, "absent", "present", "fpr").assign(arm=arm)
-            for arm, matrix in scores.pair_fpr.items()
-        ),
-        "correlations": pd.concat(
-            long(matrix, "au", "other", "r").assign(panel=panel)
-            for panel, matrix in matrices.items()
-        ),
+        "au_pair_fpr": DomainScores({"world-disfa": scores}).tables()["au_pair_fpr"],
+        **correlations.tables(),
         "edit_effects": pd.DataFrame(
             np.eye(12) * 0.9 + rng.normal(0, 0.04, (12, 12)), list(AUS), list(AUS)
         )
@@ -119,12 +113,6 @@ def write_evidence(folder: Path, arms: tuple[str, ...] = tuple(ARM_NOISE)) -> Pa
         table.to_parquet(folder / f"{name}.parquet", index=False)
     pq.write_table(gallery(), folder / "gallery.parquet")
     return folder
-
-
-def long(matrix: np.ndarray, row: str, column: str, value: str) -> pd.DataFrame:
-    """A matrix over AUs as one row a pair."""
-    pairs = [(first, second) for first in AUS for second in AUS]
-    return pd.DataFrame(pairs, columns=[row, column]).assign(**{value: matrix.ravel()})
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,142 @@
+"""The contact sheets of a run: which faces they show, in which order, with which captions.
+
+Arguments are rows of face tables whose ``image`` column is still encoded, so only the faces shown
+are decoded. Every function returns tables in ``GALLERY_SCHEMA``, none where there is nothing to
+show.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from facsimile.editing import CELLS
+from facsimile.faces.aus import AUS
+from facsimile.faces.tables import decode_images, evenly_spaced
+from facsimile.report.gallery import gallery_rows
+
+MIXTURES = 4
+"""Faces with several AUs that are shown of a synthetic person."""
+TRANSFERS = 5
+"""Transferred faces that are shown of a person."""
+REJECTED_PER_REASON = 8
+REJECTED_IN_ALL = 40
+
+
+def edit_sheet(
+    originals: np.ndarray, decoded: Sequence[np.ndarray], edits: Sequence[tuple[str, float]]
+) -> list[pa.Table]:
+    """Sheet "edits": one row per person, one column per AU and intensity.
+
+    Args:
+        originals: uint8 (P, H, W, 3).
+        decoded: for each person uint8 (1 + E, H, W, 3): the reconstruction, then each edit.
+        edits: E pairs of AU and intensity.
+    """
+    columns = ["original", "reconstruction", *(f"{au} {s:.1f}" for au, s in edits)]
+    tables = []
+    for number, (original, faces) in enumerate(zip(originals, decoded, strict=True), start=1):
+        shown = np.concatenate([original[None], faces])
+        tables.append(gallery_rows("edits", [f"person {number}"] * len(shown), columns, shown))
+    return tables
+
+
+def transfer_sheet(
+    transferred: pd.DataFrame, source_images: pd.Series, people: int
+) -> list[pa.Table]:
+    """Sheet "transfers": for some people, annotated faces beside what they became on others.
+
+    Args:
+        transferred: rows with subject_id, source_id, image and the 12 AUs.
+        source_images: sample_id → encoded image of the annotated faces.
+        people: number of people, one row each.
+    """
+    tables = []
+    for number, person in enumerate(transferred["subject_id"].unique()[:people], start=1):
+        faces = evenly_spaced(transferred[transferred["subject_id"] == person], TRANSFERS)
+        columns, structs, captions = [], [], []
+        for n, (_, face) in enumerate(faces.iterrows(), start=1):
+            columns += [f"annotated {n}", f"transferred {n}"]
+            structs += [source_images.at[face["source_id"]], face["image"]]
+            captions += [active_aus(face), ""]
+        decoded = decode_images(pd.DataFrame({"sample_id": columns, "image": structs}))
+        row = [f"person {number}"] * len(columns)
+        tables.append(gallery_rows("transfers", row, columns, decoded, captions))
+    return tables
+
+
+def synthetic_sheet(identities: pd.DataFrame, faces: pd.DataFrame) -> list[pa.Table]:
+    """Sheet "synthetic": one identity of each gender × age group.
+
+    A row shows the sampled and the neutralized face, the faces with a single AU, and the mixtures
+    with the most AUs.
+
+    Args:
+        identities: rows with sample_id, gender, age_group, image and sampled_image.
+        faces: rows made from them with source_id, edited_au, image and the 12 AUs.
+    """
+    faces = faces.assign(active=(faces[list(AUS)] != 0).sum(axis=1))
+    tables = []
+    for gender, age_group in CELLS:
+        in_cell = (identities["gender"] == gender) & (identities["age_group"] == age_group)
+        identity = identities[in_cell].iloc[0]
+        made = faces[faces["source_id"] == identity["sample_id"]]
+        several = made[made["edited_au"].isna()].sort_values("active", ascending=False)
+        edits = {"one AU": made.dropna(subset="edited_au"), "several": several.head(MIXTURES)}
+        columns = [f"{name} {n + 1}" for name, rows in edits.items() for n in range(len(rows))]
+        columns = ["sampled", "neutralized", *columns]
+        shown = pd.concat(edits.values())
+        structs = [identity["sampled_image"], identity["image"], *shown["image"]]
+        images = decode_images(pd.DataFrame({"sample_id": columns, "image": structs}))
+        captions = ["", "", *(active_aus(face) for _, face in shown.iterrows())]
+        row = [f"{gender} {age_group}"] * len(columns)
+        tables.append(gallery_rows("synthetic", row, columns, images, captions))
+    return tables
+
+
+def some_rejected(decisions: pd.DataFrame) -> pd.DataFrame:
+    """A few rejected candidates for each reason, in the order of the table.
+
+    Args:
+        decisions: of `facsimile.filtering.FaceFilter`.
+    """
+    rejected = decisions[~decisions["accepted"]].groupby("reason", sort=False)
+    return rejected.head(REJECTED_PER_REASON).head(REJECTED_IN_ALL)
+
+
+def rejection_sheet(rejected: pd.DataFrame, images: pd.Series) -> list[pa.Table]:
+    """Sheet "rejected": one row per reason, with the score that decided.
+
+    Args:
+        rejected: decisions to show (`some_rejected`).
+        images: sample_id → encoded image.
+    """
+    if rejected.empty:
+        return []
+    faces = images.loc[rejected["sample_id"]].rename("image").reset_index()
+    number = rejected.groupby("reason").cumcount() + 1
+    captions = [rejection_caption(decision) for _, decision in rejected.iterrows()]
+    reasons = rejected["reason"].str.replace("_", " ")
+    columns = list(number.astype(str))
+    return [gallery_rows("rejected", list(reasons), columns, decode_images(faces), captions)]
+
+
+def active_aus(face: pd.Series) -> str:
+    """``AU04 0.7, AU12 0.4``, or ``neutral``; AUs of unknown intensity are left out."""
+    return ", ".join(f"{au} {face[au]:.1f}" for au in AUS if face[au] > 0) or "neutral"
+
+
+def rejection_caption(decision: pd.Series) -> str:
+    """What a rejected face was meant to be, and the score that failed."""
+    scores = {
+        "au_consistency": f"AUs agree to {decision['jaccard']:.2f}",
+        "latent_distance": f"Mahalanobis distance {decision['mahalanobis']:.1f}",
+        "identity": f"identity distance {decision['identity_distance']:.2f}",
+        "realism": f"realism {decision['realism']:.2f}",
+        "duplicate": f"near duplicate of {decision['duplicate_of']}",
+        "balance": "more of these than the balance needs",
+    }
+    several = "expression" if decision["origin"] == "transferred" else "mixed AUs"
+    what = several if pd.isna(decision["edited_au"]) else decision["edited_au"]
+    return f"{what}, {decision['origin']}: {scores[decision['reason']]}"
