@@ -28,9 +28,9 @@ from flows.outputs import check_shipped, key_figure
 from flows.project_lock import project_lock
 from flows.run_params import RunParams
 from flows.tracking import Tracker
+from tasks.provenance.git import NOTED, since
 from tasks.shared.endings import remove_leftovers
 from tasks.shared.exit_codes import ExitCode
-from tasks.shared.revision import NOTED, since
 
 RETRIES = 2
 _CHANGED = "params.yaml was changed while the run was under way"

@@ -8,8 +8,8 @@ import yaml
 from facsimile.datasets import table
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import atomic_directory
-from flows.locked import locked_hashes, locked_stages
 from tasks.params import PARAMS, read_params
+from tasks.provenance.dvc_files import locked_hashes, locked_stages
 
 PLAIN_TABLE = Path("build/plain-table")
 

@@ -16,8 +16,8 @@ from typing import Any
 from facsimile.errors import FacsimileError
 from flows import source_changes, state_folder
 from flows.dvc_rwlock import clear_rwlock
-from flows.locked import keep, locked_stages
 from flows.supervisor import supervised
+from tasks.provenance.dvc_files import keep, locked_stages
 from tasks.shared.exit_codes import ExitCode
 from tasks.shared.faults import disk_full, faults_told, is_full
 

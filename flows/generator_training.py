@@ -13,8 +13,8 @@ from flows.mlflow_runs import end_orphaned_runs, ending, log, open_run, revision
 from flows.mlflow_store import MLflowStore
 from flows.outputs import flatten
 from flows.supervisor import supervised
+from tasks.provenance.git import read_revision
 from tasks.shared.endings import raise_on_signals
-from tasks.shared.revision import read_revision
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -5,9 +5,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import networkx as nx
-import yaml
 
 from facsimile.errors import FacsimileError
+from tasks.provenance.dvc_files import PIPELINE, declared_stages
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,7 @@ def read_graph(root: Path) -> nx.DiGraph:
     Raises:
         FacsimileError: there is no readable dvc.yaml in `root`, or the stages form a cycle.
     """
-    path = root / "dvc.yaml"
-    try:
-        declared = (yaml.safe_load(path.read_text()) or {}).get("stages") or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise FacsimileError(f"{path}: not a readable pipeline ({error})") from error
-    stages = [_stage(name, body) for name, body in declared.items()]
+    stages = [_stage(name, body) for name, body in declared_stages(root).items()]
 
     graph = nx.DiGraph()
     for stage in stages:
@@ -45,7 +40,7 @@ def read_graph(root: Path) -> nx.DiGraph:
                 graph.add_edge(producer.name, consumer.name)
     if not nx.is_directed_acyclic_graph(graph):
         cycle = [producer for producer, _ in nx.find_cycle(graph)]
-        raise FacsimileError(f"{path}: cycle {' → '.join([*cycle, cycle[0]])}")
+        raise FacsimileError(f"{root / PIPELINE}: cycle {' → '.join([*cycle, cycle[0]])}")
     return graph
 
 

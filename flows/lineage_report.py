@@ -14,12 +14,7 @@ from facsimile.digests import file_md5
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
 from flows import dvc
-from flows.graph import needed_by, read_graph
-from flows.locked import locked_hashes, locked_params, locked_stages
-from flows.mlflow_runs import revision_of
-from flows.tracking import find_run
-from tasks.shared.artefacts import ENCODE, NEUTRAL
-from tasks.shared.lineage import (
+from flows.face_lineage import (
     IDENTITY,
     NEUTRALIZER_FILE,
     REAL,
@@ -33,6 +28,11 @@ from tasks.shared.lineage import (
     rebuild,
     trace,
 )
+from flows.graph import needed_by, read_graph
+from flows.mlflow_runs import revision_of
+from flows.tracking import find_run
+from tasks.provenance.dvc_files import locked_hashes, locked_params, locked_stages
+from tasks.shared.artefacts import ENCODE, NEUTRAL
 from tasks.shared.machine import find_device
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from flows import mlflow_names
-from tasks.shared.revision import Revision
+from tasks.provenance.git import Revision
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

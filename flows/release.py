@@ -25,15 +25,15 @@ from facsimile.release.facts import MAKES
 from facsimile.release.terms import OWN, RENDERED, TERMS, Terms
 from facsimile.report import Evidence
 from flows import dvc
+from flows.face_lineage import intended
 from flows.graph import needed_by, read_graph
-from flows.locked import locked_hashes, locked_params, locked_stages
 from flows.mlflow_runs import revision_of
 from flows.tracking import find_run
 from tasks.params import PARAMS, Ingest, read_params, read_section
+from tasks.provenance.dvc_files import locked_hashes, locked_params, locked_stages
+from tasks.provenance.git import Revision
 from tasks.shared.artefacts import DATA, FILTER, GENERATOR, INGEST
 from tasks.shared.generator_params import GeneratorParams
-from tasks.shared.lineage import intended
-from tasks.shared.revision import Revision
 from tasks.shared.stage import progress
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any
 
 from ruamel.yaml import YAML  # DVC's own: it reads 1e-3 as a number
 
-from flows.locked import leaves, locked_params, locked_stages
 from tasks.params import PARAMS
+from tasks.provenance.dvc_files import leaves, locked_params, locked_stages
 
 
 class RunParams:

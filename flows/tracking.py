@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import events, mlflow_names
-from flows.locked import locked_hashes, locked_params, locked_stages
 from flows.mlflow_runs import NOTE, REASON, end_orphaned_runs, ending, log, open_run, revision_tags
 from flows.mlflow_store import EXPERIMENT, MLflowStore
 from flows.outputs import CONTACT_SHEET, REPORT, figures, headline, read_metrics
-from tasks.shared.revision import Revision, read_revision
+from tasks.provenance.dvc_files import locked_hashes, locked_params, locked_stages
+from tasks.provenance.git import Revision, read_revision
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -18,7 +18,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-import yaml
 from PIL import Image
 
 from facsimile.detection import AUDetector, AUOracle
@@ -45,6 +44,9 @@ from facsimile.measurement import (
 )
 from facsimile.report import contact_sheet, write_figures, write_report
 from tasks.params import PARAMS, Datasets, Evaluate, Sampling
+from tasks.params.section import read_yaml
+from tasks.provenance.dvc_files import locked_stages
+from tasks.provenance.git import current_revision
 from tasks.shared import gallery
 from tasks.shared.artefacts import (
     DIRECTIONS,
@@ -60,7 +62,6 @@ from tasks.shared.artefacts import (
     unannotated_ids,
 )
 from tasks.shared.data import load_generator, read_encoded, stack
-from tasks.shared.revision import current_revision
 from tasks.shared.stage import Compute, main, write_json
 
 PACKAGES = ("diffusers", "numpy", "pandas", "scikit-learn", "torch", "torchvision")
@@ -205,8 +206,6 @@ def read_real(dataset: str, split: str, aus: tuple[str, ...]) -> pd.DataFrame:
 
 def lineage() -> dict[str, Any]:
     """Provenance: params, hashes of all artefacts so far, commit and packages."""
-    lock = Path("dvc.lock")
-    stages = yaml.safe_load(lock.read_text())["stages"] if lock.exists() else {}
     revision = current_revision(Path())
     return {
         "git_commit": revision.commit,
@@ -214,7 +213,7 @@ def lineage() -> dict[str, Any]:
         "git_unknown": revision.unknown,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
-        "params": yaml.safe_load(PARAMS.read_text()),
+        "params": read_yaml(PARAMS),
         "stages": [
             {
                 "name": name,
@@ -222,7 +221,7 @@ def lineage() -> dict[str, Any]:
                 "deps": stage.get("deps", []),
                 "outs": stage["outs"],
             }
-            for name, stage in stages.items()
+            for name, stage in locked_stages(Path()).items()
             if name != "evaluate"
         ],
     }

@@ -29,14 +29,14 @@ from facsimile.measurement import (
     score_neutralization,
 )
 from flows import dvc, mlflow_runs
-from flows.locked import locked_stages
 from flows.mlflow_names import decode
 from flows.mlflow_runs import NOTE, REASON, revision_of
 from flows.mlflow_store import EXPERIMENT
 from flows.outputs import read_metrics
 from flows.run_params import RunParams
 from flows.tracking import Tracker, find_run
-from tasks.shared.revision import Revision
+from tasks.provenance.dvc_files import locked_stages
+from tasks.provenance.git import Revision
 
 ROOT = Path(__file__).parents[2]
 ARMS = ("real", "real+edited", "real+transferred", "real+synthetic", "real+generated")

@@ -1,8 +1,7 @@
-"""Which code a run is made with: the git commit, and whether anything was changed since.
+"""The only reader of git: the commit of the code, and whether files differ from it.
 
-The one reader of git, for the report, MLflow and lineage alike. What counts as a change: code,
-params and configs, among them source files that git does not know yet. What the pipeline writes
-itself (dvc.lock, data/ but for data/config) does not: its hashes are in dvc.lock.
+Changes of code, params and configs count, and so do source files that are not in git yet. Files
+that the pipeline writes (dvc.lock, and data/ except data/config) do not: dvc.lock has their hashes.
 """
 
 import json
@@ -14,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 NOTED = "FACSIMILE_REVISION"
-"""Environment variable by which a flow tells its stages what it noted when it began, as JSON."""
+"""Environment variable that hands the revision at the start of a flow to its stages, as JSON."""
 
 _ARTEFACTS = ("dvc.lock", "data")
 _CONFIGS = "data/config"
@@ -48,7 +47,7 @@ class Revision:
 
 
 def current_revision(root: Path) -> Revision:
-    """What the flow noted when it began, if this is a stage of one; else as it is now."""
+    """The revision at the start of the flow that runs this stage; without a flow, as it is now."""
     noted = os.environ.get(NOTED)
     return Revision(**json.loads(noted)) if noted else read_revision(root)
 
@@ -66,10 +65,10 @@ def read_revision(root: Path) -> Revision:
 
 
 def since(noted: Revision, root: Path) -> Revision:
-    """What was noted when a run began, for a part of it that begins now.
+    """The revision of a part of a run that begins now.
 
-    The commit stays, whatever has been committed or checked out meanwhile; files that are not as
-    in that commit are changes to it.
+    Keeps the commit noted when the run began, whatever has been checked out meanwhile. Files that
+    differ from that commit are changes to it.
     """
     if not noted.commit or noted.changed:
         return noted
@@ -83,7 +82,7 @@ def since(noted: Revision, root: Path) -> Revision:
 
 
 class _NotKnown(Exception):
-    """Git cannot tell; the message says why."""
+    """Git gives no answer; the message says why."""
 
 
 class _Git:
@@ -98,9 +97,9 @@ class _Git:
         Raises:
             _NotKnown: it fails.
         """
-        # A container often runs as another user than the owner of the checkout, which git refuses
-        # to touch. Whoever runs this pipeline runs the code in `root`, and so trusts that folder;
-        # not those above it. Programs that its git config may name are not started all the same.
+        # In a container the checkout often belongs to another user, and git refuses to read it.
+        # Running this pipeline means running the code in `root`, so that folder is trusted, those
+        # above it are not. Programs that its git config names are not started either way.
         settings = (f"safe.directory={self.root}", "core.fsmonitor=false", "core.fileMode=false")
         options = [part for setting in settings for part in ("-c", setting)]
         # No lock on the index: a `git commit` at the same time must not fail for it.
@@ -140,7 +139,7 @@ class _Git:
 
 
 def _outer(git: _Git) -> _Git:
-    """The repository that a project without files in git was copied from, as build/plain-table.
+    """The repository around a project that has no files in git itself, such as build/plain-table.
 
     Raises:
         _NotKnown: the repository around it is another one.
@@ -152,7 +151,7 @@ def _outer(git: _Git) -> _Git:
 
 
 def _changed(git: _Git, commit: str) -> bool:
-    """Whether any file that counts is not as in `commit`."""
+    """Whether any file that counts differs from `commit`."""
     tracked = git("diff", "--name-only", "--no-ext-diff", "-z", "--relative", commit, "--", ".")
     untracked = git("ls-files", "--others", "--exclude-standard", "-z", "--", *_SOURCES)
     return any(
@@ -172,6 +171,6 @@ def _is_artefact(path: str) -> bool:
 
 
 def _in_environment(root: Path, path: str) -> bool:
-    """Whether a file belongs to a Python environment that git was not told to ignore."""
+    """Whether a file belongs to a Python environment that git does not ignore."""
     parents = (root / path).relative_to(root).parents
     return any((root / parent / "pyvenv.cfg").exists() for parent in parents)

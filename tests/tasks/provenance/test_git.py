@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks import evaluate
-from tasks.shared.revision import NOTED, Revision, current_revision, read_revision, since
+from tasks.provenance.git import NOTED, Revision, current_revision, read_revision, since
 
 FILES = ("facsimile/a.py", "params.yaml", "dvc.yaml", "data/config/au_graph.yaml", "README.md")
 
@@ -29,7 +29,7 @@ def write(root: Path, name: str, text: str = "changed") -> None:
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "a ?b ü"
     for name in (*FILES, "data/generator/generator.safetensors"):
-        write(root, name, name)
+        write(root, name, f"name: {name}")
     (root / ".gitignore").write_text("/build/\n")
     git(root, "init", "-q")
     git(root, "add", "-A")
@@ -184,7 +184,7 @@ def test_a_stage_takes_what_its_flow_has_noted(root: Path, monkeypatch: pytest.M
 def test_the_report_of_a_clean_checkout_says_so(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(root, "dvc.lock", "stages: {}")
+    write(root, "dvc.lock", "stages: {}\n")
     monkeypatch.chdir(root)
     lineage = evaluate.lineage()
     assert (lineage["git_commit"], lineage["git_dirty"]) == (head(root), False)

@@ -1,8 +1,8 @@
-"""dvc.lock: what DVC recorded of each stage, read as a whole; mended where it was cut short.
+"""The only reader of dvc.yaml and dvc.lock: what DVC declares and what it records of each stage.
 
-DVC by itself rewrites the file in place. Flows run it in a way that does not
-(flows/dvc_process.py), but `dvc repro` by hand may be killed in the midst of it, or be at it just
-now. Hence the last good file is kept, and whoever reads waits a moment before it is put back.
+DVC rewrites dvc.lock in place. Flows run it in a way that does not (flows/dvc_process.py), but a
+`dvc repro` by hand may be writing the file now, or have been killed while it wrote. So the last
+good file is kept, and a file that is cut short is read again for a moment before it is restored.
 """
 
 import fcntl
@@ -16,10 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ruamel.yaml import YAML, YAMLError
 
 from facsimile.errors import FacsimileError
 
+PIPELINE = Path("dvc.yaml")
 LOCK = Path("dvc.lock")
 KEPT = Path(".dvc/tmp/dvc.lock.kept")
 CUT = Path(".dvc/tmp/dvc.lock.cut")
@@ -33,10 +35,23 @@ _HEAD = "schema: '2.0'\nstages:\n"
 _KEEPING = threading.Lock()
 
 
+def declared_stages(root: Path) -> dict[str, dict[str, Any]]:
+    """What dvc.yaml declares of each stage: cmd, deps, params, outs and more, as written there.
+
+    Raises:
+        FacsimileError: there is no readable dvc.yaml in `root`.
+    """
+    path = root / PIPELINE
+    try:
+        return (yaml.safe_load(path.read_text()) or {}).get("stages") or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise FacsimileError(f"{path}: not a readable pipeline ({error})") from error
+
+
 def locked_stages(root: Path) -> dict[str, dict[str, Any]]:
     """What dvc.lock records of each stage: cmd, deps, params and outs with their hashes.
 
-    A file that a process was killed over is mended, and one line on stderr says so.
+    A file that was cut short by a killed process is restored, and one line on stderr says so.
 
     Raises:
         FacsimileError: it is broken in another way, or DVC is busy and may be writing it.
@@ -61,13 +76,13 @@ def keep(root: Path) -> None:
 
 
 def locked_params(locked: Mapping[str, Any]) -> dict[str, Any]:
-    """Params that dvc.lock records of a stage, by dotted name."""
+    """Params of a stage in dvc.lock, by dotted name."""
     groups = locked.get("params", {}).values()
     return {key: value for group in groups for key, value in leaves(group)}
 
 
 def locked_hashes(locked: Mapping[str, Any], kind: str) -> dict[str, str]:
-    """Path → MD5 of the ``deps`` or ``outs`` that dvc.lock records of a stage."""
+    """Path → MD5 of the ``deps`` or ``outs`` of a stage in dvc.lock."""
     return {entry["path"]: entry["md5"] for entry in locked.get(kind, [])}
 
 
@@ -91,7 +106,7 @@ def _text(path: Path) -> str | None:
 
 
 def _patiently(path: Path) -> dict[str, Any] | None:
-    """Stages of a lock file that a process may be writing just now; None if it stays cut short."""
+    """Stages of a lock file that a process may be writing now; None if it stays cut short."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         stages = _stages(_text(path))
@@ -101,7 +116,7 @@ def _patiently(path: Path) -> dict[str, Any] | None:
 
 
 def _stages(text: str | None) -> dict[str, Any] | None:
-    """Stages of a lock file, of which there are none without a file; None if it is cut short."""
+    """Stages of a lock file, none if there is no file; None if the file is cut short."""
     if text is None:
         return {}
     if not text.endswith("\n"):
@@ -132,12 +147,12 @@ def _blocks(text: str) -> dict[str, str]:
 
 
 def _mend(root: Path) -> None:
-    """Put dvc.lock together from the copy that was kept and what is whole of the present one."""
+    """Restore dvc.lock from what is whole in it and from the copy that was kept."""
     path = root / LOCK
     with _dvc_idle(root):
         text = _text(path)
         if text is None or _stages(text) is not None:
-            return  # whoever was at it has finished
+            return  # the process that was writing it has finished
         if _CONFLICT in text:
             raise FacsimileError(f"{path}: has conflict markers of git; resolve them, or delete it")
         # The last stage of the cut file may lack lines, those before it do not.
@@ -168,7 +183,7 @@ def _dvc_idle(root: Path) -> Iterator[None]:
     """Keep DVC from writing dvc.lock.
 
     Raises:
-        FacsimileError: a DVC process goes on for too long to wait for it, or there is no DVC here.
+        FacsimileError: DVC is busy for too long, or the project is not under DVC.
     """
     busy = root / DVC_BUSY
     if not (root / ".dvc").is_dir():

@@ -8,7 +8,7 @@ import pytest
 
 from facsimile.errors import FacsimileError
 from flows import dvc
-from flows.locked import CUT, KEPT, LOCK, keep, locked_stages
+from tasks.provenance.dvc_files import CUT, KEPT, LOCK, keep, locked_stages
 
 
 @pytest.fixture
