@@ -40,8 +40,8 @@ from tasks.params import (
     read_section,
 )
 from tasks.shared.artefacts import (
-    DIRECTIONS_FILE,
     EDIT,
+    EDITOR_FILE,
     ENCODE,
     FILTER,
     GENERATOR,
@@ -70,7 +70,7 @@ STAGES = {
 
 GENERATOR_FILE = GENERATOR / WEIGHTS_FILE
 NEUTRALIZER_FILE = NEUTRALIZER / "neutralizer.safetensors"
-RECORDED = {"generator_md5": GENERATOR_FILE, "directions_md5": DIRECTIONS_FILE}
+RECORDED = {"generator_md5": GENERATOR_FILE, "editor_md5": EDITOR_FILE}
 """Column of a generated row → the file whose MD5 it holds."""
 
 TOLERANCE = 1
@@ -252,9 +252,9 @@ def intended(faces: pd.DataFrame) -> pd.DataFrame:
 def moved_along(lineage: Lineage) -> tuple[str, ...]:
     """AUs without a label on an edited or synthetic face because another AU moves them."""
     plan = planned(lineage)
-    if plan is None or lineage.kind == TRANSFERRED or not DIRECTIONS_FILE.exists():
+    if plan is None or lineage.kind == TRANSFERRED or not EDITOR_FILE.exists():
         return ()
-    directions = Directions.load(DIRECTIONS_FILE)
+    directions = Directions.load(EDITOR_FILE)
     set_here = [au for au in directions.aus if plan.iloc[0][au] > 0]
     entailed = {other for au in set_here for other in directions.entails(au)}
     return tuple(au for au in AUS if au in entailed and pd.isna(lineage.face[au]))
@@ -311,7 +311,7 @@ def _edit(lineage: Lineage, generator: Generator) -> pd.DataFrame:
     if latents is None:
         raise FacsimileError(f"{lineage.source.sample_id}: has no latents in {ENCODE} or {NEUTRAL}")
     plan = planned(lineage).assign(z=[latents["z"]], x_t=[latents["x_t"]])
-    return EditOperator(generator, DIRECTIONS_FILE)(plan)
+    return EditOperator(generator, EDITOR_FILE)(plan)
 
 
 def _transfer(lineage: Lineage, generator: Generator) -> pd.DataFrame:
@@ -330,7 +330,7 @@ def _synthesize(lineage: Lineage, generator: Generator) -> pd.DataFrame:
         return identity
     plan = _plan_synthesis(identity)
     plan = plan[plan["sample_id"] == lineage.sample_id].reset_index(drop=True)
-    return SynthesisOperator(generator, DIRECTIONS_FILE, noise)(plan)
+    return SynthesisOperator(generator, EDITOR_FILE, noise)(plan)
 
 
 def _agree(plan: pd.DataFrame, faces: pd.DataFrame) -> np.ndarray:

@@ -2,7 +2,7 @@
 
     python -m tasks.edit [--device cuda] [--batch-size N]
 
-Reads   data/ingest, data/encode, data/neutral, data/directions, data/generator; params datasets,
+Reads   data/ingest, data/encode, data/neutral, data/editor, data/generator; params datasets,
         sampling, edit.
 Writes  data/edit/faces/part-*.parquet (GENERATED_SCHEMA), metrics.json.
 """
@@ -18,7 +18,7 @@ from facsimile.faces.annotation import annotated_aus, label_what_is_known, learn
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
 from tasks.params import Datasets, Edit, Sampling
-from tasks.shared.artefacts import DIRECTIONS_FILE, training_labels, unannotated_ids
+from tasks.shared.artefacts import EDITOR_FILE, training_labels, unannotated_ids
 from tasks.shared.data import (
     editable_aus,
     load_generator,
@@ -49,8 +49,8 @@ def run(
     plan = plan_all(pd.concat([annotated, others], ignore_index=True), edit)
     operator = EditOperator(
         load_generator(compute, sampling),
-        DIRECTIONS_FILE,
-        directions_md5=file_md5(DIRECTIONS_FILE),
+        EDITOR_FILE,
+        editor_md5=file_md5(EDITOR_FILE),
     )
     edited = (
         label_what_is_known(faces, absent) for faces in operate(operator, plan, compute, "edit")

@@ -49,8 +49,8 @@ from tasks.provenance.dvc_files import locked_stages
 from tasks.provenance.git import current_revision
 from tasks.shared import gallery
 from tasks.shared.artefacts import (
-    DIRECTIONS,
     EDIT,
+    EDITOR,
     FILTER,
     GENERATOR,
     NEUTRALIZER,
@@ -91,7 +91,7 @@ def run(
     )
     if aus != AUS:
         metrics["aus"] = list(aus)
-    directions = Directions.load(DIRECTIONS / "directions.parquet")
+    directions = Directions.load(EDITOR / "directions.parquet")
     shown = ["name", "kind", "conditioned_on", "projected_off", "entails", "pearson"]
     tables = (
         detection.tables()

@@ -2,7 +2,7 @@
 
     python -m tasks.synthesize [--device cuda] [--batch-size N]
 
-Reads   data/ingest, data/encode, data/neutralizer, data/directions, data/generator; params
+Reads   data/ingest, data/encode, data/neutralizer, data/editor, data/generator; params
         datasets, sampling, synthesize.
 Writes  data/synthesize/identities/part-*.parquet (IDENTITY_SCHEMA: sampled and neutral faces),
         faces/part-*.parquet (GENERATED_SCHEMA), metrics.json.
@@ -28,7 +28,7 @@ from facsimile.faces.aus import AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
 from facsimile.generator import Codes, NoiseModel
 from tasks.params import Datasets, Sampling, Synthesize
-from tasks.shared.artefacts import DIRECTIONS_FILE, NEUTRALIZER
+from tasks.shared.artefacts import EDITOR_FILE, NEUTRALIZER
 from tasks.shared.data import (
     editable_aus,
     load_generator,
@@ -68,9 +68,7 @@ def run(
     tell_aus(synthesize.aus, aus)
     plan = plan_synthesis(identities, **synthesize.variants() | {"aus": aus})
     absent = identities.set_index("sample_id")[list(AUS)] == 0  # null where N cannot see to it
-    operator = SynthesisOperator(
-        generator, DIRECTIONS_FILE, noise, directions_md5=file_md5(DIRECTIONS_FILE)
-    )
+    operator = SynthesisOperator(generator, EDITOR_FILE, noise, editor_md5=file_md5(EDITOR_FILE))
     faces: Iterator[pd.DataFrame] = (
         label_what_is_known(made, absent) for made in operate(operator, plan, compute, "synthesize")
     )

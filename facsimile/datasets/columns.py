@@ -21,7 +21,8 @@ LINEAGE = (
     "source_id",
     "edited_au",
     "intensity",
-    "directions_md5",
+    "editor",
+    "editor_md5",
     "generator_md5",
     "seed",
 )

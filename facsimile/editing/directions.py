@@ -34,7 +34,7 @@ from facsimile.errors import FacsimileError
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.faces.tables import atomic_file
 
-Method = Literal["ridge", "svm", "combined"]
+LinearModel = Literal["ridge", "svm", "combined"]
 
 DIRECTION_SCHEMA = pa.schema(
     [
@@ -127,7 +127,7 @@ def fit_directions(
     z_nuisance: np.ndarray | None = None,
     nuisances: np.ndarray | None = None,
     subjects_nuisance: Sequence[str] | None = None,
-    method: Method = "combined",
+    model: LinearModel = "combined",
     alpha: float = 1000.0,
     condition: bool = True,
     within_subject: bool = True,
@@ -146,7 +146,7 @@ def fit_directions(
         nuisances: labels in [0, 1], (M, 4) in the order of ``NUISANCES``, NaN = not annotated.
             Attributes with two values are fitted by a linear SVM, others by ridge regression.
         subjects_nuisance: M subject ids.
-        method: model of the AU directions.
+        model: that the AU directions are normals of.
         alpha: ridge penalty on w.
         condition: False leaves every adjustment set empty (the baseline of the ablation).
         within_subject: give every subject an intercept c of its own. The person is a common cause
@@ -161,8 +161,8 @@ def fit_directions(
             project without labels, a projection that leaves nothing of an AU, or `within_subject`
             where no subject has two faces.
     """
-    if method not in ("ridge", "svm", "combined"):
-        raise FacsimileError(f"unknown method {method!r}, allowed: ridge, svm, combined")
+    if model not in ("ridge", "svm", "combined"):
+        raise FacsimileError(f"unknown model {model!r}, allowed: ridge, svm, combined")
     z, aus = np.asarray(z, np.float64), np.asarray(aus, np.float64)
     annotated = tuple(au for au, y in zip(AUS, aus.T, strict=True) if not np.isnan(y).all())
     if not annotated:
@@ -191,7 +191,7 @@ def fit_directions(
         rows = known[:, [column, *adjust]].all(axis=1)
         y, y_adjust = labels[rows, column], labels[np.ix_(rows, adjust)]
         intercepts = subjects[rows] if within_subject else None
-        raw[au] = _fit_au(au, z[rows], y, y_adjust, intercepts, method, alpha, seed)
+        raw[au] = _fit_au(au, z[rows], y, y_adjust, intercepts, model, alpha, seed)
     moved = effects(z, labels, subjects if within_subject else None)
     pearson = reading_correlation(z, labels, subjects, alpha, within_subject)
 
@@ -203,7 +203,7 @@ def fit_directions(
         off = [*(nuisance_vectors[name] for name in project), *(raw[name] for name in competing)]
         w = project_off(raw[au], orthonormal_basis(np.stack(off))) if off else raw[au]
         rows.append(
-            _row(au, "au", method, w, moved[index], pearson[index])
+            _row(au, "au", model, w, moved[index], pearson[index])
             | {
                 "conditioned_on": list(conditioned_on[au]),
                 "projected_off": [*project, *competing],
@@ -221,7 +221,7 @@ def _fit_au(
     y: np.ndarray,
     conditioned_on: np.ndarray,
     intercepts: np.ndarray | None,
-    method: Method,
+    model: LinearModel,
     alpha: float,
     seed: int,
 ) -> np.ndarray:
@@ -233,14 +233,14 @@ def _fit_au(
             "a direction needs active and inactive ones"
         )
     parts = []
-    if method in ("ridge", "combined"):
+    if model in ("ridge", "combined"):
         parts.append(conditional_ridge(z, y, conditioned_on, alpha, intercepts))
-    if method in ("svm", "combined"):
+    if model in ("svm", "combined"):
         parts.append(conditional_svm(z, active, conditioned_on, intercepts, seed))
     if not all(part.any() for part in parts):
         raise FacsimileError(
             f"{au}: no person shows it more on one face than on another; label more faces, or set "
-            "directions.within_subject to false"
+            "editor.linear.within_subject to false"
         )
     return sum(part / np.linalg.norm(part) for part in parts)
 

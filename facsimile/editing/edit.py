@@ -51,7 +51,7 @@ class EditOperator:
     Args:
         generator: loaded generator.
         directions: Parquet file, or loaded directions.
-        directions_md5: lineage written to every row.
+        editor_md5: lineage written to every row.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class EditOperator:
         generator: Generator,
         directions: str | Path | Directions,
         *,
-        directions_md5: str | None = None,
+        editor_md5: str | None = None,
     ) -> None:
         self.generator = generator
         self.directions = (
@@ -71,7 +71,11 @@ class EditOperator:
                 f"directions have {z_dim} dimensions, the generator's codes {expected}; "
                 "fit directions on codes of this generator"
             )
-        self.lineage = {"generator_md5": generator.digest, "directions_md5": directions_md5}
+        self.lineage = {
+            "generator_md5": generator.digest,
+            "editor": "linear",
+            "editor_md5": editor_md5,
+        }
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
         """Edited rows with the columns of ``GENERATED_SCHEMA``.

@@ -190,10 +190,10 @@ class SynthesisOperator:
         directions: str | Path | Directions,
         noise: NoiseModel,
         *,
-        directions_md5: str | None = None,
+        editor_md5: str | None = None,
     ) -> None:
         self.noise = noise
-        self.editor = EditOperator(generator, directions, directions_md5=directions_md5)
+        self.editor = EditOperator(generator, directions, editor_md5=editor_md5)
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
         """Edit the neutral ``z`` of rows of `plan_synthesis`, with the identity's own x_T."""

@@ -66,7 +66,8 @@ FACE_SCHEMA = _with_hf_metadata(
             pa.field("source_id", pa.string()),
             pa.field("edited_au", pa.string()),
             pa.field("intensity", pa.float32()),
-            pa.field("directions_md5", pa.string()),
+            pa.field("editor", pa.string()),
+            pa.field("editor_md5", pa.string()),
             pa.field("generator_md5", pa.string()),
             pa.field("seed", pa.int64()),
         ]

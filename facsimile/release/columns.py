@@ -32,7 +32,8 @@ COLUMNS: dict[str, str] = {
     "source_id": "face that it was made of",
     "edited_au": "the AU that was set; null where several or none were",
     "intensity": "intensity of `edited_au`; of a transferred face, how far it was moved, 0 to 1",
-    "directions_md5": "MD5 of the latent directions it was edited along",
+    "editor": "method that set its AUs; null where none were set",
+    "editor_md5": "MD5 of the editor, as fitted, that set its AUs",
     "generator_md5": "MD5 of the weights it was decoded by",
     "seed": "of its random numbers, with its sample_id",
 }

@@ -168,7 +168,8 @@ def _lineage(row: dict[str, Any], release: Release, edits: pd.DataFrame) -> Line
         ("EditedAU", "edited_au"),
         ("Seed", "seed"),
         ("GeneratorMD5", "generator_md5"),
-        ("DirectionsMD5", "directions_md5"),
+        ("Editor", "editor"),
+        ("EditorMD5", "editor_md5"),
     ):
         if pd.notna(row[column]):
             values[name] = f"{row[column]:.0f}" if name == "Seed" else row[column]

@@ -3,8 +3,8 @@
 from tasks.params.baseline import Baseline
 from tasks.params.datasets import Datasets
 from tasks.params.detector import Detector
-from tasks.params.directions import Directions
 from tasks.params.edit import Edit
+from tasks.params.editor import Editor, LinearEditor
 from tasks.params.encode import Encode
 from tasks.params.evaluate import Evaluate
 from tasks.params.filter import Filter
@@ -24,12 +24,13 @@ __all__ = [
     "Baseline",
     "Datasets",
     "Detector",
-    "Directions",
     "Edit",
+    "Editor",
     "Encode",
     "Evaluate",
     "Filter",
     "Ingest",
+    "LinearEditor",
     "Neutral",
     "Neutralizer",
     "Sampling",

@@ -15,7 +15,7 @@ from facsimile.faces.tables import read_faces, read_table
 DATA = Path("data")
 INGEST = DATA / "ingest"
 ENCODE = DATA / "encode"
-DIRECTIONS = DATA / "directions"
+EDITOR = DATA / "editor"
 NEUTRALIZER = DATA / "neutralizer"
 NEUTRAL = DATA / "neutral"
 BASELINE = DATA / "baseline"
@@ -28,7 +28,7 @@ GENERATOR = DATA / "generator"
 ORACLE = DATA / "oracle"
 AU_GRAPH = DATA / "config" / "au_graph.yaml"
 
-DIRECTIONS_FILE = DIRECTIONS / "directions.parquet"
+EDITOR_FILE = EDITOR / "directions.parquet"
 
 LABELS = [*AUS, *NUISANCES]
 

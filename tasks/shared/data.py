@@ -14,7 +14,7 @@ from facsimile.faces.tables import read_faces, read_table
 from facsimile.generator import Generator, InferenceOptions
 from tasks.params import Sampling
 from tasks.shared.artefacts import (
-    DIRECTIONS_FILE,
+    EDITOR_FILE,
     ENCODE,
     GENERATOR,
     INGEST,
@@ -46,9 +46,9 @@ def editable_aus(wanted: Sequence[str]) -> tuple[str, ...]:
     Raises:
         FacsimileError: none of them has one.
     """
-    if not DIRECTIONS_FILE.exists():
+    if not EDITOR_FILE.exists():
         return tuple(wanted)
-    fitted = Directions.load(DIRECTIONS_FILE).aus
+    fitted = Directions.load(EDITOR_FILE).aus
     kept = tuple(au for au in wanted if au in fitted)
     if not kept:
         raise FacsimileError(

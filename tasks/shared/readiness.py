@@ -11,7 +11,7 @@ from facsimile.faces.annotation import learnable_aus, mostly_annotated_aus, what
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.faces.schema import SPLITS
 from facsimile.faces.tables import read_faces
-from tasks.params import PARAMS, Datasets, Directions, read_section
+from tasks.params import PARAMS, Datasets, Editor, read_section
 from tasks.shared.artefacts import INGEST
 
 COLUMNS = ["sample_id", "subject_id", "split", *AUS, *NUISANCES]
@@ -51,7 +51,7 @@ def require() -> None:
 def _concerned() -> tuple[Datasets, tuple[str, ...]]:
     """Params that say what is needed: the datasets, and the attributes to project off."""
     datasets = read_section(PARAMS, "datasets", Datasets)
-    return datasets, read_section(PARAMS, "directions", Directions).project
+    return datasets, read_section(PARAMS, "editor", Editor).linear.project
 
 
 def shortages(ingested: Path, datasets: Datasets, project: tuple[str, ...]) -> Iterator[str]:
@@ -133,7 +133,7 @@ def _attribute_shortages(name: str, faces: pd.DataFrame, project: tuple[str, ...
     if unlabelled:
         yield (
             f"{where} {', '.join(unlabelled)} not annotated, or the same on all faces; annotate, "
-            f"take it out of directions.project, {another}"
+            f"take it out of editor.linear.project, {another}"
         )
     several = int((train["subject_id"].value_counts() > 1).sum())
     if several < MIN_PEOPLE:

@@ -26,7 +26,7 @@ from tasks.shared.stage import Compute, sections_of, write_json
 ROOT = Path(__file__).parents[2]
 SIZE = 32
 STAGES = (
-    *("ingest", "baseline", "encode", "directions", "neutralizer", "neutral", "edit"),
+    *("ingest", "baseline", "encode", "editor", "neutralizer", "neutral", "edit"),
     *("synthesize", "transfer", "filter", "train", "evaluate"),
 )
 LEARNT = {"AU04", "AU12", "AU20", "AU26"}
@@ -40,7 +40,12 @@ PARAMS = {
     },
     "sampling": {"steps": 2, "prior_steps": 2},
     "encode": {"neutral_per_subject": {"train": 1, "val": 1, "test": 1}},
-    "directions": {"calibration": {"faces": 2, "scales": [1.0], "epochs": 1}, "project": ["male"]},
+    "editor": {
+        "linear": {
+            "calibration": {"faces": 2, "scales": [1.0], "epochs": 1},
+            "project": ["male"],
+        }
+    },
     "neutralizer": {"width": 8, "max_epochs": 1},
     "neutral": {"faces": 4, "per_subject": 1},
     "edit": {"mixed": 1, "unannotated": {"single": 1, "mixed": 1}},
@@ -153,11 +158,11 @@ def test_models_learn_the_aus_at_hand(project: Path) -> None:
     config = json.loads((project / "data/train/real/seed-0/config.json").read_text())
     learnt = {au for au, threshold in config["thresholds"].items() if threshold is not None}
     assert learnt == LEARNT
-    directions = read_table(project / "data/directions/directions.parquet")
+    directions = read_table(project / "data/editor/directions.parquet")
     assert directions.loc[directions["kind"] == "au", "name"].tolist() == EDITED
     for stage in ("baseline", "neutralizer", "train"):
         assert metrics(project, stage)["aus"] == len(LEARNT)
-    for stage in ("directions", "edit", "synthesize"):
+    for stage in ("editor", "edit", "synthesize"):
         assert metrics(project, stage)["aus"] == len(EDITED)
 
 

@@ -35,7 +35,7 @@ SMALL = {
     },
     "sampling": {"steps": 2, "prior_steps": 2},
     "encode": {"neutral_per_subject": {"train": 1, "val": 1, "test": 1}},
-    "directions": {"calibration": {"faces": 2, "scales": [1.0], "epochs": 1}},
+    "editor": {"linear": {"calibration": {"faces": 2, "scales": [1.0], "epochs": 1}}},
     "neutralizer": {"width": 8, "max_epochs": 1},
     "neutral": {"faces": 6, "per_subject": 1},
     "edit": {"aus": ["AU04", "AU12"], "mixed": 1, "unannotated": {"single": 1, "mixed": 1}},

@@ -40,8 +40,8 @@ from tasks import edit, encode, ingest, neutral, sources, synthesize, transfer
 from tasks.params import read_params
 from tasks.shared.artefacts import (
     BASELINE,
-    DIRECTIONS,
     EDIT,
+    EDITOR,
     ENCODE,
     FILTER,
     GENERATOR,
@@ -90,7 +90,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         prior = LatentNetConfig(hidden=16, num_layers=2, time_channels=8)
         DiffAEPipeline(GeneratorConfig(unet, prior)).save_pretrained(GENERATOR)
         Neutralizer(Z_DIM, width=8).save(NEUTRALIZER / "neutralizer.safetensors")
-        directions(rng).save(DIRECTIONS / "directions.parquet")
+        directions(rng).save(EDITOR / "directions.parquet")
         for name, count in PARAMS["ingest"]["faces"].items():
             write_shards([faces(name, count, rng)], INGEST / name, FACE_SCHEMA)
         sections = read_params()
@@ -214,7 +214,7 @@ def test_an_edited_face_has_its_source_and_the_verdict(made: Path) -> None:
     assert result.exit_code == 0, result.stderr
     face = read_table(made / EDIT / "faces").set_index("sample_id").loc[EDITED]
     assert f"AUs set  AU12 {face['AU12']:.3f}" in result.output
-    assert f"directions.parquet  md5 {face['directions_md5']}\n" in result.output
+    assert f"directions.parquet  md5 {face['editor_md5']}\n" in result.output
     assert f"generator.safetensors  md5 {face['generator_md5']}\n" in result.output
     assert "filter  accepted; jaccard 0.25" in result.output
     labels = result.output.split("labels  ")[1]
@@ -339,11 +339,11 @@ def test_an_identity_comes_out_again(made: Path) -> None:
 
 
 def test_changed_directions_are_named(project: Path) -> None:
-    path = project / DIRECTIONS / "directions.parquet"
+    path = project / EDITOR / "directions.parquet"
     directions(np.random.default_rng(1)).save(path)
     result = lineage(project, "--rebuild", EDITED)
     assert result.exit_code == 1
-    assert "different: changed since it was made: data/directions/directions" in result.output
+    assert "different: changed since it was made: data/editor/directions" in result.output
     assert result.output.count("\n") == 1
     assert "changed since" in lineage(project, EDITED).output
 

@@ -82,7 +82,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = {"edit": {"seed": 1}, "ingest": {"paths": {"mine": {"root": "/home/me/secret"}}}}
     locked = {
         "cmd": "python -m tasks.edit",
-        "deps": [{"path": "data/directions", "md5": "0a.dir"}],
+        "deps": [{"path": "data/editor", "md5": "0a.dir"}],
         "params": {"params.yaml": params},
         "outs": [{"path": "data/edit", "md5": "0b.dir"}],
     }
@@ -131,7 +131,7 @@ def test_lineage_is_that_of_dvc_without_paths_of_this_machine(made: Path) -> Non
     out = made.parent / "out"
     assert not any(b"secret" in path.read_bytes() for path in out.rglob("*") if path.is_file())
     mark = read_packet(released(made).at["world-disfa/S1/1/edit/AU12", "image"]["bytes"])
-    assert mark["facsimile:MadeOf"] == ["data/directions 0a.dir"]
+    assert mark["facsimile:MadeOf"] == ["data/editor 0a.dir"]
 
 
 def test_a_release_that_is_there_stays(made: Path) -> None:

@@ -75,7 +75,7 @@ def test_arms_and_seeds_concern_what_compares_them() -> None:
 
 def test_branches_are_independent() -> None:
     graph = read_graph(ROOT)
-    for one, other in (("directions", "neutralizer"), ("edit", "synthesize")):
+    for one, other in (("editor", "neutralizer"), ("edit", "synthesize")):
         assert not nx.has_path(graph, one, other)
         assert not nx.has_path(graph, other, one)
 

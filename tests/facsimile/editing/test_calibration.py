@@ -25,7 +25,7 @@ GRAPH = CausalGraph.from_config({"direct": {"AU26": ["AU25"]}})
 @pytest.fixture(scope="module")
 def directions(world):
     z, aus, _, subjects = world.draw(subjects=100, frames=12, seed=0)
-    return fit_directions(z, aus, subjects, GRAPH, method="ridge", project=())
+    return fit_directions(z, aus, subjects, GRAPH, model="ridge", project=())
 
 
 def test_real_rise_is_the_slope_of_the_reading_within_people():

@@ -102,10 +102,10 @@ def test_reading_correlation_judges_on_other_people(data):
     assert (read > 0.5).all()
 
 
-@pytest.mark.parametrize("method", ["ridge", "svm", "combined"])
-def test_conditioning_recovers_the_true_direction_of_a_confounded_au(world, data, method):
-    base = fit_directions(**data, method=method, condition=False, project=())
-    conditioned = fit_directions(**data, method=method, project=())
+@pytest.mark.parametrize("model", ["ridge", "svm", "combined"])
+def test_conditioning_recovers_the_true_direction_of_a_confounded_au(world, data, model):
+    base = fit_directions(**data, model=model, condition=False, project=())
+    conditioned = fit_directions(**data, model=model, project=())
     for au, rival in (("AU06", "AU12"), ("AU12", "AU06")):
         true, leak = world.au_axes[AUS.index(au)], world.au_axes[AUS.index(rival)]
         assert cosine(conditioned.vector(au), true) > cosine(base.vector(au), true)
@@ -130,7 +130,7 @@ def test_directions_do_not_lead_towards_the_people_who_show_an_au_often(world):
 
 def test_unit_edit_is_as_long_as_a_real_level_e(world, data):
     """With nearly isotropic noise the calibrated direction is all but the true axis."""
-    directions = fit_directions(**data, method="ridge", project=())
+    directions = fit_directions(**data, model="ridge", project=())
     for au in ("AU01", "AU06", "AU12", "AU20"):
         w, true = directions.vector(au), world.au_axes[AUS.index(au)]
         assert cosine(w, true) > 0.9
@@ -186,14 +186,14 @@ def test_rows_without_the_label_do_not_touch_a_direction(data):
     few = data | {"z": z, "aus": np.where(np.arange(12) == 11, aus, np.nan)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        w = fit_directions(**few, method="ridge", project=()).vector("AU26")
+        w = fit_directions(**few, model="ridge", project=()).vector("AU26")
     assert cosine(w, masked) == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "lasso"}, "unknown method 'lasso'"),
+        ({"model": "lasso"}, "unknown model 'lasso'"),
         ({"project": ("hat",)}, "cannot project off 'hat'"),
         ({"z_nuisance": None}, "cannot project off 'eyeglasses'"),
         ({"project_aus": {"AU06": ["AU06"]}}, "cannot project AU06 off 'AU06'"),
@@ -214,7 +214,7 @@ def test_an_au_that_never_occurs_is_named(data):
 
 
 def test_few_labels_of_one_au_do_not_cost_the_others_their_rows(data):
-    options = {"method": "ridge", "project": (), "within_subject": False}
+    options = {"model": "ridge", "project": (), "within_subject": False}
     full = fit_directions(**data, **options)
     aus = data["aus"].copy()
     seldom = AUS.index("AU26")
@@ -234,7 +234,7 @@ def test_aus_that_no_face_is_annotated_for_together(data):
     half = len(aus) // 2
     for rows, au in ((slice(0, half), "AU06"), (slice(half, None), "AU12")):
         aus[rows, AUS.index(au)] = data["aus"][rows, AUS.index(au)]
-    fitted = fit_directions(**data | {"aus": aus}, method="ridge", project=())
+    fitted = fit_directions(**data | {"aus": aus}, model="ridge", project=())
     assert fitted.aus == ("AU06", "AU12")
     assert [list(names) for names in fitted.table["conditioned_on"]] == [[]] * 6
 
@@ -253,4 +253,4 @@ def test_an_au_that_tells_people_apart_and_nothing_else_is_named(data):
     aus = data["aus"].copy()
     aus[:, AUS.index("AU20")] = np.isin(data["subjects"], np.unique(data["subjects"])[:9])
     with pytest.raises(FacsimileError, match="AU20: no person shows it more on one face"):
-        fit_directions(**data | {"aus": aus}, method="ridge")
+        fit_directions(**data | {"aus": aus}, model="ridge")

@@ -144,7 +144,7 @@ def test_impossible_intensities_are_named(plan, intensity):
 
 
 def test_edited_rows_are_labelled_traceable_and_valid(plan, generator, directions, tmp_path):
-    rows = EditOperator(generator, directions, directions_md5="d" * 32)(plan)
+    rows = EditOperator(generator, directions, editor_md5="d" * 32)(plan)
     write_shards([rows], tmp_path / "edit", GENERATED_SCHEMA)
     rows = read_faces(tmp_path / "edit")
 
@@ -154,7 +154,7 @@ def test_edited_rows_are_labelled_traceable_and_valid(plan, generator, direction
     assert ((labels > 0).sum(axis=1) == 1).all()
     np.testing.assert_allclose(labels.sum(axis=1), plan["intensity"], rtol=1e-6)
     assert (rows["origin"] == "edited").all() and (rows["seed"] == 11).all()
-    assert set(rows["generator_md5"]) == {"g" * 32} and set(rows["directions_md5"]) == {"d" * 32}
+    assert set(rows["generator_md5"]) == {"g" * 32} and set(rows["editor_md5"]) == {"d" * 32}
     np.testing.assert_allclose(rows[list(NUISANCES)], plan[list(NUISANCES)], rtol=1e-6)
 
     # z moved by s·w, and the image is its decoding with the face's own x_T.

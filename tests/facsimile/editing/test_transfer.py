@@ -126,6 +126,6 @@ def test_rows_say_where_they_come_from(made):
     plan, rows, _ = made
     assert list(rows["source_id"]) == list(plan["source_id"])
     assert set(rows["origin"]) == {"transferred"} and set(rows["generator_md5"]) == {"g" * 32}
-    assert rows[["edited_au", "directions_md5"]].isna().all(axis=None)
+    assert rows[["edited_au", "editor", "editor_md5"]].isna().all(axis=None)
     np.testing.assert_allclose(rows["intensity"], plan["strength"], rtol=1e-6)
     np.testing.assert_array_equal(rows[list(AUS)], plan[list(AUS)].astype(np.float32))

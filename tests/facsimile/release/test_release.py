@@ -116,7 +116,7 @@ def test_every_image_is_marked_with_its_lineage(rows: pd.DataFrame, faces: pd.Da
         assert mark["facsimile:GeneratorMD5"] == "e" * 32
         edited = row["origin"] == "edited"
         assert mark.get("facsimile:CodeRevision") == ("c0ffee" if edited else None)
-        assert mark.get("facsimile:MadeOf") == (["data/directions 0a.dir"] if edited else None)
+        assert mark.get("facsimile:MadeOf") == (["data/editor 0a.dir"] if edited else None)
     mixed = read_packet(rows.loc["disfa/S1/5/mixed", "image"]["bytes"])
     assert mixed["facsimile:Edit"] == ["AU01 0.5", "AU04 1.0"]
     assert "facsimile:EditedAU" not in mixed

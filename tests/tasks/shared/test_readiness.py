@@ -109,7 +109,7 @@ def test_aus_that_are_lacking(check: Callable[..., Any], aus: Change, line: str)
         (lambda t: t.assign(split="val"), "people: split train: no face; add some, or name"),
         (lambda t: t.assign(male=1.0), "no face is labelled female; fill columns male, age"),
         (lambda t: t.assign(age=np.nan), "no face is labelled young, old; fill columns"),
-        (lambda t: t.assign(beard=np.nan), "beard not annotated, .* take it out of directions"),
+        (lambda t: t.assign(beard=np.nan), "beard not annotated, .* take it out of editor"),
         (lambda t: t[t["subject_id"] != "q7"], "7 people have several faces, 8 are needed"),
     ],
 )
@@ -123,7 +123,7 @@ def test_attributes_that_are_lacking(
 
 def test_attributes_that_nobody_asks_for_may_be_lacking(check: Callable[..., Any]) -> None:
     lacking = {"attributes": lambda t: t.assign(beard=np.nan, eyeglasses=1.0)}
-    check(**lacking, **{"directions.project": ["male", "age"]})
+    check(**lacking, **{"editor.linear.project": ["male", "age"]})
     readiness.require()
 
 

@@ -1,10 +1,10 @@
-"""Fit one calibrated edit direction per Action Unit.
+"""Fit the editor that changes Action Units of faces.
 
-    python -m tasks.directions [--device cuda]
+    python -m tasks.editor [--device cuda]
 
 Reads   data/ingest, data/encode, data/generator, data/config/au_graph.yaml; params datasets,
-        sampling, directions.
-Writes  data/directions/directions.parquet (DIRECTION_SCHEMA), rises.parquet (what edits of growing
+        sampling, editor.
+Writes  data/editor/directions.parquet (DIRECTION_SCHEMA), rises.parquet (what edits of growing
         length did to readings), metrics.json.
 """
 
@@ -17,6 +17,7 @@ import pandas as pd
 from facsimile.detection import train_oracle
 from facsimile.editing import (
     CausalGraph,
+    Directions,
     crosstalk,
     edited_rise,
     fit_directions,
@@ -25,30 +26,30 @@ from facsimile.editing import (
     stretch,
     unmix,
 )
-from facsimile.editing import Directions as FittedDirections
 from facsimile.errors import FacsimileError
 from facsimile.faces.annotation import only
 from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.faces.tables import decode_images, evenly_spaced
 from facsimile.generator import Codes, Generator
 from facsimile.measurement import pearson_per_au
-from tasks.params import Datasets, Directions, Sampling
+from tasks.params import Datasets, Editor, LinearEditor, Sampling
 from tasks.shared.artefacts import AU_GRAPH, read_splits, taught_aus
 from tasks.shared.data import load_generator, read_editable, read_encoded, stack, tell_aus
 from tasks.shared.stage import Compute, main, progress
 
 
 def run(
-    out: Path, compute: Compute, datasets: Datasets, sampling: Sampling, directions: Directions
+    out: Path, compute: Compute, datasets: Datasets, sampling: Sampling, editor: Editor
 ) -> dict[str, Any]:
     """Fit on the training split of the AU set, nuisances on that of the attribute set.
 
     Validation faces set the length.
     """
     generator = load_generator(compute, sampling)
+    options = editor.linear
     aus = taught_aus(datasets.aus)
     faces = read_encoded(datasets.aus, generator, "train")
-    if directions.within_subject:
+    if options.within_subject:
         aus = shown_more_or_less(faces, aus)
     faces = only(faces, aus)
     attributes = read_encoded(datasets.attributes, generator, "train")
@@ -60,9 +61,9 @@ def run(
         z_nuisance=stack(attributes["z"]),
         nuisances=attributes[list(NUISANCES)].to_numpy(float),
         subjects_nuisance=attributes["subject_id"].to_numpy(),
-        **directions.model_dump(exclude={"calibration"}),
+        **options.model_dump(exclude={"calibration"}),
     )
-    rises, wanted, trust = measure(fitted, generator, compute, datasets, directions)
+    rises, wanted, trust = measure(fitted, generator, compute, datasets, options)
     rises.reset_index().to_parquet(out / "rises.parquet", index=False)
     scales = image_scales(rises, np.diag(wanted))
     shares = crosstalk(rises, scales, wanted, trust, fitted)
@@ -93,18 +94,18 @@ def shown_more_or_less(faces: pd.DataFrame, aus: tuple[str, ...]) -> tuple[str, 
     tell_aus(aus, kept, "no person shows it more on one face than on another")
     if not kept:
         raise FacsimileError(
-            "params.yaml: directions.within_subject is true, but no person shows an AU more on one "
-            "face than on another; set it to false"
+            "params.yaml: editor.linear.within_subject is true, but no person shows an AU more on "
+            "one face than on another; set it to false"
         )
     return kept
 
 
 def measure(
-    fitted: FittedDirections,
+    fitted: Directions,
     generator: Generator,
     compute: Compute,
     datasets: Datasets,
-    directions: Directions,
+    options: LinearEditor,
 ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """The rises that an estimator of training people sees in edited and in real validation faces,
     and its correlation with the labels of these.
@@ -115,7 +116,7 @@ def measure(
     columns = ["sample_id", "subject_id", "split", "image", *AUS]
     train, val = read_splits(datasets.aus, ("train", "val"), columns)
     images, aus = decode_images(val), val[list(AUS)].to_numpy(np.float32)
-    epochs = directions.calibration.epochs
+    epochs = options.calibration.epochs
     with progress("train the reader", epochs, "epochs") as advance:
         reader, _ = train_oracle(
             decode_images(train),
@@ -123,7 +124,7 @@ def measure(
             train["subject_id"].to_numpy(),
             images,
             aus,
-            seed=directions.seed,
+            seed=options.seed,
             epochs=epochs,
             device=compute.device,
             on_epoch=lambda _: advance(1),
@@ -135,10 +136,10 @@ def measure(
             "params.yaml: encode.neutral_per_subject.val is 0, but directions are calibrated on "
             "inverted faces of the validation split"
         )
-    examples = Codes.from_table(evenly_spaced(neutral, directions.calibration.faces))
-    rises = edited_rise(fitted, generator, examples, reader.aus, directions.calibration.scales)
+    examples = Codes.from_table(evenly_spaced(neutral, options.calibration.faces))
+    rises = edited_rise(fitted, generator, examples, reader.aus, options.calibration.scales)
     return rises, wanted, pearson_per_au(aus, reader.aus(images))
 
 
 if __name__ == "__main__":
-    main("directions", run)
+    main("editor", run)
