@@ -25,6 +25,14 @@ from facsimile.editing import (
 )
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
+from facsimile.faces.origins import (
+    EDITED,
+    ORIGINS,
+    REAL,
+    SYNTHETIC,
+    TRANSFERRED,
+    generated_origins,
+)
 from facsimile.faces.tables import decode_images, read_table, shard_paths
 from facsimile.generator import WEIGHTS_FILE, Codes, Generator, NoiseModel
 from tasks.edit import plan_all
@@ -40,7 +48,6 @@ from tasks.params import (
     read_section,
 )
 from tasks.shared.artefacts import (
-    EDIT,
     EDITOR_FILE,
     ENCODE,
     FILTER,
@@ -49,24 +56,17 @@ from tasks.shared.artefacts import (
     NEUTRAL,
     NEUTRALIZER,
     SYNTHESIZE,
-    TRANSFER,
 )
 from tasks.shared.data import editable_aus, load_generator, read_editable
-from tasks.shared.stage import Compute
+from tasks.shared.stage import DATA, Compute
 from tasks.sources import changes
 from tasks.transfer import encoded_people, load_operator
 
-REAL, EDITED, TRANSFERRED = "real face", "edited face", "transferred face"
-IDENTITY, SYNTHETIC = "identity", "synthetic face"
+IDENTITY = "identity"
+"""Kind of the neutral face of a person who does not exist; other kinds are origins."""
 
-STAGES = {
-    REAL: "ingest",
-    EDITED: "edit",
-    TRANSFERRED: "transfer",
-    IDENTITY: "synthesize",
-    SYNTHETIC: "synthesize",
-}
-"""Kind of face → the stage that wrote it."""
+REBUILT = (EDITED, TRANSFERRED, SYNTHETIC)
+"""Origins whose faces can be planned and made again."""
 
 GENERATOR_FILE = GENERATOR / WEIGHTS_FILE
 NEUTRALIZER_FILE = NEUTRALIZER / "neutralizer.safetensors"
@@ -82,7 +82,7 @@ class Lineage:
     """One face and what it was made of.
 
     Attributes:
-        kind: key of ``STAGES``. An identity is the neutral face of a person who does not exist.
+        kind: key of ``ORIGINS``, or ``IDENTITY``.
         face: its row, as ``FACE_SCHEMA``, ``GENERATED_SCHEMA`` or ``IDENTITY_SCHEMA`` has it.
         source: the face that it was made of; None for real faces and identities.
         latents: of a real face that was encoded, its row of ``LATENT_SCHEMA``, or of one that was
@@ -101,6 +101,16 @@ class Lineage:
     @property
     def sample_id(self) -> str:
         return self.face["sample_id"]
+
+    @property
+    def stage(self) -> str:
+        """Name of the stage that wrote the face."""
+        return ORIGINS[SYNTHETIC if self.kind == IDENTITY else self.kind].stage
+
+    @property
+    def label(self) -> str:
+        """``edited face``, for instance."""
+        return self.kind if self.kind == IDENTITY else ORIGINS[self.kind].label
 
 
 @dataclass(frozen=True)
@@ -145,8 +155,8 @@ def trace(sample_id: str) -> Lineage:
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Files of your own that a real face was read from.
+class SourceFiles:
+    """Your own files that a real face was read from.
 
     Attributes:
         root: of its dataset, as params.yaml names it.
@@ -159,8 +169,8 @@ class Origin:
     change: str
 
 
-def origin(face: pd.Series) -> Origin | None:
-    """Where a real face was read from; None if its dataset is none of your own, or no longer.
+def source_files(face: pd.Series) -> SourceFiles | None:
+    """Where a real face was read from; None unless its dataset is still one of your own.
 
     Raises:
         FacsimileError: the section of params.yaml is not valid.
@@ -172,7 +182,7 @@ def origin(face: pd.Series) -> Origin | None:
     datasets = Datasets(aus=name, attributes=name)
     change = changes(Path(), datasets, ingest).get(name, "")
     source = ingest.paths[name]
-    return Origin(source.root, _place(source, name, face["sample_id"]), change)
+    return SourceFiles(source.root, _place(source, name, face["sample_id"]), change)
 
 
 def _place(source: Source, dataset: str, sample_id: str) -> str:
@@ -208,6 +218,8 @@ def planned(lineage: Lineage) -> pd.DataFrame | None:
         FacsimileError: the section of params.yaml is not valid.
     """
     source = pd.DataFrame([lineage.source.face])
+    if lineage.kind not in REBUILT:
+        return None
     if lineage.kind == TRANSFERRED:
         faces, donors = encoded_people(read_section(PARAMS, "datasets", Datasets))
         variants = read_section(PARAMS, "transfer", Transfer).variants()
@@ -233,15 +245,16 @@ def intended(faces: pd.DataFrame) -> pd.DataFrame:
         FacsimileError: a section of params.yaml is not valid.
     """
     columns = ["sample_id", "seed", *AUS]
-    made = [read_table(path, columns) for path, kind in _tables() if kind in (EDITED, SYNTHETIC)]
-    sources = faces[faces["origin"] != "transferred"].drop_duplicates("source_id")
+    planners = {EDITED: _plan_edits, SYNTHETIC: _plan_synthesis}
+    made = [read_table(path, columns) for path, kind in _tables() if kind in planners]
+    sources = faces[faces["origin"].isin(planners)].drop_duplicates("source_id")
     if not made or sources.empty:
         return pd.DataFrame(np.float32(np.nan), index=pd.Index(faces["sample_id"]), columns=AUS)
     made = pd.concat(made).set_index("sample_id").reindex(faces["sample_id"])
     sources = sources.assign(sample_id=sources["source_id"])
     plans = [
         plan(sources[sources["origin"] == origin])
-        for origin, plan in (("edited", _plan_edits), ("synthetic", _plan_synthesis))
+        for origin, plan in planners.items()
         if (sources["origin"] == origin).any()
     ]
     plan = pd.concat(plans).set_index("sample_id").reindex(faces["sample_id"])
@@ -286,9 +299,11 @@ def rebuild(lineage: Lineage, device: str) -> Rebuilt:
     """
     if lineage.kind == REAL:
         raise FacsimileError(f"{lineage.sample_id}: a real face is read, not made of others")
+    if lineage.kind not in (*REBUILT, IDENTITY):
+        raise FacsimileError(f"{lineage.sample_id}: faces of stage {lineage.stage} are not rebuilt")
     changed = list(dict.fromkeys(changed_files(lineage)))
     if lineage.kind != IDENTITY and planned(lineage) is None:
-        changed.append(f"{PARAMS}, section {STAGES[lineage.kind]}")
+        changed.append(f"{PARAMS}, section {lineage.stage}")
     if changed:
         return Rebuilt(None, tuple(changed))
 
@@ -362,10 +377,8 @@ def _tables() -> list[tuple[Path, str]]:
     """Tables of faces that are there, and the kind of face in them."""
     tables = [
         *((folder, REAL) for folder in sorted(INGEST.glob("*/"))),
-        (EDIT / "faces", EDITED),
-        (TRANSFER / "faces", TRANSFERRED),
         (SYNTHESIZE / "identities", IDENTITY),
-        (SYNTHESIZE / "faces", SYNTHETIC),
+        *((DATA / o.stage / "faces", o.name) for o in generated_origins().values()),
     ]
     return [(path, kind) for path, kind in tables if path.exists()]
 

@@ -13,19 +13,17 @@ from rich.tree import Tree
 from facsimile.digests import file_md5
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
+from facsimile.faces.origins import REAL, TRANSFERRED
 from flows import dvc
 from flows.face_lineage import (
     IDENTITY,
     NEUTRALIZER_FILE,
-    REAL,
     RECORDED,
-    STAGES,
-    TRANSFERRED,
     Lineage,
     moved_along,
-    origin,
     planned,
     rebuild,
+    source_files,
     trace,
 )
 from flows.graph import needed_by, read_graph
@@ -46,7 +44,7 @@ def describe(root: Path, sample_id: str) -> Tree:
     with chdir(root):
         lineage = trace(sample_id)
         tree = _face(lineage)
-    stages = needed_by(graph, [STAGES[lineage.kind]])
+    stages = needed_by(graph, [lineage.stage])
     if lineage.decision is not None:
         stages.append("filter")
     made = tree.add(Text("stages, as dvc.lock records them", "bold"))
@@ -79,14 +77,14 @@ def check(root: Path, sample_id: str) -> tuple[bool, str]:
         stale = dvc.stale_stages(root)
     except FacsimileError:  # not under DVC
         return False, f"different: {line}"
-    needed = needed_by(graph, [STAGES[lineage.kind]])
+    needed = needed_by(graph, [lineage.stage])
     reasons = [f"{stage}: {why}" for stage in needed for why in stale.get(stage, [])]
     return False, f"different: {line}; {', '.join(reasons) or 'DVC finds no input changed'}"
 
 
 def _face(lineage: Lineage) -> Tree:
     face = lineage.face
-    tree = Tree(Text.assemble((lineage.sample_id, "bold"), f"  {lineage.kind}"))
+    tree = Tree(Text.assemble((lineage.sample_id, "bold"), f"  {lineage.label}"))
     tree.add(_entry("dataset", face["dataset"]))
     tree.add(_entry("subject", face["subject_id"]))
     tree.add(_entry("split", face["split"]))
@@ -102,10 +100,10 @@ def _face(lineage: Lineage) -> Tree:
         if lineage.labels is not None:
             tree.add(_entry("labels", _values(lineage.labels, AUS)))
     if lineage.kind == REAL:
-        if (source := origin(face)) is not None:
-            since = f"changed since: {source.change}" if source.change else "unchanged since"
-            tree.add(_entry("read from", f"{source.root}, {since}"))
-            tree.add(_entry("picture", source.place or "not found there now"))
+        if (files := source_files(face)) is not None:
+            since = f"changed since: {files.change}" if files.change else "unchanged since"
+            tree.add(_entry("read from", f"{files.root}, {since}"))
+            tree.add(_entry("picture", files.place or "not found there now"))
         tree.add(_entry("x_T", _x_t(lineage)))
         return tree
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from facsimile.digests import check_digests
 from facsimile.errors import FacsimileError
+from facsimile.faces.origins import REAL, generated_origins
 from flows.graph import Stage
 
 REPORT = Path("data/evaluate/report.html")
@@ -64,7 +65,7 @@ def headline(metrics: Mapping[str, float]) -> dict[str, float]:
         if not any(part.endswith(_DETAILS) for part in name.split("."))
     }
     means = {name: value for name, value in found.items() if re.fullmatch(r"f1\..+\.mean", name)}
-    real = means.pop("f1.real.mean", None)
+    real = means.pop(f"f1.{REAL}.mean", None)
     if real is not None:
         arms = {name.removeprefix("f1.").removesuffix(".mean"): means[name] for name in means}
         found |= {f"gain.{arm}": mean - real for arm, mean in arms.items()}
@@ -105,7 +106,8 @@ def inspectable(root: Path, target: str | None) -> dict[str, Any]:
             names = ", ".join(path.name for path in ingested) or "none"
             raise FacsimileError(f"{target}: neither a table of faces nor ingested, only {names}")
     else:
-        made = [data / stage / "faces" for stage in ("edit", "transfer", "synthesize")]
+        stages = [origin.stage for origin in generated_origins().values()]
+        made = [data / stage / "faces" for stage in stages]
         faces = [*(path for path in made if path.exists()), *ingested]
         if not faces:
             raise FacsimileError(f"{data / 'ingest'} is not there yet; `facsimile demo` makes it")

@@ -10,6 +10,7 @@ import pandas as pd
 from facsimile.datasets import READERS, recognise
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
+from facsimile.faces.origins import ORIGINS, generated_origins
 from facsimile.faces.tables import column_names, read_faces, shard_paths
 from facsimile.measurement import count_aus
 from facsimile.release import (
@@ -21,7 +22,6 @@ from facsimile.release import (
     find_licence,
     write_release,
 )
-from facsimile.release.facts import MAKES
 from facsimile.release.terms import OWN, RENDERED, TERMS, Terms
 from facsimile.report import Evidence
 from flows import dvc
@@ -86,7 +86,11 @@ def release(
             )
         columns = [n for n in column_names(shard_paths(FACES)[0]) if n not in ("image", "z")]
         faces = read_faces(FACES, columns)
-        origins = ("synthetic",) if synthetic_only else tuple(MAKES)
+        origins = [
+            name
+            for name, origin in generated_origins().items()
+            if not (synthetic_only and origin.from_dataset)
+        ]
         faces = faces[faces["origin"].isin(origins)]
         sources = _sources(faces, permitted)
         described = Release(
@@ -123,9 +127,12 @@ def _sources(faces: pd.DataFrame, permitted: list[str]) -> tuple[Source, ...]:
     """
     sections = read_params(PARAMS)
     datasets, ingest = sections["datasets"], sections["ingest"]
-    edited = faces.loc[faces["origin"] != "synthetic", "dataset"].unique()
+    made = faces.groupby("origin")["dataset"].unique()
+    edited = {
+        name for origin in made.index if ORIGINS[origin].from_dataset for name in made[origin]
+    }
     uses: dict[str, list[str]] = {dataset: ["faces edited"] for dataset in sorted(edited)}
-    if (faces["origin"] == "transferred").any():
+    if not all(ORIGINS[origin].keeps_identity for origin in made.index):
         uses.setdefault(datasets.attributes, []).append("expressions transferred to its people")
     shown = sorted(uses)
     uses.setdefault(datasets.aus, []).append("models of Action Units fitted")

@@ -23,8 +23,8 @@ from PIL import Image
 from facsimile.detection import AUDetector, AUOracle
 from facsimile.editing import Directions, Neutralizer
 from facsimile.faces.annotation import keep_aus, only
-from facsimile.faces.arms import REAL
 from facsimile.faces.aus import AUS
+from facsimile.faces.origins import REAL
 from facsimile.faces.tables import decode_images, read_faces, read_table
 from facsimile.generator import Generator
 from facsimile.measurement import (

@@ -41,11 +41,10 @@ from facsimile.measurement import filter_metrics
 from tasks.params import Datasets, Filter
 from tasks.shared.artefacts import (
     BASELINE,
-    EDIT,
     INGEST,
     NEUTRAL,
     SYNTHESIZE,
-    TRANSFER,
+    generated_tables,
     of_split,
     read_splits,
     taught_aus,
@@ -59,9 +58,7 @@ def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict
     generator = load_generator(compute)
     annotated = read_encoded(datasets.aus, generator)
     attributes = read_encoded(datasets.attributes, generator, "train")
-    candidates = pd.concat(
-        [read_faces(folder / "faces") for folder in (EDIT, SYNTHESIZE, TRANSFER)], ignore_index=True
-    )
+    candidates = pd.concat(map(read_faces, generated_tables()), ignore_index=True)
     images = decode_images(candidates, "generated faces")
     requested = candidates[list(AUS)].to_numpy(np.float32)
     reader = AUEnsemble.load(BASELINE, compute.device)

@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 
 from facsimile.faces.annotation import only
-from facsimile.faces.arms import ARMS, REAL
+from facsimile.faces.arms import training_arms
 from facsimile.faces.aus import AUS
+from facsimile.faces.origins import REAL
 from facsimile.faces.tables import read_faces
 from tasks.params import Datasets, Detector, Train
 from tasks.shared.artefacts import BASELINE, FILTER, read_splits, taught_aus
@@ -47,7 +48,7 @@ def run(
         metrics["aus"] = len(aus)
     jobs = []
     for arm in arms:
-        added = generated[generated["origin"].isin(ARMS[arm].origins)]
+        added = generated[generated["origin"].isin(training_arms()[arm].origins)]
         rows = only(pd.concat([real, added], ignore_index=True), aus)
         metrics[arm] = {"faces": len(rows)}
         faces, options = Faces.of(rows), detector.model_dump()

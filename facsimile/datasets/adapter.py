@@ -26,6 +26,7 @@ from facsimile.datasets.pictures import (
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
+from facsimile.faces.origins import REAL
 from facsimile.faces.schema import Finding, find_violations, one_line
 from facsimile.faces.tables import FACE_SCHEMA, conform, image_structs
 from facsimile.seeding import sample_seed
@@ -152,7 +153,7 @@ class Adapter:
                 annotations["subject_id"], seed, str(path), fold, known
             )
         if "origin" not in annotations:
-            annotations["origin"] = "real"
+            annotations["origin"] = REAL
         return annotations.assign(dataset=dataset)
 
     def faces(

@@ -17,7 +17,8 @@ from facsimile.datasets.columns import FOUND, LINEAGE, NUMBERS, Columns
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
-from facsimile.faces.schema import ORIGINS, SPLIT_NAMES, Finding, Violation
+from facsimile.faces.origins import ORIGINS, REAL
+from facsimile.faces.schema import SPLIT_NAMES, Finding, Violation
 
 SCALES = {"0-1": 1.0, "0-5": 5.0, "0-100": 100.0, "percent": 100.0}
 """Scale of AUs → its upper end. On 0-5, whole numbers are neutral and the FACS letters A–E."""
@@ -106,7 +107,7 @@ def _lineage(rows: pd.DataFrame) -> pd.DataFrame:
     """With ``LINEAGE`` where faces are generated; without, where they are not or it is not ours."""
     lineage = [name for name in LINEAGE if name in rows]
     origins = rows["origin"].dropna() if "origin" in rows else pd.Series(dtype=str)
-    generated = origins[origins != "real"]
+    generated = origins[origins != REAL]
     if foreign := sorted(set(generated) - set(ORIGINS)):
         reason = f"{foreign[0]} is none of {', '.join(ORIGINS)}"
         warnings.warn(f"{rows['file'].iat[0]}: column origin not read: {reason}", stacklevel=2)
@@ -118,7 +119,7 @@ def _lineage(rows: pd.DataFrame) -> pd.DataFrame:
         "on them says nothing of real people",
         stacklevel=2,
     )
-    rows = rows.assign(origin=rows["origin"].fillna("real"))
+    rows = rows.assign(origin=rows["origin"].fillna(REAL))
     for name in {"intensity", "seed"} & set(lineage):
         numbers = pd.to_numeric(rows[name], errors="coerce")
         rows[name] = numbers.astype("Int64") if name == "seed" else numbers

@@ -9,7 +9,7 @@ from facsimile.editing.calibration import (
     unmix,
 )
 from facsimile.editing.causal_graph import CausalGraph, CausalWarning
-from facsimile.editing.demographics import CELLS, DemographicPredictors
+from facsimile.editing.demographics import DemographicPredictors
 from facsimile.editing.directions import DIRECTION_SCHEMA, Directions, fit_directions
 from facsimile.editing.edit import EditOperator, edit
 from facsimile.editing.neutralizer import Neutralizer, neutralize, train_neutralizer
@@ -24,7 +24,6 @@ from facsimile.editing.synthesis import (
 from facsimile.editing.transfer import TransferOperator, person_codes, plan_transfers
 
 __all__ = [
-    "CELLS",
     "DIRECTION_SCHEMA",
     "IDENTITY_SCHEMA",
     "CausalGraph",

@@ -11,13 +11,7 @@ import numpy as np
 
 from facsimile.editing.linear import out_of_group, ridge_readouts
 from facsimile.errors import FacsimileError
-from facsimile.faces.aus import AGE_GROUPS
-
-AGE_CUTS = (1 / 3, 2 / 3)
-GENDERS = ("female", "male")
-CELLS: tuple[tuple[str, str], ...] = tuple(
-    (gender, group) for gender in GENDERS for group in AGE_GROUPS
-)
+from facsimile.faces.demographics import AGE_CUTS, AGE_GROUPS, GENDER_CUTS, GENDERS
 
 
 @dataclass(frozen=True)
@@ -60,7 +54,7 @@ class DemographicPredictors:
         scores = out_of_group(z, labels, np.asarray(subjects), alpha)
         cuts, accuracy = {}, {}
         for column, (name, groups, borders) in enumerate(
-            (("gender", GENDERS, (0.5,)), ("age", AGE_GROUPS, AGE_CUTS))
+            (("gender", GENDERS, GENDER_CUTS), ("age", AGE_GROUPS, AGE_CUTS))
         ):
             known = ~np.isnan(labels[:, column])
             score, truth = (

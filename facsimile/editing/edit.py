@@ -17,6 +17,7 @@ from torch import Tensor
 from facsimile.editing.directions import Directions
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
+from facsimile.faces.origins import EDITED
 from facsimile.faces.tables import image_structs, to_uint8
 from facsimile.generator import Codes, Generator
 
@@ -83,7 +84,7 @@ class EditOperator:
         Args:
             batch: rows of `plan_edits` with the codes of the source, ``z`` and ``x_t``.
         """
-        return self.decode(batch, Codes.from_table(batch), origin="edited")
+        return self.decode(batch, Codes.from_table(batch), origin=EDITED)
 
     def decode(self, batch: pd.DataFrame, codes: Codes, origin: str) -> pd.DataFrame:
         """Edit and decode planned rows, given the codes of their sources."""

@@ -13,13 +13,15 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from facsimile.editing.demographics import CELLS, DemographicPredictors
+from facsimile.editing.demographics import DemographicPredictors
 from facsimile.editing.directions import Directions
 from facsimile.editing.edit import EditOperator
 from facsimile.editing.neutralizer import Neutralizer, neutralize
 from facsimile.editing.plan import Intensity, plan_edits
 from facsimile.errors import FacsimileError
-from facsimile.faces.aus import AGE_GROUPS, AUS
+from facsimile.faces.aus import AUS
+from facsimile.faces.demographics import AGE_GROUPS, CELLS
+from facsimile.faces.origins import SYNTHETIC
 from facsimile.faces.tables import FACE_SCHEMA, GENERATED_SCHEMA, image_structs, to_uint8
 from facsimile.generator import Codes, Generator, NoiseModel
 
@@ -97,11 +99,11 @@ def sample_identities(
     middles = {group: (index + 0.5) / len(AGE_GROUPS) for index, group in enumerate(AGE_GROUPS)}
     return table.assign(
         subject_id=table["sample_id"],
-        dataset="synthetic",
+        dataset=SYNTHETIC,
         split="train",
         male=(table["gender"] == "male").astype(np.float32),
         age=table["age_group"].map(middles).astype(np.float32),
-        origin="synthetic",
+        origin=SYNTHETIC,
         seed=seed,
     )
 
@@ -199,4 +201,4 @@ class SynthesisOperator:
         """Edit the neutral ``z`` of rows of `plan_synthesis`, with the identity's own x_T."""
         codes = Codes.from_table(batch)
         codes = self.noise.complete(codes, batch["source_id"], batch["seed"])
-        return self.editor.decode(batch, codes, origin="synthetic")
+        return self.editor.decode(batch, codes, origin=SYNTHETIC)

@@ -17,6 +17,7 @@ import torch
 from facsimile.editing.plan import Intensity
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
+from facsimile.faces.origins import TRANSFERRED
 from facsimile.faces.tables import decode_images, image_structs, to_tensor, to_uint8
 from facsimile.generator import Codes, Generator
 from facsimile.seeding import sample_rng
@@ -140,7 +141,7 @@ class TransferOperator:
         ids = batch["sample_id"].to_list()
         return batch[list(KEPT)].assign(
             image=image_structs(decoded, ids),
-            origin="transferred",
+            origin=TRANSFERRED,
             intensity=batch["strength"],
             generator_md5=self.generator.digest,
             z=moved.to_columns()["z"],

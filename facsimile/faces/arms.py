@@ -1,8 +1,12 @@
-"""The arms of training: what detectors learn from. Whatever lists arms takes them from here."""
+"""Training arms: what detectors learn from. Every list of arms derives from `training_arms`."""
 
 from dataclasses import dataclass
 
-REAL = "real"
+from facsimile.faces.origins import ORIGINS, REAL, generated_origins
+
+ALL_GENERATED = f"{REAL}+generated"
+
+_ALL_GENERATED_COLOUR = "#009e73"
 
 
 @dataclass(frozen=True)
@@ -11,18 +15,19 @@ class Arm:
 
     Attributes:
         origins: of the generated faces that join the real ones.
-        colour: in all figures, one that the colour-blind can tell from the others.
+        colour: in all figures, distinct for readers with colour vision deficiency.
     """
 
     origins: tuple[str, ...]
     colour: str
 
 
-ARMS: dict[str, Arm] = {
-    REAL: Arm((), "#858b93"),
-    "real+edited": Arm(("edited",), "#e69f00"),
-    "real+transferred": Arm(("transferred",), "#cc79a7"),
-    "real+synthetic": Arm(("synthetic",), "#56b4e9"),
-    "real+generated": Arm(("edited", "transferred", "synthetic"), "#009e73"),
-}
-"""Name → arm, the richest last."""
+def training_arms() -> dict[str, Arm]:
+    """Name → arm: real faces alone, joined by each generated origin, and by all of them, last."""
+    generated = generated_origins()
+    single = {f"{REAL}+{name}": Arm((name,), origin.colour) for name, origin in generated.items()}
+    return {
+        REAL: Arm((), ORIGINS[REAL].colour),
+        **single,
+        ALL_GENERATED: Arm(tuple(generated), _ALL_GENERATED_COLOUR),
+    }

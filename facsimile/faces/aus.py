@@ -37,4 +37,3 @@ NUISANCES: tuple[str, ...] = ("eyeglasses", "beard", "male", "age")
 
 # Ages are stored as fractions of this range, so that CelebA's binary "young" fits the same column.
 AGE_YEARS = (18.0, 80.0)
-AGE_GROUPS: tuple[str, ...] = ("young", "middle", "old")

@@ -1,6 +1,6 @@
 """The face schema as checks: every violation is one line with file, row, column and value."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from pandera.errors import SchemaErrors
 
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
+from facsimile.faces.origins import ORIGINS
 
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {
@@ -23,12 +24,14 @@ SPLIT_NAMES = {
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".auw", ".json")
 """Endings of files that have lines; others have rows."""
 
-ORIGINS = ("real", "edited", "transferred", "synthetic")
-
 LONGEST_VALUE = 200
 """Characters of a value that a message shows."""
 
 _UNIT = pa.Check.between(0.0, 1.0, error="outside [0, 1]")
+
+
+def _one_of(values: Collection[str]) -> pa.Check:
+    return pa.Check.isin(list(values), error=f"not one of {', '.join(values)}")
 
 
 def _text(*checks: pa.Check, **options: bool | str) -> Callable[[], pa.Column]:
@@ -39,8 +42,8 @@ _COLUMNS: dict[str, Callable[[], pa.Column]] = {
     "sample_id": _text(unique=True, report_duplicates="exclude_first"),
     "dataset": _text(),
     "subject_id": _text(),
-    "split": _text(pa.Check.isin(SPLITS, error=f"not one of {', '.join(SPLITS)}")),
-    "origin": _text(pa.Check.isin(ORIGINS, error=f"not one of {', '.join(ORIGINS)}")),
+    "split": _text(_one_of(SPLITS)),
+    "origin": lambda: _text(_one_of(ORIGINS))(),
     "edited_au": _text(pa.Check.isin(AUS, error="not an Action Unit"), nullable=True),
     **{
         name: lambda: pa.Column(float, _UNIT, nullable=True, coerce=True, required=False)

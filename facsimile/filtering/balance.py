@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from facsimile.faces.aus import AGE_GROUPS
+from facsimile.faces.demographics import AGE_CUTS, GENDER_CUTS, group_indices
 from facsimile.seeding import sample_rng
 
 
@@ -21,13 +21,12 @@ def overfull(candidates: pd.DataFrame, kept: np.ndarray, slack: float, seed: int
         slack: at least 1.
         seed: of the draw.
     """
-    age_group = np.floor(candidates["age"].to_numpy(float) * len(AGE_GROUPS))
     faces = pd.DataFrame(
         {
             "origin": candidates["origin"].to_numpy(),
             "edited_au": candidates["edited_au"].to_numpy(),
-            "male": candidates["male"].to_numpy(float).round(),
-            "age_group": np.minimum(age_group, len(AGE_GROUPS) - 1),
+            "gender": group_indices(candidates["male"], GENDER_CUTS),
+            "age_group": group_indices(candidates["age"], AGE_CUTS),
         }
     )
     cell = faces.groupby(list(faces.columns), dropna=False).ngroup()

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from facsimile.faces.origins import ORIGINS
+
 
 def requested_codes(candidates: pd.DataFrame, source_z: pd.Series) -> np.ndarray:
     """Normalised codes (N, D) float32 of the person each candidate was meant to show.
@@ -18,5 +20,6 @@ def requested_codes(candidates: pd.DataFrame, source_z: pd.Series) -> np.ndarray
         KeyError: a source without a code.
     """
     sources = source_z.loc[candidates["source_id"]].to_numpy()
-    z = candidates["z"].where(candidates["origin"] == "transferred", sources)
+    moved = [not ORIGINS[origin].keeps_identity for origin in candidates["origin"]]
+    z = candidates["z"].where(moved, sources)
     return np.stack(z.to_numpy()).astype(np.float32)

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from facsimile.faces.annotation import presence
-from facsimile.faces.arms import REAL
 from facsimile.faces.aus import AUS
+from facsimile.faces.origins import REAL
 from facsimile.measurement.metrics import (
     au_pair_fpr,
     cluster_bootstrap,
@@ -32,7 +32,7 @@ class DetectorRun:
     """Predictions of one trained detector on one test set.
 
     Attributes:
-        arm: one of ``facsimile.faces.arms.ARMS``.
+        arm: one of `facsimile.faces.arms.training_arms`.
         seed: seed of the repeat.
         predictions: AU intensities (N, 12), NaN for AUs it has not learnt.
         thresholds: (12,), chosen on the validation split.

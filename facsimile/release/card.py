@@ -11,8 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from facsimile import __version__
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AU_NAMES, AUS
-from facsimile.faces.schema import ORIGINS
-from facsimile.release.columns import CLASSES, COLUMNS, RELEASE_SCHEMA
+from facsimile.faces.origins import ORIGINS, REAL, generated_origins
+from facsimile.release.columns import RELEASE_SCHEMA, classes, describe_columns
 from facsimile.release.facts import Release
 from facsimile.release.shards import Shard
 from facsimile.release.xmp import DIGITAL_SOURCE_TYPE
@@ -63,6 +63,8 @@ def render_card(
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    generated = generated_origins().values()
+    dataset_origins = [origin.name for origin in generated if origin.from_dataset]
     environment.filters |= {"cell": _cell, "number": _number}
     return environment.get_template(TEMPLATE).render(
         front_matter=_front_matter(release, faces, shards),
@@ -71,15 +73,19 @@ def render_card(
         splits=faces["split"].value_counts().to_dict(),
         origins=faces["origin"].value_counts().sort_index().to_dict(),
         people=faces.groupby("origin")["subject_id"].nunique().to_dict(),
+        real=REAL,
         real_people=any(
             source.terms.people is not False
             for source in release.sources
             if source.name in set(faces["dataset"])
         ),
-        edited_sources=sorted(set(faces.loc[faces["origin"] != "synthetic", "dataset"])),
+        face_sources=sorted(set(faces.loc[faces["origin"].isin(dataset_origins), "dataset"])),
+        dataset_origins=dataset_origins,
+        described=[origin for origin in generated if origin.name in set(faces["origin"])],
         aus=_per_au(faces, release),
         columns={
-            name: (RELEASE_SCHEMA.field(name).type, COLUMNS[name]) for name in RELEASE_SCHEMA.names
+            name: (RELEASE_SCHEMA.field(name).type, text)
+            for name, text in describe_columns().items()
         },
         au_columns=AUS,
         demographics=demographics,
@@ -140,8 +146,8 @@ def _front_matter(release: Release, faces: pd.DataFrame, shards: Sequence[Shard]
 def _feature(name: str) -> dict[str, Any]:
     if name == "image":
         return {"name": name, "dtype": "image"}
-    if name in CLASSES:
-        names = {str(index): label for index, label in enumerate(CLASSES[name])}
+    if name in classes():
+        names = {str(index): label for index, label in enumerate(classes()[name])}
         return {"name": name, "dtype": {"class_label": {"names": names}}}
     kind = str(RELEASE_SCHEMA.field(name).type)
     return {"name": name, "dtype": {"float": "float32"}.get(kind, kind)}

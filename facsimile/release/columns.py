@@ -1,6 +1,7 @@
 """The columns of a released table, and what each means."""
 
 from facsimile.faces.aus import AU_NAMES, AUS
+from facsimile.faces.origins import generated_origins
 from facsimile.faces.tables import FACE_SCHEMA
 
 RELEASE_SCHEMA = FACE_SCHEMA.remove_metadata()
@@ -9,13 +10,19 @@ RELEASE_SCHEMA = FACE_SCHEMA.remove_metadata()
 Latent codes stay behind: they describe the people who were edited more closely than anyone needs
 who trains on the pictures. Features are declared in the card, where they can be classes."""
 
-CLASSES: dict[str, tuple[str, ...]] = {
-    "origin": ("edited", "transferred", "synthetic"),
-    "edited_au": AUS,
-}
-"""Text columns that `datasets` opens as ClassLabel."""
 
-COLUMNS: dict[str, str] = {
+def classes() -> dict[str, tuple[str, ...]]:
+    """Text columns that `datasets` opens as ClassLabel → their values."""
+    return {"origin": tuple(generated_origins()), "edited_au": AUS}
+
+
+def describe_columns() -> dict[str, str]:
+    """Column of ``RELEASE_SCHEMA`` → what it holds."""
+    origins = (f"`{name}`: {origin.summary}" for name, origin in generated_origins().items())
+    return _COLUMNS | {"origin": "; ".join(origins)}
+
+
+_COLUMNS: dict[str, str] = {
     "sample_id": "unique name of the face; also in its XMP",
     "dataset": "dataset of the face it was made of, or `synthetic`",
     "subject_id": "person; that of its source, also where a face was moved towards another one",
@@ -27,8 +34,7 @@ COLUMNS: dict[str, str] = {
     "beard": "0 to 1, of the source; null: not annotated",
     "male": "0 is female, 1 is male; null: not annotated",
     "age": "0 is 18 years or younger, 1 is 80 or older; null: not annotated",
-    "origin": "`edited`: AUs set on a neutral face of a source; `transferred`: an annotated face "
-    "of one, moved towards another person; `synthetic`: AUs set on a person who does not exist",
+    "origin": "",
     "source_id": "face that it was made of",
     "edited_au": "the AU that was set; null where several or none were",
     "intensity": "intensity of `edited_au`; of a transferred face, how far it was moved, 0 to 1",
@@ -37,4 +43,4 @@ COLUMNS: dict[str, str] = {
     "generator_md5": "MD5 of the weights it was decoded by",
     "seed": "of its random numbers, with its sample_id",
 }
-"""Column of ``RELEASE_SCHEMA`` → what it holds."""
+"""In the order of ``RELEASE_SCHEMA``."""

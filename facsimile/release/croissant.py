@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from facsimile.release.card import INTENDED, PROHIBITED
-from facsimile.release.columns import COLUMNS, RELEASE_SCHEMA
+from facsimile.release.columns import RELEASE_SCHEMA, describe_columns
 from facsimile.release.facts import Release
 from facsimile.release.shards import Shard
 
@@ -161,7 +161,7 @@ def _field(name: str) -> dict[str, Any]:
     return {
         "@type": "cr:Field",
         "@id": f"{RECORDS}/{name}",
-        "description": COLUMNS[name],
+        "description": describe_columns()[name],
         "dataType": kind,
         "source": source,
     }

@@ -8,9 +8,6 @@ from facsimile.errors import FacsimileError
 from facsimile.release.terms import CC0, Terms
 from facsimile.report import Evidence
 
-MAKES = {"edited": "edit", "transferred": "transfer", "synthetic": "synthesize"}
-"""Origin of a generated face → the stage that made it."""
-
 
 @dataclass(frozen=True)
 class Licence:

@@ -8,7 +8,7 @@ croissant.json                        the Croissant file
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,14 @@ from PIL import Image
 
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
+from facsimile.faces.origins import ORIGINS, REAL, generated_origins
 from facsimile.faces.tables import atomic_directory, decode_images, iter_table, read_faces
 from facsimile.measurement import count_aus
 from facsimile.release.card import render_card
+from facsimile.release.card_pictures import choose_faces, demographic_counts, draw_faces
 from facsimile.release.columns import RELEASE_SCHEMA
 from facsimile.release.croissant import croissant
-from facsimile.release.facts import MAKES, Release
-from facsimile.release.pictures import choose_faces, demographic_counts, draw_faces
+from facsimile.release.facts import Release
 from facsimile.release.shards import SHARD_BYTES, write_split_shards
 from facsimile.release.signing import Signer
 from facsimile.release.xmp import Lineage, embed, packet
@@ -43,7 +44,7 @@ def write_release(
     faces: Path,
     release: Release,
     *,
-    origins: tuple[str, ...] = tuple(MAKES),
+    origins: Collection[str] | None = None,
     edits: pd.DataFrame,
     signer: Signer | None = None,
     overwrite: bool = False,
@@ -57,7 +58,7 @@ def write_release(
         faces: table of generated faces.
         release: what is said of it; ``au_counts`` of its evidence holds real faces only, or is
             absent.
-        origins: which faces are released.
+        origins: which faces are released; all generated ones by default.
         edits: sample_id as index → intensity of every AU that was set, null where not known.
         signer: signs every image; None for no signatures.
         overwrite: replace the release in `out`, the whole folder.
@@ -78,6 +79,7 @@ def write_release(
         raise FacsimileError(f"{out} holds no release, and nothing else is overwritten")
     rows = read_faces(faces, [name for name in RELEASE_SCHEMA.names if name != "image"])
     _refuse_real(rows, faces)
+    origins = generated_origins() if origins is None else origins
     rows = rows[rows["origin"].isin(origins)].reset_index(drop=True)
     if rows.empty:
         raise FacsimileError(f"{faces}: no {' or '.join(origins)} face to release")
@@ -119,7 +121,7 @@ class _Batches:
     def __init__(
         self,
         faces: Path,
-        origins: tuple[str, ...],
+        origins: Collection[str],
         keep: set[str],
         advance: Callable[[int], None],
     ) -> None:
@@ -146,7 +148,7 @@ class _Batches:
 
 
 def _refuse_real(rows: pd.DataFrame, faces: Path) -> None:
-    real = rows.index[rows["origin"] == "real"]
+    real = rows.index[rows["origin"] == REAL]
     if len(real):
         name = rows.at[real[0], "sample_id"]
         raise FacsimileError(
@@ -177,7 +179,7 @@ def _lineage(row: dict[str, Any], release: Release, edits: pd.DataFrame) -> Line
     if intended.notna().all():
         values["Edit"] = [f"{au} {np.float32(s)!s}" for au, s in intended.items() if s > 0]
     values["NotLabelled"] = [au for au in AUS if pd.isna(row[au])]
-    made = release.stage(MAKES[row["origin"]])
+    made = release.stage(ORIGINS[row["origin"]].stage)
     if made:
         data = [path for path in made.reads if path.startswith("data/")]
         values["MadeOf"] = [f"{path} {made.reads[path]}" for path in data]

@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from facsimile.errors import FacsimileError
-from facsimile.faces.arms import ARMS, REAL
+from facsimile.faces.arms import training_arms
 from facsimile.faces.aus import AUS
+from facsimile.faces.origins import REAL
 from facsimile.faces.tables import read_table
 from facsimile.report.gallery import GALLERY_SCHEMA
 
@@ -79,7 +80,8 @@ class Evidence:
     @property
     def augmented(self) -> str | None:
         """The arm to hold against "real": real+generated, or else the richest one there is."""
-        arms = [arm for arm in ARMS if arm in self.metrics.get("f1", {}) and arm != REAL]
+        measured = self.metrics.get("f1", {})
+        arms = [arm for arm in training_arms() if arm in measured and arm != REAL]
         return arms[-1] if arms else None
 
     @property

@@ -14,8 +14,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from facsimile.faces.arms import ARMS
+from facsimile.faces.arms import Arm, training_arms
 from facsimile.faces.aus import AU_NAMES, AUS
+from facsimile.faces.origins import ORIGINS
 from facsimile.measurement import mean_abs_correlation, mean_defined
 from facsimile.report.style import (
     BLUE,
@@ -23,7 +24,6 @@ from facsimile.report.style import (
     INK,
     MUTED,
     ON_BAR,
-    ORIGIN_COLOURS,
     VERMILION,
     heatmap,
     look,
@@ -47,10 +47,10 @@ def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return drawn
 
 
-def arms_of(table: pd.DataFrame) -> list[str]:
-    """Arms that a table holds, in the order of ``ARMS``."""
+def arms_in(table: pd.DataFrame) -> dict[str, Arm]:
+    """Arms of a table, in the order of `training_arms`."""
     present = set(table["arm"])
-    return [arm for arm in ARMS if arm in present]
+    return {name: arm for name, arm in training_arms().items() if name in present}
 
 
 def square(
@@ -71,20 +71,12 @@ def au_counts(counts: pd.DataFrame, aus: Sequence[str] = AUS) -> Figure:
     """
     figure = Figure(figsize=(9, 3.2))
     axes = figure.subplots()
-    places, base = np.arange(len(aus)), np.zeros(len(aus))
     wide = counts.pivot(index="au", columns="origin", values="active").reindex(list(aus)).fillna(0)
-    for origin, colour in ORIGIN_COLOURS.items():
-        if origin in wide:
-            heights = wide[origin].to_numpy(float)
-            axes.bar(places, heights, bottom=base, color=colour, width=0.72, label=origin)
-            base += heights
-    _blank(axes, aus, counts["au"])
-    axes.set_xticks(places, [f"{au}\n{_short(AU_NAMES[au])}" for au in aus], fontsize=7.5)
+    _stack_by_origin(axes, wide)
+    _mark_unannotated(axes, aus, counts["au"])
+    labels = [f"{au}\n{_short(AU_NAMES[au])}" for au in aus]
+    axes.set_xticks(range(len(aus)), labels, fontsize=7.5)
     axes.set(ylabel="faces that show the AU", xlim=(-0.6, len(aus) - 0.4))
-    axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.yaxis.grid(True)
-    axes.spines["left"].set_visible(False)
-    figure.legend(loc="outside upper left", ncols=3)
     return figure
 
 
@@ -99,22 +91,29 @@ def demographics(counts: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     cells = list(counts["cell"].cat.categories)
     wide = counts.pivot(index="cell", columns="origin", values="faces").reindex(cells).fillna(0)
-    base = np.zeros(len(cells))
-    for origin, colour in ORIGIN_COLOURS.items():
-        if origin in wide:
-            heights = wide[origin].to_numpy(float)
-            axes.bar(cells, heights, bottom=base, color=colour, width=0.72, label=origin)
-            base += heights
+    _stack_by_origin(axes, wide)
+    axes.set_xticks(range(len(cells)), cells)
     axes.set(ylabel="faces")
-    axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.yaxis.grid(True)
-    axes.spines["left"].set_visible(False)
-    figure.legend(loc="outside upper left", ncols=3)
     return figure
 
 
-def _blank(axes: Axes, aus: Sequence[str], annotated: Iterable[str]) -> None:
-    """Say of AUs on a horizontal axis that they are not annotated: blank reads as 0."""
+def _stack_by_origin(axes: Axes, counts: pd.DataFrame) -> None:
+    """Draw one bar for each row of `counts`, stacked by its columns, which are origins."""
+    base = np.zeros(len(counts))
+    for name, origin in ORIGINS.items():
+        if name in counts:
+            heights = counts[name].to_numpy(float)
+            places = range(len(counts))
+            axes.bar(places, heights, bottom=base, color=origin.colour, width=0.72, label=name)
+            base += heights
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.grid(True)
+    axes.spines["left"].set_visible(False)
+    axes.figure.legend(loc="outside upper left", ncols=3)
+
+
+def _mark_unannotated(axes: Axes, aus: Sequence[str], annotated: Iterable[str]) -> None:
+    """Write "not annotated" above these AUs of a horizontal axis: blank would read as 0."""
     for place, au in enumerate(aus):
         if au not in set(annotated):
             text = axes.text(place, 0, " not annotated", rotation=90, ha="center", va="bottom")
@@ -158,7 +157,7 @@ def f1_by_test_set(detection: pd.DataFrame) -> Figure:
     Args:
         detection: test_set, arm, seed, au, f1.
     """
-    arms, test_sets = arms_of(detection), list(detection["test_set"].unique())
+    arms, test_sets = arms_in(detection), list(detection["test_set"].unique())
     runs = detection.groupby(["test_set", "arm", "seed"], sort=False)["f1"].mean().reset_index()
     figure = Figure(figsize=(max(4.2, 1.2 + 0.62 * len(arms) * len(test_sets)), 3.2))
     axes = figure.subplots()
@@ -168,7 +167,7 @@ def f1_by_test_set(detection: pd.DataFrame) -> Figure:
             chosen = runs[(runs["arm"] == arm) & (runs["test_set"] == test_set)]
             label = arm if group == 0 else None
             values = chosen["f1"].dropna().to_numpy()
-            _bar(axes, group * step + index, values, ARMS[arm].colour, label)
+            _bar(axes, group * step + index, values, arms[arm].colour, label)
     centres = np.arange(len(test_sets)) * step + (len(arms) - 1) / 2
     axes.set_xticks(centres, test_sets)
     axes.set(ylabel="F1, mean over AUs")
@@ -200,7 +199,7 @@ def f1_per_au(detection: pd.DataFrame, aus: Sequence[str] = AUS) -> Figure:
         detection: arm, seed, au, f1 on one test set.
         aus: AUs to show.
     """
-    arms = arms_of(detection)
+    arms = arms_in(detection)
     figure = Figure(figsize=(9, 3.3))
     axes = figure.subplots()
     offsets = np.linspace(-0.27, 0.27, len(arms)) if len(arms) > 1 else np.zeros(1)
@@ -211,9 +210,9 @@ def f1_per_au(detection: pd.DataFrame, aus: Sequence[str] = AUS) -> Figure:
         means = scores.mean().reindex(list(aus)).to_numpy()
         ends = [scores.min().reindex(list(aus)), scores.max().reindex(list(aus))]
         places = np.arange(len(aus)) + offset
-        axes.vlines(places, *ends, color=ARMS[arm].colour, lw=2.4, alpha=0.45)
-        axes.plot(places, means, "o", ms=6, color=ARMS[arm].colour, label=arm)
-    _blank(axes, aus, detection["au"])
+        axes.vlines(places, *ends, color=arms[arm].colour, lw=2.4, alpha=0.45)
+        axes.plot(places, means, "o", ms=6, color=arms[arm].colour, label=arm)
+    _mark_unannotated(axes, aus, detection["au"])
     axes.set_xticks(range(len(aus)), aus)
     axes.set(ylabel="F1", xlim=(-0.5, len(aus) - 0.5), ylim=(0, None))
     axes.yaxis.grid(True)
@@ -232,7 +231,7 @@ def pair_fpr(table: pd.DataFrame, aus: Sequence[str] = AUS) -> Figure:
     """
     matrices = {
         arm: square(table[table["arm"] == arm], "absent", "present", "fpr", aus)
-        for arm in arms_of(table)
+        for arm in arms_in(table)
     }
     panels = len(matrices) + (len(matrices) > 1)
     columns = min(panels, 3)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from facsimile import __version__
 from facsimile.faces.aus import AU_NAMES, AUS
+from facsimile.faces.origins import ORIGINS
 from facsimile.faces.tables import atomic_file, decode_images
 from facsimile.report.evidence import Evidence
 from facsimile.report.pictures import Picture, pictures
@@ -83,6 +84,7 @@ def render(evidence: Evidence, lineage: Mapping[str, Any]) -> str:
             au_names=AU_NAMES,
             directions=_directions(evidence.tables.get("directions")),
             figures={name: _inline(name, picture) for name, picture in pictures(evidence).items()},
+            galleries=[origin for name, origin in ORIGINS.items() if name in sheets],
             lineage=lineage,
             left_out=[au for au in AUS if au not in evidence.aus],
             metrics=evidence.metrics,

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from facsimile.editing.demographics import AGE_CUTS, GENDERS
 from facsimile.errors import FacsimileError
-from facsimile.faces.aus import ACTIVE_THRESHOLD, AGE_GROUPS, AU_NAMES, AUS
+from facsimile.faces.aus import ACTIVE_THRESHOLD, AU_NAMES, AUS
+from facsimile.faces.demographics import NOT_ANNOTATED, cell_names
+from facsimile.faces.origins import REAL
 from facsimile.faces.tables import (
     atomic_file,
     column_names,
@@ -34,8 +34,6 @@ FACETS = {
     "verdict": "Accepted or why not",
 }
 """Filters of the page and what they are called."""
-
-NOT_ANNOTATED = "not annotated"
 
 _LABELS = (
     "sample_id",
@@ -98,7 +96,7 @@ def write_inspection(
     if decisions is not None:
         verdicts = read_table(decisions).drop(columns=["origin", "edited_au"])
         rows = rows.merge(verdicts, on="sample_id", how="left")
-    rows["group"] = _groups(rows, identities)
+    rows["group"] = person_groups(rows, identities)
     picked = _pick(rows, most)
     wanted = {*picked["sample_id"], *picked["source_id"].dropna()}
     images = _images([*faces, *sources], wanted)
@@ -140,13 +138,9 @@ def _labels(tables: Sequence[Path]) -> pd.DataFrame:
     return rows.drop_duplicates("sample_id", ignore_index=True)
 
 
-def _groups(rows: pd.DataFrame, identities: Path | None) -> pd.Series:
+def person_groups(rows: pd.DataFrame, identities: Path | None) -> pd.Series:
     """``female young`` …: as annotated or, of synthetic people, as they were sampled."""
-    labels = rows[["male", "age"]].astype(float)
-    genders = np.array(GENDERS)[(labels["male"].to_numpy() >= 0.5).astype(int)]
-    ages = np.array(AGE_GROUPS)[np.searchsorted(AGE_CUTS, labels["age"].fillna(0), "right")]
-    groups = pd.Series([f"{gender} {age}" for gender, age in zip(genders, ages, strict=True)])
-    groups[labels.isna().any(axis=1)] = NOT_ANNOTATED
+    groups = pd.Series(cell_names(rows["male"].astype(float), rows["age"].astype(float)))
     if identities is not None:
         people = read_table(identities, ["sample_id", "gender", "age_group"])
         names = people["gender"] + " " + people["age_group"]
@@ -189,7 +183,7 @@ def _sample(row: Mapping[str, Any], images: Mapping[str, str]) -> dict[str, Any]
         "person": row["subject_id"] or "",
         "dataset": row["dataset"] or "",
         "split": row["split"],
-        "origin": row["origin"] or "real",
+        "origin": row["origin"] or REAL,
         "group": row["group"],
         "aus": [None if row[au] is None else round(float(row[au]), 2) for au in AUS],
         "edited": row["edited_au"],
@@ -219,7 +213,7 @@ def _refused(dataset: str, rejects: pd.DataFrame) -> list[dict[str, Any]]:
                 "person": "",
                 "dataset": dataset,
                 "split": None,
-                "origin": "real",
+                "origin": REAL,
                 "group": NOT_ANNOTATED,
                 "aus": [None] * len(AUS),
                 "edited": None,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from facsimile.faces.origins import REAL
 from facsimile.report import figures
 from facsimile.report.evidence import Evidence
 from facsimile.report.style import to_png
@@ -125,8 +126,8 @@ def _balance(counts: pd.DataFrame) -> str:
     """How skewed the AUs are before and after, in words."""
     wide = counts.pivot_table(index="au", columns="origin", values="active", aggfunc="sum")
     total, text = wide.sum(axis=1), ""
-    if "real" in wide:
-        real = wide["real"].fillna(0)
+    if REAL in wide:
+        real = wide[REAL].fillna(0)
         text = (
             f"Among real faces the commonest AU, {real.idxmax()}, is shown by {real.max():,.0f} "
             f"and the rarest, {real.idxmin()}, by {real.min():,.0f}{_ratio(real)}. "

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from facsimile.editing import CELLS
 from facsimile.faces.aus import AUS
+from facsimile.faces.demographics import CELLS
+from facsimile.faces.origins import EDITED, ORIGINS, SYNTHETIC, TRANSFERRED
 from facsimile.faces.tables import decode_images, evenly_spaced
 from facsimile.report.gallery import gallery_rows
 
@@ -27,7 +28,7 @@ REJECTED_IN_ALL = 40
 def edit_sheet(
     originals: np.ndarray, decoded: Sequence[np.ndarray], edits: Sequence[tuple[str, float]]
 ) -> list[pa.Table]:
-    """Sheet "edits": one row per person, one column per AU and intensity.
+    """Edited faces: one row per person, one column per AU and intensity.
 
     Args:
         originals: uint8 (P, H, W, 3).
@@ -38,14 +39,14 @@ def edit_sheet(
     tables = []
     for number, (original, faces) in enumerate(zip(originals, decoded, strict=True), start=1):
         shown = np.concatenate([original[None], faces])
-        tables.append(gallery_rows("edits", [f"person {number}"] * len(shown), columns, shown))
+        tables.append(gallery_rows(EDITED, [f"person {number}"] * len(shown), columns, shown))
     return tables
 
 
 def transfer_sheet(
     transferred: pd.DataFrame, source_images: pd.Series, people: int
 ) -> list[pa.Table]:
-    """Sheet "transfers": for some people, annotated faces beside what they became on others.
+    """Transferred faces: for some people, annotated faces beside what they became on others.
 
     Args:
         transferred: rows with subject_id, source_id, image and the 12 AUs.
@@ -62,12 +63,12 @@ def transfer_sheet(
             captions += [active_aus(face), ""]
         decoded = decode_images(pd.DataFrame({"sample_id": columns, "image": structs}))
         row = [f"person {number}"] * len(columns)
-        tables.append(gallery_rows("transfers", row, columns, decoded, captions))
+        tables.append(gallery_rows(TRANSFERRED, row, columns, decoded, captions))
     return tables
 
 
 def synthetic_sheet(identities: pd.DataFrame, faces: pd.DataFrame) -> list[pa.Table]:
-    """Sheet "synthetic": one identity of each gender × age group.
+    """Synthetic faces: one identity of each gender × age group.
 
     A row shows the sampled and the neutralized face, the faces with a single AU, and the mixtures
     with the most AUs.
@@ -91,7 +92,7 @@ def synthetic_sheet(identities: pd.DataFrame, faces: pd.DataFrame) -> list[pa.Ta
         images = decode_images(pd.DataFrame({"sample_id": columns, "image": structs}))
         captions = ["", "", *(active_aus(face) for _, face in shown.iterrows())]
         row = [f"{gender} {age_group}"] * len(columns)
-        tables.append(gallery_rows("synthetic", row, columns, images, captions))
+        tables.append(gallery_rows(SYNTHETIC, row, columns, images, captions))
     return tables
 
 
@@ -106,7 +107,7 @@ def some_rejected(decisions: pd.DataFrame) -> pd.DataFrame:
 
 
 def rejection_sheet(rejected: pd.DataFrame, images: pd.Series) -> list[pa.Table]:
-    """Sheet "rejected": one row per reason, with the score that decided.
+    """Rejected faces: one row per reason, with the score that decided.
 
     Args:
         rejected: decisions to show (`some_rejected`).
@@ -137,6 +138,7 @@ def rejection_caption(decision: pd.Series) -> str:
         "duplicate": f"near duplicate of {decision['duplicate_of']}",
         "balance": "more of these than the balance needs",
     }
-    several = "expression" if decision["origin"] == "transferred" else "mixed AUs"
+    origin = ORIGINS[decision["origin"]]
+    several = "expression" if origin.keeps_expression else "mixed AUs"
     what = several if pd.isna(decision["edited_au"]) else decision["edited_au"]
     return f"{what}, {decision['origin']}: {scores[decision['reason']]}"

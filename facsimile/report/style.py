@@ -22,13 +22,6 @@ INK, MUTED, GRID = "#1c1e21", "#6b7178", "#d5d9de"
 VERMILION, BLUE, GREEN = "#d55e00", "#0072b2", "#009e73"
 ON_BAR = "#111111"  # text on a bar, whatever the page around it
 
-ORIGIN_COLOURS = {
-    "real": "#858b93",
-    "edited": "#e69f00",
-    "transferred": "#009e73",
-    "synthetic": "#56b4e9",
-}
-
 # Colours of the page that stand in for those of a figure once it is part of a page.
 _PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)"}
 

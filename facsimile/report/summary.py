@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from facsimile.faces.origins import REAL
 from facsimile.report.evidence import Evidence
 
 
@@ -25,7 +26,7 @@ class Tile:
 def verdict(evidence: Evidence) -> str:
     """What augmentation did to detectors, in one or two sentences."""
     arm = evidence.augmented
-    real = evidence.number("f1", "real", "mean")
+    real = evidence.number("f1", REAL, "mean")
     generated = evidence.number("f1", arm or "", "mean")
     if real is None or generated is None:
         return ""
@@ -62,27 +63,27 @@ def tiles(evidence: Evidence) -> list[Tile]:
 
 def _f1(evidence: Evidence) -> Tile | None:
     arm = evidence.augmented
-    real = evidence.number("f1", "real", "mean")
+    real = evidence.number("f1", REAL, "mean")
     generated = evidence.number("f1", arm or "", "mean")
     if real is None or generated is None:
         return None
     scores = evidence.metrics["f1"]
     seeds = len(scores[arm].get("per_seed", []))
     detail = (
-        f"{_with_error(evidence, 'real')} → {_with_error(evidence, arm)} "
+        f"{_with_error(evidence, REAL)} → {_with_error(evidence, arm)} "
         f"(± SE over {seeds} seed{'s' * (seeds != 1)})"
     )
     abroad = [
-        f"{name} {_relative(means['real'], means[arm])}"
+        f"{name} {_relative(means[REAL], means[arm])}"
         for name, means in _means_abroad(evidence).items()
-        if {"real", arm} <= set(means)
+        if {REAL, arm} <= set(means)
     ]
     if abroad:
         detail += f". On other datasets: {', '.join(abroad)}"
     interval = scores[arm].get("gain_interval")
     unclear = bool(interval) and None not in interval and interval[0] * interval[1] <= 0
     judged = "no clear difference" if unclear else _judge(real, generated, higher_is_better=True)
-    return Tile(f"Mean F1, {arm} against real", _relative(real, generated), detail, judged)
+    return Tile(f"Mean F1, {arm} against {REAL}", _relative(real, generated), detail, judged)
 
 
 def _means_abroad(evidence: Evidence) -> dict[str, dict[str, float]]:
@@ -107,7 +108,7 @@ def _with_error(evidence: Evidence, arm: str) -> str:
 
 def _pair_fpr(evidence: Evidence) -> Tile | None:
     arm = evidence.augmented
-    real = evidence.number("au_pair_fpr", "real", "mean")
+    real = evidence.number("au_pair_fpr", REAL, "mean")
     generated = evidence.number("au_pair_fpr", arm or "", "mean")
     if real is None or generated is None:
         return None

@@ -15,6 +15,7 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AGE_YEARS, AUS, NUISANCES
+from facsimile.faces.origins import REAL
 from facsimile.faces.tables import FACE_SCHEMA, conform, image_structs
 from facsimile.world.population import population
 from facsimile.world.sets import SETS
@@ -75,7 +76,7 @@ def face_rows(name: str, people: pd.DataFrame) -> pd.DataFrame:
         people: rows of ``population``.
     """
     world_set = SETS[name]
-    rows = people[["sample_id", "subject_id", "split"]].assign(dataset=name, origin="real")
+    rows = people[["sample_id", "subject_id", "split"]].assign(dataset=name, origin=REAL)
     rows["au_presence_only"] = world_set.presence_only
     for au in AUS:
         values = people[au] >= ACTIVE_THRESHOLD if world_set.presence_only else people[au]

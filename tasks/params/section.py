@@ -8,6 +8,7 @@ made. They are options of the command line, not params.
 """
 
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -32,6 +33,22 @@ def _dataset_name(name: str) -> str:
 
 
 DatasetName = Annotated[str, AfterValidator(_dataset_name)]
+
+
+def one_of(names: Callable[[], Iterable[str]], kind: str) -> AfterValidator:
+    """A validator of text that names an entry of a registry.
+
+    Args:
+        names: gives the names of the registry, when a value is checked.
+        kind: of the entries, for the error.
+    """
+
+    def check(name: str) -> str:
+        if name not in (known := list(names())):
+            raise ValueError(f"{name!r} is no {kind}, allowed: {', '.join(known)}")
+        return name
+
+    return AfterValidator(check)
 
 
 class Section(BaseModel):

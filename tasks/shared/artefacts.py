@@ -10,6 +10,7 @@ import pandas as pd
 from facsimile.errors import FacsimileError
 from facsimile.faces.annotation import learnable_aus, mostly_annotated_aus, what_is_left_out
 from facsimile.faces.aus import AUS, NUISANCES
+from facsimile.faces.origins import generated_origins
 from facsimile.faces.tables import read_faces, read_table
 
 DATA = Path("data")
@@ -31,6 +32,11 @@ AU_GRAPH = DATA / "config" / "au_graph.yaml"
 EDITOR_FILE = EDITOR / "directions.parquet"
 
 LABELS = [*AUS, *NUISANCES]
+
+
+def generated_tables() -> list[Path]:
+    """Folders of all generated faces, in the order of the names of their stages."""
+    return sorted(DATA / origin.stage / "faces" for origin in generated_origins().values())
 
 
 def training_labels(dataset: str) -> np.ndarray:

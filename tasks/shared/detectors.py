@@ -15,6 +15,7 @@ import torch
 
 from facsimile.detection import train_detector
 from facsimile.faces.aus import AUS
+from facsimile.faces.origins import REAL
 from facsimile.faces.tables import decode_images
 from facsimile.measurement.metrics import mean_defined
 from tasks.shared.stage import Compute, progress
@@ -46,7 +47,7 @@ class Faces:
             decode_images(rows),
             rows[list(AUS)].to_numpy(np.float32),
             rows["au_presence_only"].to_numpy(bool),
-            (rows["origin"] != "real").to_numpy(),
+            (rows["origin"] != REAL).to_numpy(),
         )
 
 

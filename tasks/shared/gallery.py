@@ -15,7 +15,7 @@ from facsimile.report.sheets import (
     synthetic_sheet,
     transfer_sheet,
 )
-from tasks.shared.artefacts import EDIT, FILTER, INGEST, SYNTHESIZE, TRANSFER
+from tasks.shared.artefacts import FILTER, INGEST, SYNTHESIZE, TRANSFER, generated_tables
 from tasks.shared.data import read_editable
 
 
@@ -64,6 +64,5 @@ def rejected_faces() -> list[pa.Table]:
     """Some rejected faces for each reason."""
     rejected = some_rejected(pd.read_parquet(FILTER / "decisions.parquet"))
     columns = ["sample_id", "image"]
-    folders = (EDIT, SYNTHESIZE, TRANSFER)
-    faces = pd.concat(read_faces(folder / "faces", columns) for folder in folders)
+    faces = pd.concat(read_faces(table, columns) for table in generated_tables())
     return rejection_sheet(rejected, faces.set_index("sample_id")["image"])

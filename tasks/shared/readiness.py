@@ -9,6 +9,13 @@ import pandas as pd
 from facsimile.errors import FacsimileError
 from facsimile.faces.annotation import learnable_aus, mostly_annotated_aus, what_is_left_out
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
+from facsimile.faces.demographics import (
+    AGE_CUTS,
+    AGE_GROUPS,
+    GENDER_CUTS,
+    GENDERS,
+    group_indices,
+)
 from facsimile.faces.schema import SPLITS
 from facsimile.faces.tables import read_faces
 from tasks.params import PARAMS, Datasets, Editor, read_section
@@ -107,7 +114,6 @@ def _au_shortages(name: str, faces: pd.DataFrame) -> Iterator[str]:
 
 def _attribute_shortages(name: str, faces: pd.DataFrame, project: tuple[str, ...]) -> Iterator[str]:
     # Imported here: workers of ingest import this module, too, and have no use for models.
-    from facsimile.editing.demographics import AGE_CUTS
     from facsimile.filtering.identity import MIN_PEOPLE
 
     train = _of(faces, "train")
@@ -115,14 +121,11 @@ def _attribute_shortages(name: str, faces: pd.DataFrame, project: tuple[str, ...
     if train.empty:
         yield f"{where} no face; add some, {another}"
         return
-    low, high = AGE_CUTS
-    groups = {
-        "female": train["male"] < 0.5,
-        "male": train["male"] >= 0.5,
-        "young": train["age"] < low,
-        "old": train["age"] >= high,
-    }
-    lacking = [group for group, found in groups.items() if not found.any()]
+    genders = set(group_indices(train["male"], GENDER_CUTS))
+    ages = set(group_indices(train["age"], AGE_CUTS))
+    lacking = [gender for index, gender in enumerate(GENDERS) if index not in genders]
+    # A middle group can be cut from the others; see `DemographicPredictors.fit`.
+    lacking += [AGE_GROUPS[index] for index in (0, len(AGE_GROUPS) - 1) if index not in ages]
     if lacking:
         yield f"{where} no face is labelled {', '.join(lacking)}; fill columns male, age, {another}"
     unlabelled = [

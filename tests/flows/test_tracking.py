@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from sqlalchemy.exc import OperationalError
 
+from facsimile.faces.arms import training_arms
 from facsimile.faces.aus import AUS
 from facsimile.files import to_json
 from facsimile.measurement import (
@@ -39,7 +40,7 @@ from tasks.provenance.dvc_files import locked_stages
 from tasks.provenance.git import Revision
 
 ROOT = Path(__file__).parents[2]
-ARMS = ("real", "real+edited", "real+transferred", "real+synthetic", "real+generated")
+ARMS = tuple(training_arms())
 STAGE = {
     "cmd": "mkdir data/fit && cp metrics.json data/fit && echo picture > data/fit/roc.png",
     "deps": ["data/faces"],

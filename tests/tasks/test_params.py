@@ -51,7 +51,10 @@ def test_adapters_are_those_of_the_library() -> None:
         ({"sampling.solver": "euler"}, "sampling.solver: input should be 'ddim' or 'dpm++'"),
         ({"sampling.dtype": "fp8"}, "sampling.dtype: input should be 'float32', 'bfloat16' or"),
         ({"sampling.steps": "many"}, "sampling.steps: input should be a valid integer"),
-        ({"train.arms": ["reel"]}, "train.arms.0: input should be 'real', 'real+edited'"),
+        (
+            {"train.arms": ["reel"]},
+            "train.arms.0: 'reel' is no training arm, allowed: real",
+        ),
         ({"encode.neutral_per_subject": {"trian": 1}}, "encode.neutral_per_subject.trian"),
         (
             {"encode.neutral_per_subject": {"val": 4}, "neutral.faces": 0},

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from facsimile.editing import (
-    CELLS,
     IDENTITY_SCHEMA,
     DemographicPredictors,
     IdentityOperator,
@@ -19,7 +18,8 @@ from facsimile.editing import (
 )
 from facsimile.editing.causal_graph import CausalGraph
 from facsimile.errors import FacsimileError
-from facsimile.faces.aus import AGE_GROUPS, AUS
+from facsimile.faces.aus import AUS
+from facsimile.faces.demographics import AGE_GROUPS, CELLS
 from facsimile.faces.tables import (
     GENERATED_SCHEMA,
     decode_images,

@@ -27,8 +27,8 @@ from facsimile.release import (
     read_packet,
     write_release,
 )
-from facsimile.release.columns import COLUMNS, RELEASE_SCHEMA
-from facsimile.release.pictures import choose_faces, demographic_counts
+from facsimile.release.card_pictures import choose_faces, demographic_counts
+from facsimile.release.columns import RELEASE_SCHEMA, describe_columns
 from facsimile.release.terms import TERMS
 from facsimile.report import Evidence
 
@@ -77,7 +77,7 @@ def test_croissant_is_valid_and_gives_the_faces(
     assert {record["faces/sample_id"].decode() for record in records} == set(faces["sample_id"])
     assert records[0]["faces/image"].size == (16, 16)
     assert (
-        set(COLUMNS)
+        set(describe_columns())
         == set(RELEASE_SCHEMA.names)
         == {name.removeprefix("faces/") for name in records[0]}
     )
@@ -159,7 +159,7 @@ def test_the_card_says_what_there_is_to_say(folder: Path) -> None:
     ):
         assert f"\n## {heading}\n" in body
     assert "**Every face here is synthetic.**" in body
-    assert "edited\n> and transferred faces look like the people of their sources" in body
+    assert "but\n> edited and transferred faces look like the people of their sources" in body
     assert "University of Denver" in body and "states to be permitted" in body
     assert "| real+generated | 0." in body
     assert "raises the edited AU by 0.91" in body

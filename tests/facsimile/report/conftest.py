@@ -32,7 +32,7 @@ def faces(count: int) -> np.ndarray:
 def gallery() -> pa.Table:
     edits = ["original", "reconstruction", *(f"{au} {s}" for au in AUS for s in (0.5, 1.0))]
     samples = ["sampled", "neutralized", *AUS]
-    sheets = [("edits", ["person 1", "person 2"], edits)]
+    sheets = [("edited", ["person 1", "person 2"], edits)]
     sheets += [("synthetic", ["female young", "male old"], samples)]
     tables = [
         gallery_rows(sheet, np.repeat(rows, len(columns)), columns * len(rows), faces(count))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from facsimile.errors import FacsimileError
-from facsimile.faces.arms import ARMS
+from facsimile.faces.arms import training_arms
 from facsimile.faces.aus import AUS
 from facsimile.report import (
     Evidence,
@@ -259,9 +259,9 @@ def test_contact_sheet_puts_faces_in_their_places() -> None:
 
 def test_contact_sheet_names_the_sheets_there_are(evaluate_dir: Path) -> None:
     table = pd.read_parquet(evaluate_dir / "gallery.parquet")
-    with pytest.raises(FacsimileError, match="no sheet 'faces', only edits, synthetic, rejected"):
+    with pytest.raises(FacsimileError, match="no sheet 'faces', only edited, synthetic, rejected"):
         contact_sheet(table, "faces")
-    large, small = (contact_sheet(table, "edits", scale) for scale in (2, 1))
+    large, small = (contact_sheet(table, "edited", scale) for scale in (2, 1))
     assert large.shape[1] > 1.5 * small.shape[1]
 
 
@@ -280,17 +280,17 @@ def test_a_commit_that_is_not_known_says_why(tmp_path: Path) -> None:
 
 
 def test_every_arm_is_in_every_figure_that_lists_arms(tmp_path: Path) -> None:
-    evidence = Evidence.read(write_evidence(tmp_path / "all", tuple(ARMS)))
+    evidence = Evidence.read(write_evidence(tmp_path / "all", tuple(training_arms())))
     shown = pictures(evidence)
     for name in ("f1_by_test_set", "f1_per_au"):
         legend = shown[name].draw().legends[0]
-        assert [text.get_text() for text in legend.get_texts()] == list(ARMS)
+        assert [text.get_text() for text in legend.get_texts()] == list(training_arms())
     titles = [axes.get_title(loc="left") for axes in shown["au_pair_fpr"].draw().axes]
-    assert [title.split(":")[0] for title in titles[:5]] == list(ARMS)
+    assert [title.split(":")[0] for title in titles[:5]] == list(training_arms())
     assert titles[5].startswith("difference, real+generated to real")
     text = render(evidence, {})
-    assert all(arm in text for arm in ARMS)
-    assert len({arm.colour for arm in ARMS.values()}) == len(ARMS)
+    assert all(arm in text for arm in training_arms())
+    assert len({arm.colour for arm in training_arms().values()}) == len(training_arms())
 
 
 def test_figures_are_of_the_aus_at_hand(evaluate_dir: Path) -> None:

@@ -5,8 +5,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from facsimile.editing import CELLS
 from facsimile.faces.aus import AUS
+from facsimile.faces.demographics import CELLS
 from facsimile.faces.tables import decode_images, image_structs
 from facsimile.filtering import REASONS
 from facsimile.report.gallery import GALLERY_SCHEMA

@@ -5,14 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from facsimile.editing.demographics import AGE_CUTS, GENDERS
-from facsimile.faces.aus import AGE_GROUPS, AUS
+from facsimile.faces.aus import AUS
+from facsimile.faces.demographics import CELL_NAMES, cell_names
 from facsimile.faces.tables import decode_images
 from facsimile.report import contact_sheet, gallery_rows
 
 FACES_PER_AU = 5  # of each origin on the contact sheet
 FACE_WIDTH = 96  # pixels on the contact sheet, about
-UNKNOWN = "not annotated"
 MIXED = "mixed"
 
 
@@ -22,13 +21,7 @@ def demographic_counts(faces: pd.DataFrame) -> pd.DataFrame:
     Args:
         faces: rows with origin, subject_id, male and age.
     """
-    known = faces["male"].notna() & faces["age"].notna()
-    gender = np.where(faces["male"] >= 0.5, *reversed(GENDERS))
-    group = np.array(AGE_GROUPS)[np.searchsorted(AGE_CUTS, faces["age"], "right").clip(max=2)]
-    cells = pd.Series(gender, faces.index) + " " + pd.Series(group, faces.index)
-    cells = pd.Categorical(
-        cells.where(known, UNKNOWN), [*(f"{g} {a}" for g in GENDERS for a in AGE_GROUPS), UNKNOWN]
-    )
+    cells = pd.Categorical(cell_names(faces["male"], faces["age"]), CELL_NAMES)
     grouped = faces.assign(cell=cells).groupby(["origin", "cell"], observed=True)["subject_id"]
     return grouped.agg(faces="size", people="nunique").reset_index()
 
