@@ -1,5 +1,6 @@
-"""The documentation names files, commands and options that exist."""
+"""The documentation names files, commands, options and modules that exist."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -56,3 +57,11 @@ def test_commands_and_options_exist(page: Path) -> None:
             command = command.commands[words.pop(0)]
         options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
         assert [word for word in words if word.startswith("-") and word not in options] == [], line
+
+
+@each_page
+def test_python_examples_import_what_exists(page: Path) -> None:
+    for block in re.findall(r"```python\n(.+?)```", page.read_text(), re.DOTALL):
+        body = ast.parse(block).body
+        imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
+        exec(compile(ast.Module(imports, []), page.name, "exec"), {})
