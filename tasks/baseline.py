@@ -7,7 +7,7 @@ of AUs while no faces are generated: it finds neutral faces that nobody annotate
 labels of generated ones.
 
 Reads   data/ingest; params datasets, detector, baseline.
-Writes  data/baseline/seed-<n>/ (model.safetensors, config.json, history.parquet), metrics.json.
+Writes  data/baseline/seed-<n>/ (model.safetensors, config.json, history.csv), metrics.json.
 """
 
 from functools import partial

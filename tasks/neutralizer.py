@@ -3,7 +3,7 @@
     python -m tasks.neutralizer [--device cuda]
 
 Reads   data/ingest, data/encode; params datasets, neutralizer.
-Writes  data/neutralizer/neutralizer.safetensors, history.parquet, metrics.json.
+Writes  data/neutralizer/neutralizer.safetensors, history.csv, metrics.json.
 """
 
 from pathlib import Path
@@ -41,7 +41,7 @@ def run(
         **neutralizer.model_dump(),
     )
     model.to("cpu").save(out / "neutralizer.safetensors")
-    history.to_parquet(out / "history.parquet", index=False)
+    history.to_csv(out / "history.csv", index=False)
     last = history.iloc[-1]
     metrics = {
         "recall": last["recall"],

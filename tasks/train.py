@@ -5,7 +5,7 @@
 Seeds of the arm `real` that tasks/baseline.py has trained are copied.
 
 Reads   data/ingest, data/filter, data/baseline; params datasets, detector, train.
-Writes  data/train/<arm>/seed-<n>/ (model.safetensors, config.json, history.parquet), metrics.json.
+Writes  data/train/<arm>/seed-<n>/ (model.safetensors, config.json, history.csv), metrics.json.
 """
 
 import shutil

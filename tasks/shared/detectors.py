@@ -67,7 +67,7 @@ def fit(
         **options,
     )
     detector.to("cpu").save(folder)
-    history.to_parquet(folder / "history.parquet", index=False)
+    history.to_csv(folder / "history.csv", index=False)
     return folder, mean_defined((detector.predict(val.images) - val.aus) ** 2)
 
 

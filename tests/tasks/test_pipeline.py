@@ -15,7 +15,8 @@ from tests.tasks.code_graph import CodeGraph
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("facsimile", "tasks")
 CODE = CodeGraph(ROOT, PACKAGES)
-DECLARED: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+DECLARED: dict[str, Any] = PIPELINE["stages"]
 STAGES = [name for name, stage in DECLARED.items() if not stage.get("frozen")]
 
 WHOLE = (
@@ -85,3 +86,15 @@ def test_each_stage_owns_its_folder() -> None:
         assert DECLARED[name]["cmd"] == f"python -m tasks.{name}"
         assert DECLARED[name]["outs"] == [f"data/{name}"]
         assert f"/{name}\n" in (ROOT / "data" / ".gitignore").read_text()
+
+
+def test_metrics_and_plots_are_outputs() -> None:
+    assert PIPELINE["metrics"] == [
+        f"data/{name}/metrics.json" for name in STAGES if name != "sources"
+    ]
+    plotted = set()
+    for plot in PIPELINE["plots"]:
+        name, options = (plot, {}) if isinstance(plot, str) else next(iter(plot.items()))
+        y = options.get("y")
+        plotted |= y.keys() if isinstance(y, dict) else {name}
+    assert {Path(path).parts[1] for path in plotted} <= set(STAGES)
