@@ -9,7 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facsimile.generator import DiffAEPipeline, GeneratorConfig, UNetConfig
+from facsimile.generator import (
+    Codes,
+    DiffAEPipeline,
+    GeneratorConfig,
+    InferenceOptions,
+    UNetConfig,
+)
 
 
 @dataclass
@@ -34,12 +40,12 @@ def weight_bytes(module: torch.nn.Module) -> int:
     return sum(value.numel() * value.element_size() for value in module.parameters())
 
 
-def ours(name: str, pipeline: DiffAEPipeline, steps: int) -> Contender:
+def ours(name: str, pipeline: DiffAEPipeline) -> Contender:
     return Contender(
         name,
-        pipeline.encode,
-        lambda images, z_sem: pipeline.invert(images, z_sem, steps),
-        lambda z_sem, x_t: pipeline.decode(z_sem, x_t, steps),
+        lambda images: pipeline.encode(images).raw,
+        lambda images, z_sem: pipeline.invert(images, Codes(z_sem, raw=z_sem)).x_t,
+        lambda z_sem, x_t: pipeline.decode(Codes(z_sem, x_t, raw=z_sem)),
         weight_bytes(pipeline.model),
     )
 
@@ -48,13 +54,14 @@ def variant(
     state: dict[str, Tensor],
     config: GeneratorConfig,
     device: str,
+    steps: int,
     *,
     kind: type[DiffAEPipeline] = DiffAEPipeline,
     dtype: torch.dtype = torch.float32,
     **options: Any,
 ) -> DiffAEPipeline:
     """A pipeline with these weights, compiled if there are `options`."""
-    pipeline = kind(config).eval().requires_grad_(False)
+    pipeline = kind(config, InferenceOptions(steps=steps)).eval().requires_grad_(False)
     pipeline.load_state_dict(state)
     layout = torch.contiguous_format if kind is Contiguous else torch.channels_last
     pipeline.model.to(device, dtype, memory_format=layout)
@@ -147,4 +154,4 @@ def contenders(
         levers["float16, compiled"] = {"dtype": torch.float16} | fused
         levers["bfloat16, CUDA graphs"] = half | fused | {"mode": "reduce-overhead"}
     for name, options in levers.items():
-        yield ours(name, variant(state, config, device, **options), steps)
+        yield ours(name, variant(state, config, device, steps, **options))

@@ -8,10 +8,11 @@ Every figure is measured in this run; compare the ratios.
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
-from facsimile.generator import DiffAEPipeline
+from facsimile.generator import InferenceOptions, load_generator
 
 REPEATS = 3
 
@@ -32,17 +33,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
-    steps, base = arguments.steps, None
+    base = None
     for dtype in (torch.float32, torch.bfloat16):
-        pipeline = DiffAEPipeline.from_pretrained(arguments.generator, arguments.device, dtype)
+        options = InferenceOptions(steps=arguments.steps, dtype=dtype)
+        generator = load_generator(arguments.generator, arguments.device, options)
         for batch in (1, 16, 64):
-            images = torch.rand(batch, 3, pipeline.image_size, pipeline.image_size) * 2 - 1
-            z_sem = pipeline.encode(images)
-            x_t = torch.randn_like(images)
+            images = torch.rand(batch, 3, generator.image_size, generator.image_size) * 2 - 1
+            codes = replace(generator.encode(images), x_t=torch.randn_like(images))
             rates = {
-                "encode": rate(batch, lambda p=pipeline, x=images: p.encode(x)),
-                "invert": rate(batch, lambda p=pipeline, x=images, z=z_sem: p.invert(x, z, steps)),
-                "decode": rate(batch, lambda p=pipeline, x=x_t, z=z_sem: p.decode(z, x, steps)),
+                "encode": rate(batch, lambda g=generator, x=images: g.encode(x).z),
+                "invert": rate(batch, lambda g=generator, x=images, c=codes: g.invert(x, c).x_t),
+                "decode": rate(batch, lambda g=generator, c=codes: g.decode(c)),
             }
             base = base or rates["decode"]
             name = str(dtype).removeprefix("torch.")

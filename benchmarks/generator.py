@@ -14,7 +14,7 @@ thread, whatever else the machine does. Three tables:
 - quality: what solvers, steps and precision cost on weights that are trained (the shipped generator
   and faces rendered for this), as SSIM and PSNR against our own result with 100 steps of float32
   DDIM, and as SSIM against the faces. Images: faces inverted and decoded as they are, and moved
-  halfway to the next one's z_sem.
+  halfway to the next one's z.
   Not LPIPS, whose networks would have to be downloaded.
 - sweep: edits of one face, each with an inversion and a decoding of its own, or all with one
   inversion in one batch.
@@ -25,7 +25,7 @@ Fused attention is no lever here: ours has no other.
 import argparse
 import json
 import statistics
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,16 @@ from benchmarks.clocks import peak_bytes, seconds, with_spread
 from benchmarks.contenders import Contender, contenders
 from facsimile.faces.tables import decode_images, to_tensor
 from facsimile.files import to_json
-from facsimile.generator import PRESETS, DiffAEPipeline, GeneratorConfig, UNetConfig, preset
+from facsimile.generator import (
+    CONFIG_FILE,
+    PRESETS,
+    GeneratorConfig,
+    InferenceOptions,
+    UNetConfig,
+    load_generator,
+    preset,
+)
 from facsimile.generator.evaluation import fidelity
-from facsimile.generator.pipeline import CONFIG_FILE
 from facsimile.world import iter_faces
 
 SMALL = UNetConfig(
@@ -158,15 +165,15 @@ def quality(folder: Path, device: str, faces: int) -> list[Quality]:
     images = rendered(faces, GeneratorConfig.load(folder / CONFIG_FILE).unet.image_size).to(device)
     rows, base = [], None
     for solver, steps, options in levers:
-        pipeline = DiffAEPipeline.from_pretrained(folder, device, solver=solver, **options)
-        pipeline.decode(pipeline.encode(images), images, 2)  # warms up
+        generator = load_generator(folder, device, InferenceOptions(solver, steps, **options))
+        generator.decode(replace(generator.encode(images), x_t=images))  # warms up
         made = {}
 
-        def work(pipeline=pipeline, steps=steps, made=made) -> None:
-            z_sem = pipeline.encode(images)
-            x_t = pipeline.invert(images, z_sem, steps)
-            made["kept"] = pipeline.decode(z_sem, x_t, steps).clamp(-1, 1)
-            made["moved"] = pipeline.decode(z_sem.lerp(z_sem.roll(1, 0), 0.5), x_t, steps)
+        def work(generator=generator, made=made) -> None:
+            codes = generator.invert(images, generator.encode(images))
+            made["kept"] = generator.decode(codes).clamp(-1, 1)
+            halfway = codes.z.lerp(codes.z.roll(1, 0), 0.5)
+            made["moved"] = generator.decode(codes.replace_z(halfway))
 
         spent = seconds(device, work)
         base = base or (made, spent)
@@ -181,18 +188,18 @@ def quality(folder: Path, device: str, faces: int) -> list[Quality]:
 
 def sweep(folder: Path, device: str, steps: int, repeats: int) -> dict[str, float]:
     """Edits/s of one face, one by one and in one batch, and the ratio with its spread."""
-    pipeline = DiffAEPipeline.from_pretrained(folder, device)
-    image = rendered(1, pipeline.image_size)
-    z_sem = pipeline.encode(image)
-    edited = z_sem + 0.1 * torch.randn(SWEPT, pipeline.z_dim, device=z_sem.device)
+    generator = load_generator(folder, device, InferenceOptions(steps=steps))
+    image = rendered(1, generator.image_size)
+    codes = generator.encode(image)
+    edited = codes.z + 0.1 * torch.randn(SWEPT, generator.z_dim, device=codes.z.device)
 
     def alone() -> None:
-        for code in edited:
-            x_t = pipeline.invert(image, z_sem, steps)
-            pipeline.decode(code[None], x_t, steps)
+        for z in edited:
+            generator.decode(generator.invert(image, codes).replace_z(z[None]))
 
     def together() -> None:
-        pipeline.decode_sweep(edited[None], pipeline.invert(image, z_sem, steps), steps)
+        inverted = generator.invert(image, codes)
+        generator.decode(inverted[[0] * SWEPT].replace_z(edited))
 
     alone()  # warms up
     together()

@@ -46,7 +46,7 @@ class Neutralizer(nn.Module):
     beard, male and age; every attribute has its own FC-512 layer. SiLU follows each layer.
 
     Args:
-        z_dim: dimension of z_sem.
+        z_dim: dimension of a code.
         width: width of every layer.
         dropout: rate on the latent code.
         aus: those that it learns. Of others it says 0, so that they move no code.
