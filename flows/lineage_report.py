@@ -169,8 +169,10 @@ def _verdict(decision: pd.Series | None) -> str:
 
 def _x_t(lineage: Lineage) -> str:
     latents = lineage.latents
-    if latents is None or latents["x_t"] is None:
+    if latents is None or not latents["editable"]:
         return "not inverted"
+    if latents["x_t"] is None:
+        return "none, because the generator needs none"
     if "activity" not in latents:
         return f"{ENCODE / lineage.face['dataset']}  {_vector(latents['x_t'])}"
     seen = f"z neutralized, where detectors read AUs of {latents['activity']:.2f} in all"

@@ -8,6 +8,6 @@ from tasks.params.section import Section
 
 
 class Encode(Section):
-    """Neutral faces of each person to invert to x_T, by split. Only these can be edited."""
+    """Neutral faces of each person to invert, by split. Only these can be edited."""
 
     neutral_per_subject: dict[Literal["train", "val", "test"], NonNegativeInt]

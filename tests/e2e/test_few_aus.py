@@ -79,10 +79,8 @@ def write_table(folder: Path, people: int, faces: int, **columns: Any) -> None:
     pd.DataFrame(rows).to_csv(folder / "faces.csv", index=False)
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose stages have all run."""
-    root = tmp_path_factory.mktemp("project")
+def prepare(root: Path) -> None:
+    """Write all that the stages read but the generator."""
     shutil.copytree(ROOT / "data" / "config", root / "data" / "config")
     shutil.copy(ROOT / "dvc.yaml", root)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -122,6 +120,27 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             **{au: lambda person, n: int(n > 1)},
             au_presence_only=lambda person, n: "true",
         )
+    AUOracle(image_size=SIZE).save(root / "data/oracle")
+    (root / "data/oracle/metrics.json").write_text('{"identity": {"threshold": 0.4}}')
+
+
+def run_stages() -> None:
+    """Run every stage in the current folder."""
+    sections = read_params()
+    for stage in STAGES:
+        run = importlib.import_module(f"tasks.{stage}").run
+        out = Path("data", stage)
+        out.mkdir()
+        used = {name: sections[name] for name in sections_of(run)}
+        write_json(out / "metrics.json", run(out, Compute("cpu", 32, 1), **used))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose stages have all run."""
+    root = tmp_path_factory.mktemp("project")
+    torch.manual_seed(0)
+    prepare(root)
     with chdir(root):
         torch.manual_seed(0)
         unet = UNetConfig(SIZE, 32, (1, 1), (1, 1), 1, (), 16)
@@ -133,15 +152,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pipeline.conds_std.copy_(codes.std(0))
         pipeline.save_pretrained("data/generator")
         Path("data/generator/metrics.json").write_text('{"images_seen": 1}')
-        AUOracle(image_size=SIZE).save("data/oracle")
-        Path("data/oracle/metrics.json").write_text('{"identity": {"threshold": 0.4}}')
-        sections = read_params()
-        for stage in STAGES:
-            run = importlib.import_module(f"tasks.{stage}").run
-            out = Path("data", stage)
-            out.mkdir()
-            used = {name: sections[name] for name in sections_of(run)}
-            write_json(out / "metrics.json", run(out, Compute("cpu", 32, 1), **used))
+        run_stages()
     return root
 
 
