@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from facsimile.errors import FacsimileError
 from flows import events
 from tasks.shared.exit_codes import ExitCode
-from tasks.shared.faults import faults_told
+from tasks.shared.faults import explain_faults
 
 
 class OneLineErrors(TyperGroup):
@@ -25,7 +25,7 @@ class OneLineErrors(TyperGroup):
             typer.Exit: the input is bad, or the machine is at fault: a full disk, missing rights.
         """
         try:
-            with faults_told():
+            with explain_faults():
                 return super().invoke(ctx)
         except FacsimileError as error:
             complain(str(error))

@@ -1,11 +1,12 @@
-"""What files of your own look like, in lines: to tell later whether, and where, they have changed.
+"""Fingerprint user files, one line per file, to detect later whether and where they changed.
 
-A line is a file: its name, its size in bytes, and its state, separated by tabs. The state is the
-hash of its contents (tables, label files, code; with `full` all) or its time of change in ns
-(pictures, videos, large tables), or that it is absent. Lines come one by one, in an order that
-depends on names alone: nothing is held, however many files there are, and no picture is opened.
+A line holds the name, the size in bytes and the state of a file, separated by tabs. The state is
+the SHA-256 of the contents (tables, label files and code; all files with `full`), the modification
+time in ns (images, videos and large tables), or ``absent``. Lines are generated one by one in an
+order that depends only on names, so memory does not grow with the number of files. Images are not
+opened.
 
-Imports little, because it runs before every stage: no torch, and pyarrow for Parquet tables only.
+Imports little, because it runs before every stage: no torch, and pyarrow only for Parquet tables.
 """
 
 import codecs
@@ -21,13 +22,13 @@ from itertools import islice, zip_longest
 from pathlib import Path
 
 HASHED = (".csv", ".tsv", ".txt", ".parquet")
-"""Endings of files whose contents are hashed, up to ``HASHED_BYTES`` of Parquet."""
+"""Suffixes of files whose contents are hashed; Parquet files only up to ``HASHED_BYTES``."""
 
 HASHED_BYTES = 64 << 20
 
 ABSENT = "absent"
 
-# What systems leave wherever somebody looks; names that begin with a dot are passed over, too.
+# Files that operating systems leave behind. Names that begin with a dot are ignored, too.
 _JUNK = {"thumbs.db", "desktop.ini", "__pycache__"}
 
 _SAMPLE_ROWS = 200
@@ -35,11 +36,11 @@ _LONGEST_NAME = 1024
 _ESCAPES = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-class Hashes:
-    """SHA-256 of file contents; of files that have not changed, from a store on this machine.
+class FileHasher:
+    """SHA-256 of file contents, with a cache for files that have not changed.
 
     Args:
-        store: SQLite file; None: nothing is stored.
+        store: SQLite file of the cache; None disables caching.
     """
 
     def __init__(self, store: Path | None = None) -> None:
@@ -55,7 +56,7 @@ class Hashes:
         if self._store is None:
             return _digest(path)
         key = os.fsencode(path.absolute())
-        # A change that keeps size and time of change is seen by the time of the file's entry.
+        # ctime catches changes that keep size and modification time.
         state = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
         found = self._store.execute(
             "SELECT digest FROM hashes WHERE path = ? AND state = ?", (key, state)
@@ -72,43 +73,43 @@ class Hashes:
 
 
 @contextmanager
-def open_hashes(store: Path | None) -> Iterator[Hashes]:
-    """`Hashes` that are closed at the end."""
-    hashes = Hashes(store)
+def open_hasher(store: Path | None) -> Iterator[FileHasher]:
+    """A `FileHasher` that is closed at the end of the block."""
+    hasher = FileHasher(store)
     try:
-        yield hashes
+        yield hasher
     finally:
-        hashes.close()
+        hasher.close()
 
 
-def look(root: Path, full: bool, hashes: Hashes) -> Iterator[str]:
+def fingerprint_files(root: Path, full: bool, hasher: FileHasher) -> Iterator[str]:
     """Lines of a dataset.
 
     Args:
-        root: a folder: all files in it, and files elsewhere that its Parquet tables name. Or a
-            table: that file, and the files that it names.
-        full: hash the contents of all files, and so read them whole.
-        hashes: of contents.
+        root: a folder: all files in it, and files elsewhere that its Parquet tables refer to. Or a
+            table: the table and the files it refers to.
+        full: hash the contents of all files, which reads them completely.
+        hasher: hashes file contents.
     """
     if not root.is_dir():
-        yield _line(root.name, root, full, hashes, hashed=True)
-        for name in _named(root):
-            yield _line(name, _spelt(root.parent, name), full, hashes)
+        yield _line(root.name, root, full, hasher, hashed=True)
+        for name in _referenced_files(root):
+            yield _line(name, _resolve(root.parent, name), full, hasher)
         return
     tables = []
     for name, entry in _walk(root):
         if name.endswith(".parquet") and name.count("/") < 2:
             tables.append(Path(entry.path))
-        yield _line(name, entry, full, hashes)
+        yield _line(name, entry, full, hasher)
     for table in tables:
-        for name in _named(table):
-            path = _spelt(table.parent, name)
+        for name in _referenced_files(table):
+            path = _resolve(table.parent, name)
             if not Path(os.path.normpath(path)).is_relative_to(root):
-                yield _line(name, path, full, hashes)
+                yield _line(name, path, full, hasher)
 
 
-def look_at_code(module: str, base: Path) -> Iterator[str]:
-    """Lines of a module, or of all of its package; none where `base` has no such module.
+def fingerprint_code(module: str, base: Path) -> Iterator[str]:
+    """Lines of all files of a module's top-level package; none if it is not in `base`.
 
     Args:
         module: ``package.module``.
@@ -119,42 +120,42 @@ def look_at_code(module: str, base: Path) -> Iterator[str]:
     for path in files:
         if path.is_file():
             name = path.relative_to(base).as_posix()
-            yield _line(name, path, True, Hashes())
+            yield _line(name, path, True, FileHasher())
 
 
 def difference(before: Iterable[str], now: Iterable[str]) -> str:
-    """How two lists of lines differ, in a few words; empty where they do not.
+    """A short description of how two fingerprints differ; empty if they are equal.
 
     ``faces.csv changed``; ``anna/007.png added``; ``anna/001.png and 3 more changed``.
     """
     changed: list[str] = []
-    for one, other in zip_longest(before, now):
-        if one == other:
+    for old, new in zip_longest(before, now):
+        if old == new:
             continue
-        names = [_name(line) if line is not None else None for line in (one, other)]
+        names = [_name(line) if line is not None else None for line in (old, new)]
         if names[0] == names[1]:
             changed.append(names[0])
-            if len(changed) == 1 and one.split("\t")[2] == ABSENT:
+            if len(changed) == 1 and old.split("\t")[2] == ABSENT:
                 return f"{names[0]} added"
-            if len(changed) == 1 and other.split("\t")[2] == ABSENT:
-                return f"{names[0]} is gone"
+            if len(changed) == 1 and new.split("\t")[2] == ABSENT:
+                return f"{names[0]} removed"
             continue
         if not changed:
-            return _moved(*names)
+            return _added_or_removed(*names)
         break
     if len(changed) > 1:
         return f"{changed[0]} and {len(changed) - 1:,} more changed"
     return f"{changed[0]} changed" if changed else ""
 
 
-def _moved(before: str | None, now: str | None) -> str:
-    """What it means that another file comes next than before."""
-    if before is None or (now is not None and _order(now) < _order(before)):
+def _added_or_removed(before: str | None, now: str | None) -> str:
+    """Description of the first position at which the names of two fingerprints differ."""
+    if before is None or (now is not None and _sort_key(now) < _sort_key(before)):
         return f"{now} added"
-    return f"{before} is gone"
+    return f"{before} removed"
 
 
-def _order(name: str) -> list[str]:
+def _sort_key(name: str) -> list[str]:
     return name.split("/")
 
 
@@ -163,27 +164,27 @@ def _name(line: str) -> str:
 
 
 def _line(
-    name: str, path: Path | os.DirEntry, full: bool, hashes: Hashes, hashed: bool = False
+    name: str, path: Path | os.DirEntry, full: bool, hasher: FileHasher, hashed: bool = False
 ) -> str:
-    """A file as a line, without an end.
+    """Line of one file, without a line break.
 
     Args:
-        name: in the line.
-        path: file.
-        full: hash the contents whatever it is.
-        hashes: of contents.
-        hashed: hash the contents whatever the ending.
+        name: name to show.
+        path: the file.
+        full: hash the contents whatever the type and size.
+        hasher: hashes file contents.
+        hashed: hash the contents whatever the suffix.
     """
     shown = name if name.isprintable() else name.translate(_ESCAPES)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             return f"{shown}\t0\t{ABSENT}"
-        ending = name.lower()
-        small = status.st_size <= HASHED_BYTES or not ending.endswith(".parquet")
-        if full or ((hashed or ending.endswith(HASHED)) and small):
-            return f"{shown}\t{status.st_size}\tsha256:{hashes(Path(path), status)}"
-    except (OSError, ValueError):  # a name that no file can have is a ValueError
+        lower = name.lower()
+        small = status.st_size <= HASHED_BYTES or not lower.endswith(".parquet")
+        if full or ((hashed or lower.endswith(HASHED)) and small):
+            return f"{shown}\t{status.st_size}\tsha256:{hasher(Path(path), status)}"
+    except (OSError, ValueError):  # ValueError: the name is not a valid file name
         return f"{shown}\t0\t{ABSENT}"
     return f"{shown}\t{status.st_size}\tmtime:{status.st_mtime_ns}"
 
@@ -194,12 +195,12 @@ def _digest(path: Path) -> str:
 
 
 def _walk(
-    folder: Path, prefix: str = "", above: tuple[tuple[int, int], ...] = ()
+    folder: Path, prefix: str = "", parents: tuple[tuple[int, int], ...] = ()
 ) -> Iterator[tuple[str, os.DirEntry]]:
-    """All files in a folder by name, relative and with slashes; links are followed."""
+    """All files in a folder, sorted, with names relative to it; symbolic links are followed."""
     status = folder.stat()
-    here = (status.st_dev, status.st_ino)
-    if here in above:  # a link to a folder that holds it
+    inode = (status.st_dev, status.st_ino)
+    if inode in parents:  # a link to a parent folder
         return
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
@@ -207,15 +208,16 @@ def _walk(
         if entry.name.startswith(".") or entry.name.lower() in _JUNK:
             continue
         if entry.is_dir():
-            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", (*above, here))
+            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", (*parents, inode))
         else:
             yield f"{prefix}{entry.name}", entry
 
 
-def _named(table: Path) -> Iterator[str]:
-    """Names of files in a table, each once in a row; in columns some of whose values are files.
+def _referenced_files(table: Path) -> Iterator[str]:
+    """File names in a table, without consecutive duplicates.
 
-    A column ``image_path`` counts even if none of them is there.
+    Reads the columns in which at least one of the first rows names an existing file, and any column
+    called ``image_path``.
     """
     try:
         with table.open("rb") as file:
@@ -237,12 +239,12 @@ def _named(table: Path) -> Iterator[str]:
                     yield value
                     last[column] = value
     except (OSError, csv.Error, ValueError):
-        # What cannot be read is told when it is ingested; its contents are hashed all the same.
+        # The stage `ingest` reports unreadable tables; here their contents are hashed anyway.
         return
 
 
 def _text_rows(table: Path) -> tuple[list[str], Iterator[list[str]]]:
-    """Header and rows of text values, separated by what the header has most of."""
+    """Header and rows of a text table; the delimiter is the most frequent one in the header."""
 
     def rows() -> Iterator[list[str]]:
         with table.open(encoding=encoding, errors="surrogateescape", newline="") as file:
@@ -262,8 +264,8 @@ def _text_rows(table: Path) -> tuple[list[str], Iterator[list[str]]]:
 
 
 def _parquet_rows(table: Path) -> tuple[list[str], Iterator[list[str]]]:
-    """Columns and rows of the text in a Parquet file, paths of its images included."""
-    import pyarrow as pa  # takes a while, and most projects have no such table
+    """Header and rows of the text columns of a Parquet table, with paths of embedded images."""
+    import pyarrow as pa  # slow to import, and most projects have no Parquet tables
     import pyarrow.parquet as pq
 
     def rows() -> Iterator[list[str]]:
@@ -295,11 +297,11 @@ def _parquet_rows(table: Path) -> tuple[list[str], Iterator[list[str]]]:
 def _is_file(folder: Path, name: str) -> bool:
     if not name or len(name) > _LONGEST_NAME or "\0" in name:
         return False
-    return _spelt(folder, name).is_file()
+    return _resolve(folder, name).is_file()
 
 
-def _spelt(folder: Path, name: str) -> Path:
-    """The file that a table means, which may be of another system: backslashes, other unicode."""
+def _resolve(folder: Path, name: str) -> Path:
+    """The file a table refers to; accepts backslashes and other Unicode normal forms."""
     spellings = [name, name.replace("\\", "/")]
     if not name.isascii():
         spellings += [unicodedata.normalize(form, spellings[1]) for form in ("NFC", "NFD")]

@@ -1,7 +1,7 @@
-"""Conduct the stages of dvc.yaml: Prefect runs them, DVC decides what is stale, MLflow remembers.
+"""Prefect flows over the stages of dvc.yaml: DVC decides what is stale, MLflow records the runs.
 
-Imported before Prefect and MLflow, which read their settings from the environment at import.
-Whatever the user has set stays.
+Sets environment defaults before Prefect and MLflow are imported, because they read them at import.
+Variables the user has set are kept.
 """
 
 import os
@@ -11,7 +11,7 @@ _DEFAULTS = {
     "DVC_NO_ANALYTICS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    # The temporary server is given 20 s by default, which a busy machine can exceed.
+    # The default of 20 s for the temporary server is too short on a busy machine.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }
 for _name, _value in _DEFAULTS.items():

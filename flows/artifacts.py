@@ -12,14 +12,14 @@ from flows.outputs import CONTACT_SHEET, REPORT, headline, read_metrics
 
 
 def publish(root: Path, reports: list[dict[str, Any]]) -> str:
-    """Publish what there is; an artifact that cannot be is no reason for a run to fail.
+    """Publish all available artifacts. A failure to publish does not fail the run.
 
     Args:
         root: project folder.
-        reports: one row for each stage of the run.
+        reports: one row per stage of the run.
 
     Returns:
-        Which are not published and why, in one line; empty if all are.
+        One line that names the artifacts not published and why; empty if all were.
     """
     failures = []
     for key, artifact in (
@@ -37,7 +37,7 @@ def publish(root: Path, reports: list[dict[str, Any]]) -> str:
 
 
 def _attempt(artifact: Callable[[], None]) -> str:
-    """Why an artifact could not be published; empty if it could."""
+    """Publish one artifact. Returns the error in one line, or an empty string."""
     try:
         artifact()
     except Exception as error:
@@ -61,14 +61,14 @@ def _metrics(root: Path, reports: list[dict[str, Any]]) -> None:
 
 def _contact_sheet(root: Path) -> None:
     if (root / CONTACT_SHEET).exists():
-        # Embedded, because the server may not see this machine's files.
+        # Embedded, because the server may not have access to this machine's files.
         image = base64.b64encode((root / CONTACT_SHEET).read_bytes()).decode()
         sheet = f"![real and generated faces](data:image/png;base64,{image})"
         create_markdown_artifact(sheet, key="contact-sheet", description="Generated faces")
 
 
 def _report(root: Path) -> None:
-    """Headline figures, and where the report is; a page of the server cannot link to a file."""
+    """Headline figures and the path of the report: the Prefect UI cannot link to a local file."""
     if (root / REPORT).exists():
         figures = headline(read_metrics(root, "evaluate"))
         rows = [f"| {name} | {value:.4g} |" for name, value in figures.items()]

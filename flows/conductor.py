@@ -1,8 +1,8 @@
 """Prefect flows over the stage graph of dvc.yaml.
 
-`regenerate` brings targets and all they need up to date; `retrain` trains and evaluates on the data
-at hand. A stage is a task that runs ``dvc repro --single-item`` as a process of its own. It is
-tried again when it dies; bad input and bugs end it at once.
+`regenerate` brings target stages and their dependencies up to date; `retrain` trains and evaluates
+on the existing data. Each stage is a task that runs ``dvc repro --single-item`` in a subprocess. It
+is retried if it is killed or runs out of memory, but not on bad input or a bug.
 """
 
 import time
@@ -33,13 +33,13 @@ from tasks.shared.endings import remove_leftovers
 from tasks.shared.exit_codes import ExitCode
 
 RETRIES = 2
-_CHANGED = "params.yaml was changed while the run was under way"
+_CHANGED = "params.yaml was changed during the run"
 TARGETS = ("evaluate",)
 
 
 @dataclass(frozen=True)
 class StageReport:
-    """What became of one stage: ``Completed``, ``Cached``, ``Failed`` or ``Not run``, and why."""
+    """Outcome of one stage: ``Completed``, ``Cached``, ``Failed`` or ``Not run``, and why."""
 
     stage: str
     state: str
@@ -49,12 +49,12 @@ class StageReport:
 
 
 class FlowRun:
-    """What the stage tasks of one flow run share.
+    """State shared by the stage tasks of one flow run.
 
     Args:
         root: project folder.
         graph: all stages.
-        stages: names of those to conduct, in an order in which they can run.
+        stages: names of the stages to run, in topological order.
     """
 
     def __init__(self, root: Path, graph: nx.DiGraph, stages: list[str]) -> None:
@@ -64,36 +64,40 @@ class FlowRun:
         self.params = RunParams(root)
         for folder in (root, root / "data"):
             remove_leftovers(folder)
-        # One look at the start; later, only at stages whose inputs this run has rewritten.
+        # Checked once at the start; later, a stage is also stale if this run rewrote its inputs.
         self.stale = dvc.stale_stages(root)
         self.rewritten: set[str] = set()
         self.seconds: Counter[str] = Counter()
-        self.died: Counter[str] = Counter()
-        self.starved: Counter[str] = Counter()
+        self.crashes: Counter[str] = Counter()
+        self.out_of_memory: Counter[str] = Counter()
         self.ended = False
         self.devices = find_devices()
         self.tracker = Tracker(root, flow_run.name, self.params.values)
 
     def is_current(self, stage: str) -> bool:
-        """Whether neither the stage itself nor anything it needs has changed."""
+        """Whether neither the stage nor any of its dependencies has changed."""
         return stage not in self.stale and not self.rewritten & nx.ancestors(self.graph, stage)
 
     def check(self, stage: str) -> None:
-        """Raises StageError if the run has ended, or the stage is frozen and its files others."""
-        self._check_under_way(stage)
+        """Raise StageError if the run has ended or the files of a frozen stage were modified."""
+        self._check_not_ended(stage)
         try:
             check_shipped(self.root, self.graph.nodes[stage]["stage"])
         except FacsimileError as error:
             raise dvc.StageError(stage, ExitCode.BAD_INPUT, str(error)) from error
 
-    def is_sound(self, stage: str) -> bool:
-        """Whether DVC's cache alone lacks something of a stage; its outputs are put there again."""
-        return bool(dvc.uncached(self.stale.get(stage, ()))) and dvc.cache_again(stage, self.root)
+    def restore_cache(self, stage: str) -> bool:
+        """Recache the outputs of a stage if nothing else about it has changed.
+
+        Returns:
+            Whether the stage is up to date now.
+        """
+        return bool(dvc.uncached(self.stale.get(stage, ()))) and dvc.recache(stage, self.root)
 
     def reproduce(self, stage: str) -> bool:
         """Run a stage, on a leased device if it needs one. Returns whether its command ran."""
-        # Half the batch after each time that memory ran out (tasks/shared/stage.py).
-        environment = {"FACSIMILE_BATCH_SCALE": str(0.5 ** self.starved[stage])}
+        # Each out-of-memory failure halves the batch (tasks/shared/stage.py).
+        environment = {"FACSIMILE_BATCH_SCALE": str(0.5 ** self.out_of_memory[stage])}
         revision = since(self.tracker.revision, self.root)
         environment[NOTED] = revision.to_json()
         logger = get_run_logger()
@@ -106,8 +110,8 @@ class FlowRun:
             if self.graph.nodes[stage]["stage"].needs_device:
                 events.emit(stage, events.WAITING)
                 environment |= leases.enter_context(lease(self.devices))
-            # It may have waited for a device until the run was interrupted.
-            self._check_under_way(stage)
+            # The run may have been interrupted while this stage waited for a device.
+            self._check_not_ended(stage)
             events.emit(stage, events.RUNNING)
             begin = time.time()
             self._check_params(stage)
@@ -120,47 +124,46 @@ class FlowRun:
             self.tracker.log_stage(stage, begin, end, revision)
         return ran
 
-    def _check_under_way(self, stage: str) -> None:
+    def _check_not_ended(self, stage: str) -> None:
         if self.ended:
             raise dvc.StageError(stage, ExitCode.BAD_INPUT, "the run has ended")
 
     def _check_params(self, stage: str) -> None:
-        """Refuse to run a stage with other params than those with which the run began."""
+        """Refuse to run a stage if its params have changed since the run started."""
         if change := self.params.changed(self.graph.nodes[stage]["stage"].params):
             raise dvc.StageError(stage, ExitCode.BAD_INPUT, f"{_CHANGED}: {change}; run it again")
 
     def _check_record(self, stage: str) -> None:
-        """Refuse what DVC recorded with params that the stage has not read."""
+        """Discard what DVC recorded if it holds params that the stage did not read."""
         if change := self.params.misrecorded(stage, self.graph.nodes[stage]["stage"].params):
-            dvc.forget(stage, self.root)
+            dvc.discard_record(stage, self.root)
             raise dvc.StageError(stage, ExitCode.BAD_INPUT, f"{_CHANGED}: {change}; run it again")
 
     def failed(self, stage: str, error: dvc.StageError) -> State:
-        """The state of a stage that did not finish; says what is done about it, or what to do."""
+        """State of a stage that failed; its message says that it is retried, or what to do."""
         message = str(error)
-        self.died[stage] += error.died
-        self.starved[stage] += error.starved
-        again = error.died and self.died[stage] <= RETRIES
-        if again:
-            how = " with batches of half the size and half the workers" if error.starved else ""
-            message += f": tried again{how}"
+        self.crashes[stage] += error.retryable
+        self.out_of_memory[stage] += error.out_of_memory
+        if error.retryable and self.crashes[stage] <= RETRIES:
+            how = " with half the batch size and half the workers" if error.out_of_memory else ""
+            message += f": retrying{how}"
             get_run_logger().warning(message)
             events.emit(stage, events.RUNNING, message)
-        elif error.starved:
+        elif error.out_of_memory:
             message += (
-                f"; {self.starved[stage]} times, each with batches of half the size: free memory, "
-                "or set FACSIMILE_BATCH_SIZE and FACSIMILE_WORKERS to less"
+                f"; failed {self.out_of_memory[stage]} times, halving the batch each time: free "
+                "memory, or lower FACSIMILE_BATCH_SIZE and FACSIMILE_WORKERS"
             )
-        # Returned, not raised: the reason is one line, and a traceback through here explains none.
+        # Returned, not raised: a traceback through this module would only hide the one-line reason.
         return Failed(message=message, data=error)
 
 
-def _died(_task: Task, _task_run: TaskRun, state: State) -> bool:
+def _is_retryable(_task: Task, _task_run: TaskRun, state: State) -> bool:
     error = state.result(raise_on_failure=False)
-    return isinstance(error, dvc.StageError) and error.died
+    return isinstance(error, dvc.StageError) and error.retryable
 
 
-def _tell(_task: Task, task_run: TaskRun, state: State) -> None:
+def _emit_final_state(_task: Task, task_run: TaskRun, state: State) -> None:
     events.emit(task_run.name, state.name, state.message or "")
 
 
@@ -168,9 +171,9 @@ def _tell(_task: Task, task_run: TaskRun, state: State) -> None:
     task_run_name="{stage}",
     retries=RETRIES,
     retry_delay_seconds=1,
-    retry_condition_fn=_died,
-    on_completion=[_tell],
-    on_failure=[_tell],
+    retry_condition_fn=_is_retryable,
+    on_completion=[_emit_final_state],
+    on_failure=[_emit_final_state],
     cache_policy=NO_CACHE,
     persist_result=False,
 )
@@ -180,27 +183,27 @@ def run_stage(stage: str, run: FlowRun) -> State:
     try:
         run.check(stage)
         if run.is_current(stage):
-            return Completed(name="Cached", message="nothing has changed")
-        if run.is_sound(stage):
-            return Completed(name="Cached", message="still as recorded; put into DVC's cache again")
+            return Completed(name="Cached", message="unchanged")
+        if run.restore_cache(stage):
+            return Completed(name="Cached", message="unchanged; restored to DVC's cache")
         ran = run.reproduce(stage)
     except dvc.StageError as error:
         run.tracker.log_failure(stage, begin, str(error))
         return run.failed(stage, error)
-    except FacsimileError as error:  # no lease
+    except FacsimileError as error:  # no device lease
         run.tracker.log_failure(stage, begin, str(error))
         return Failed(message=f"{stage}: {error}", data=error)
     if not ran:
-        return Completed(name="Cached", message="made from the same inputs before")
-    return Completed(message=", ".join(run.stale.get(stage, ["its inputs were made again"])))
+        return Completed(name="Cached", message="restored from an earlier run with the same inputs")
+    return Completed(message=", ".join(run.stale.get(stage, ["inputs rebuilt"])))
 
 
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=64), persist_result=False)
 def regenerate(targets: list[str] | None = None, root: str = ".") -> State:
-    """Bring `targets` and every stage they need up to date.
+    """Bring `targets` and all stages they depend on up to date.
 
     Args:
-        targets: stages of dvc.yaml (default: the evaluation, and so all of them).
+        targets: stages of dvc.yaml (default: ``evaluate``, which depends on all others).
         root: project folder.
     """
     graph = read_graph(Path(root))
@@ -209,8 +212,9 @@ def regenerate(targets: list[str] | None = None, root: str = ".") -> State:
 
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=64), persist_result=False)
 def retrain(root: str = ".") -> State:
-    """Train all detectors and evaluate them, on the real and accepted faces at hand, although what
-    made these may have changed.
+    """Train and evaluate all detectors on the existing real and accepted generated faces.
+
+    The stages that produced these faces are not rerun, even if they are stale.
 
     Args:
         root: project folder.
@@ -220,15 +224,15 @@ def retrain(root: str = ".") -> State:
 
 
 def conduct(root: Path, graph: nx.DiGraph, stages: list[str]) -> State:
-    """Bring stages up to date, once no other run is under way in the project.
+    """Bring stages up to date; waits for any other run in the same project to finish first.
 
     Args:
         root: project folder.
         graph: all stages.
-        stages: names of those to conduct, in an order in which they can run.
+        stages: names of the stages to run, in topological order.
 
     Returns:
-        A state with a `StageReport` for each stage as its data.
+        A state whose data is a list with one `StageReport` per stage.
     """
 
     def queued(holder: str) -> None:
@@ -240,7 +244,7 @@ def conduct(root: Path, graph: nx.DiGraph, stages: list[str]) -> State:
 
 
 def _submit(run: FlowRun) -> State:
-    """Run the stages, and tell everybody what came of them."""
+    """Run the stages and report the outcome to MLflow, Prefect and the user."""
     try:
         reports = _run_stages(run)
     except BaseException as error:
@@ -260,7 +264,7 @@ def _submit(run: FlowRun) -> State:
 
 
 def _run_stages(run: FlowRun) -> list[StageReport]:
-    """Submit every stage at once; each waits for those it reads from."""
+    """Submit all stages at once; each waits for the stages it reads from."""
     futures = {}
     try:
         for stage in run.stages:
@@ -270,7 +274,7 @@ def _run_stages(run: FlowRun) -> list[StageReport]:
             future.wait()
     finally:
         run.ended = True
-        dvc.kill_all()  # whatever ends the flow ends its stages
+        dvc.kill_all()  # no stage outlives the flow
     return [
         StageReport(
             stage,

@@ -1,4 +1,4 @@
-"""The demo on files: ingested faces as pictures and CSV files, and a project that reads them."""
+"""Demo on files: export the ingested faces as images and CSV, and set up a project reading them."""
 
 import shutil
 from pathlib import Path
@@ -31,11 +31,11 @@ _DVC_CONFIG = """[core]
 
 
 def plain_table_project(root: Path) -> Path:
-    """Make the project in `root` anew, with the faces that it has ingested read from CSV files.
+    """Create a copy of the project in `root` that reads the ingested faces from CSV files.
 
-    It is a project of its own, so that neither params nor artefacts of the first are touched: the
-    same stages, code, generator and oracle, and params but for where faces come from. Made again,
-    it keeps what its stages have made.
+    The copy has the same stages, code, generator, oracle and params, except for where faces come
+    from. The original project is left untouched. If the copy already exists, the outputs of its
+    stages are kept.
 
     Args:
         root: project folder whose stage ``ingest`` has run.
@@ -44,12 +44,14 @@ def plain_table_project(root: Path) -> Path:
         The new project folder, ``build/plain-table`` in `root`.
 
     Raises:
-        FacsimileError: nothing is ingested there, or its params are wrong.
+        FacsimileError: stage ingest has not run in `root`, or params.yaml is invalid.
     """
     datasets = read_params(root / PARAMS)["datasets"]
     outs = locked_hashes(locked_stages(root).get("ingest", {}), "outs")
     if not outs:
-        raise FacsimileError(f"{root / 'dvc.lock'}: stage ingest has not run")
+        raise FacsimileError(
+            f"{root / 'dvc.lock'}: stage ingest has not run; run `facsimile run ingest`"
+        )
     project = root / PLAIN_TABLE
     for name in _COPIED:
         _copy(root / name, project / name)
@@ -57,7 +59,7 @@ def plain_table_project(root: Path) -> Path:
     config.parent.mkdir(exist_ok=True)
     config.write_text(_DVC_CONFIG)
 
-    # Named after the faces in them: they are written again when those change, and not else.
+    # The folder name contains the hash of the faces, so they are rewritten only if they change.
     faces = Path("faces") / outs["data/ingest"].removesuffix(".dir")
     if not (project / faces).exists():
         shutil.rmtree(project / "faces", ignore_errors=True)
@@ -77,7 +79,7 @@ def plain_table_project(root: Path) -> Path:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Replace a file or folder, with the times of change: DVC then need not hash it again."""
+    """Replace a file or folder, keeping modification times so that DVC need not rehash it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_file():
         shutil.copy2(source, target)

@@ -1,7 +1,7 @@
-"""Leases on compute devices: one stage at a time on each, of whatever flow and project.
+"""Leases on compute devices: each device runs one stage at a time, across flows and projects.
 
-A lease is a file lock. The kernel drops it with the process that holds it, however that ends, so
-that no device stays taken; a slot of a Prefect concurrency limit would.
+A lease is a file lock. The kernel releases it when the process ends, even if killed, so no device
+stays locked. A slot of a Prefect concurrency limit would stay taken.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ _SECONDS_BETWEEN_TRIES = 0.2
 
 
 def find_devices() -> list[str]:
-    """Ids for CUDA_VISIBLE_DEVICES, without importing torch; empty where there is only a CPU."""
+    """GPU ids for CUDA_VISIBLE_DEVICES, found without importing torch; empty without a GPU."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [device for device in visible.split(",") if device.strip() not in ("", "-1")]
@@ -34,16 +34,16 @@ def find_devices() -> list[str]:
 
 @contextmanager
 def lease(devices: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Hold one of the devices, or the CPU if there are none; wait until one is free.
+    """Wait until a device is free and hold it; without devices, hold the CPU.
 
     Args:
         devices: ids of all devices.
 
     Yields:
-        Environment in which only that device is visible.
+        Environment variables that make only that device visible.
 
     Raises:
-        FacsimileError: the folder of locks is not this user's alone.
+        FacsimileError: the lock folder is accessible to other users.
     """
     folder = _private_folder()
     while True:
@@ -60,10 +60,10 @@ def lease(devices: Sequence[str]) -> Iterator[dict[str, str]]:
 
 
 def open_lock(path: Path) -> int:
-    """Descriptor of a file to lock.
+    """Open a lock file and return its descriptor.
 
     Raises:
-        FacsimileError: it cannot be written to, or is a link, which could lead anywhere.
+        FacsimileError: the file is not writable, or is a symbolic link (refused for safety).
     """
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
@@ -72,7 +72,7 @@ def open_lock(path: Path) -> int:
 
 
 def try_lock(file: int) -> bool:
-    """Take the lock of an open file, which ends with the process, unless somebody holds it."""
+    """Lock an open file until the process ends. Returns False if another process holds the lock."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -81,10 +81,10 @@ def try_lock(file: int) -> bool:
 
 
 def _private_folder() -> Path:
-    """This user's own folder of locks.
+    """Folder of lock files that only this user can access.
 
     Raises:
-        FacsimileError: something else is in its place; the temporary folder is open to everybody.
+        FacsimileError: the path exists but is not such a folder (anyone can write to /tmp).
     """
     folder = Path(tempfile.gettempdir()) / f"facsimile-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -92,7 +92,7 @@ def _private_folder() -> Path:
     private = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
     if not private or stat.S_IMODE(status.st_mode) & 0o077:
         raise FacsimileError(
-            f"{folder}: not a folder that only you can use, as device locks need; remove it, or "
-            "set TMPDIR to a folder of your own"
+            f"{folder}: device locks need a folder that only you can access; remove it, or set "
+            "TMPDIR to a private folder"
         )
     return folder

@@ -1,4 +1,4 @@
-"""DVC as a subprocess: what is stale, and reproducing one stage in isolation."""
+"""DVC as a subprocess: find stale stages and reproduce a single stage."""
 
 import json
 import os
@@ -19,9 +19,9 @@ from flows.dvc_rwlock import clear_rwlock
 from flows.supervisor import supervised
 from tasks.provenance.dvc_files import keep, locked_stages
 from tasks.shared.exit_codes import ExitCode
-from tasks.shared.faults import disk_full, faults_told, is_full
+from tasks.shared.faults import disk_full, explain_faults, is_full
 
-# -P: see there.
+# -P: see dvc_process.py.
 _DVC = (sys.executable, "-P", str(Path(__file__).with_name("dvc_process.py")), "--wait-for-lock")
 _EXITED = re.compile(r"exited with (-?\d+)$")
 _FAILED = re.compile(r"failed to reproduce '[^']*': ")
@@ -33,13 +33,13 @@ _RUNNING: set[subprocess.Popen] = set()
 
 
 class StageError(Exception):
-    """A stage that did not finish.
+    """A stage failed.
 
     Attributes:
-        stage: its name.
-        code: exit status of its process, one of `ExitCode`, or minus the number of the signal that
+        stage: name of the stage.
+        code: exit status of its process: an `ExitCode`, or minus the number of the signal that
             killed it.
-        reason: in one line.
+        reason: why it failed, in one line.
     """
 
     def __init__(self, stage: str, code: int, reason: str) -> None:
@@ -49,63 +49,63 @@ class StageError(Exception):
         self.reason = reason
 
     @property
-    def died(self) -> bool:
-        """Killed by a signal or out of memory, and so worth another attempt."""
+    def retryable(self) -> bool:
+        """Whether the stage was killed by a signal or ran out of memory."""
         return self.code < 0 or self.code == ExitCode.OUT_OF_MEMORY
 
     @property
-    def starved(self) -> bool:
-        """Out of memory, or killed as the kernel kills what takes too much of it."""
+    def out_of_memory(self) -> bool:
+        """Whether it ran out of memory, or got SIGKILL as from the kernel's OOM killer."""
         return self.code in (ExitCode.OUT_OF_MEMORY, -signal.SIGKILL)
 
 
-# DVC would list every input and output of it.
+# Replaces DVC's list of all inputs and outputs of a stage that is not in dvc.lock.
 _NEW = "never run here"
 
 
 def stale_stages(root: Path, stages: Sequence[str] = ()) -> dict[str, list[str]]:
-    """Stages whose own inputs, command or outputs differ from dvc.lock, each with the reasons.
+    """Stages whose inputs, command or outputs differ from dvc.lock, each with the reasons.
 
-    A stage that is stale only because another one is does not appear.
+    Stages that are stale only because an upstream stage is stale are not included.
 
     Args:
         root: project folder.
-        stages: to look at; all if there are none.
+        stages: stages to check; empty for all.
 
     Raises:
-        FacsimileError: DVC refuses the project.
+        FacsimileError: `dvc status` failed.
     """
-    known = _ready(root)
+    recorded = _read_lockfile(root)
     result = _run(root, "status", "--json", *stages)
     if result.returncode:
-        raise FacsimileError(f"dvc status: {_told(result.stderr.splitlines(), root)}")
+        raise FacsimileError(f"dvc status: {_error_line(result.stderr.splitlines(), root)}")
     status = json.loads(result.stdout)
-    # A stage file has its path in front of the name; the stages of dvc.yaml have not.
+    # Names of stages in other stage files are prefixed with their path; those of dvc.yaml are not.
     stale = {
-        name: [r for change in changes for r in _reasons(change)] if name in known else [_NEW]
+        name: [r for change in changes for r in _reasons(change)] if name in recorded else [_NEW]
         for name, changes in status.items()
     }
-    return source_changes.settle(root, stale)
+    return source_changes.refine_stale(root, stale)
 
 
 def uncached(reasons: Iterable[str]) -> list[str]:
-    """Those of the reasons of a stage that say that DVC's cache lacks an output, perhaps sound."""
+    """Reasons that say only that an output is missing from DVC's cache; the file may be intact."""
     return [reason for reason in reasons if reason.endswith(_NOT_IN_CACHE)]
 
 
-def cache_again(stage: str, root: Path) -> bool:
-    """Put the outputs of a stage into DVC's cache, if they and all inputs are those of dvc.lock.
+def recache(stage: str, root: Path) -> bool:
+    """Put the outputs of a stage into DVC's cache if all inputs and outputs match dvc.lock.
 
     Returns:
-        Whether they are. They were hashed.
+        Whether they match. All files are hashed to find out.
     """
-    # Where anything has changed DVC asks whether to go on, and refuses where nobody can answer.
+    # If anything has changed, `dvc commit` asks for confirmation, and fails without a terminal.
     return _run(root, "commit", stage).returncode == 0
 
 
-def _ready(root: Path) -> dict[str, Any]:
-    """What dvc.lock records of each stage, after what a killed DVC may have left is cleared."""
-    with faults_told(root):
+def _read_lockfile(root: Path) -> dict[str, Any]:
+    """What dvc.lock records of each stage. First clears stale locks of killed DVC processes."""
+    with explain_faults(root):
         clear_rwlock(root)
         return locked_stages(root)
 
@@ -123,12 +123,12 @@ def _run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _told(lines: Iterable[str], root: Path) -> str:
-    """An error of DVC in one line: its lines from the first ``ERROR: `` on, else all of them."""
+def _error_line(lines: Iterable[str], root: Path) -> str:
+    """An error of DVC in one line: all lines from the first ``ERROR: `` on, or all without one."""
     lines = [line.strip() for line in lines]
     first = next((i for i, line in enumerate(lines) if line.startswith("ERROR: ")), 0)
-    told = (line.removeprefix("ERROR: ") for line in lines[first:] if not _is_noise(line))
-    text = _FAILED.sub("", " ".join(told))
+    errors = (line.removeprefix("ERROR: ") for line in lines[first:] if not _is_noise(line))
+    text = _FAILED.sub("", " ".join(errors))
     if is_full(Exception(text), root):
         return disk_full(root)
     return text
@@ -145,7 +145,7 @@ def _reasons(change: str | Mapping[str, Any]) -> list[str]:
     reasons = []
     for what in change.values():
         for path, detail in what.items() if isinstance(what, Mapping) else [(what, "")]:
-            if isinstance(detail, Mapping):  # a params file: key → what happened to it
+            if isinstance(detail, Mapping):  # a params file: key → how it changed
                 reasons += [f"{key} {how}" for key, how in detail.items()]
             else:
                 reasons.append(f"{path} {detail}".strip())
@@ -159,29 +159,29 @@ def reproduce(
     log: Callable[[str], None],
     ended: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Run one stage through DVC in processes that end with this one, if DVC finds it changed.
+    """Run one stage through DVC if it is stale. Its processes end with this process.
 
     Args:
         stage: name in dvc.yaml.
         root: project folder.
-        environment: variables on top of this process's.
-        log: receives what the stage prints, line by line.
-        ended: whether the run has ended, so that `kill_all` may have come too early for the stage.
+        environment: variables added to those of this process.
+        log: called with each line the stage prints.
+        ended: whether the run has ended; covers a `kill_all` just before the stage started.
 
     Returns:
-        Whether the stage's command ran; False where DVC found nothing changed or had the outputs
+        Whether the stage's command ran; False if DVC found it unchanged or restored the outputs
         of an earlier run with the same inputs.
 
     Raises:
-        StageError: the command, or DVC, failed or was killed.
+        StageError: the stage's command or DVC failed or was killed.
     """
     try:
-        _ready(root)
-        with faults_told(root):
+        _read_lockfile(root)
+        with explain_faults(root):
             keep(root)
     except FacsimileError as error:
         raise StageError(stage, ExitCode.BAD_INPUT, str(error)) from error
-    killed_before = _killed_for_memory()
+    kills_before = _count_oom_kills()
     command, options = supervised([*_DVC, "repro", "--single-item", stage])
     process = subprocess.Popen(
         command,
@@ -207,22 +207,22 @@ def reproduce(
         _RUNNING.discard(process)
     reader.join()
     if code == 0:
-        with suppress(OSError):  # the next one will say so
+        with suppress(OSError):  # reported when the next stage starts
             keep(root)
         return output.ran
-    error = _told(output.errors, root)
+    error = _error_line(output.errors, root)
     match = _EXITED.search(error)
-    if not match and code > 0:  # not the command failed, but DVC before or after it
+    if not match and code > 0:  # DVC itself failed, before or after the command
         raise StageError(stage, code, error or f"dvc repro: exit status {code}")
     code = int(match[1]) if match else code
-    # A shell that did not become its command reports the signal n that ended it as 128 + n.
+    # A shell reports a command killed by signal n as exit status 128 + n.
     if code - 128 in signal.valid_signals():
         code = 128 - code
-    raise StageError(stage, code, output.reason(code, _killed_for_memory() > killed_before))
+    raise StageError(stage, code, output.reason(code, _count_oom_kills() > kills_before))
 
 
 class _Output:
-    """What ``dvc repro`` printed: the stage's lines are passed on, DVC's own are interpreted."""
+    """Output of ``dvc repro``: passes on the stage's lines and interprets DVC's own."""
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self.log = log
@@ -232,9 +232,9 @@ class _Output:
         self._inside = False
 
     def read(self, lines: Iterable[str]) -> None:
-        """Take in all lines."""
+        """Read all lines."""
         for line in map(str.rstrip, lines):
-            # Of what a stage prints, some begins with ERROR, too.
+            # A stage may print lines that begin with ERROR, too.
             if self.errors or _ERROR.match(line) or (not self._inside and line.startswith("ERROR")):
                 self.errors.append(line)
             elif line.startswith("Running stage "):
@@ -245,15 +245,15 @@ class _Output:
                 self.tail.append(line)
                 self.log(line)
 
-    def reason(self, code: int, for_memory: bool) -> str:
-        """Why the stage did not finish, in one line.
+    def reason(self, code: int, oom_killed: bool) -> str:
+        """Why the stage failed, in one line.
 
         Args:
             code: exit status of its command, negative for a signal.
-            for_memory: whether the kernel has killed something for its memory meanwhile.
+            oom_killed: whether the kernel's OOM killer killed a process in the meantime.
         """
         if code == -signal.SIGKILL:
-            return f"killed by SIGKILL, {'for' if for_memory else 'perhaps for'} its memory"
+            return f"killed by SIGKILL, {'' if oom_killed else 'possibly '}out of memory"
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
         own = [line for line in self.tail if line.startswith("facsimile: ")]
@@ -264,23 +264,23 @@ class _Output:
         return f"exit status {code}: {self.tail[-1]}" if self.tail else f"exit status {code}"
 
 
-def forget(stage: str, root: Path) -> None:
-    """Remove what dvc.lock and the run cache hold of the last run of a stage."""
-    # -P: DVC's package is meant, not this module beside the script.
+def discard_record(stage: str, root: Path) -> None:
+    """Remove the last run of a stage from dvc.lock and from the run cache."""
+    # -P: otherwise `dvc` would be this module, which lies beside the script.
     command = [sys.executable, "-P", str(Path(__file__).with_name("dvc_forget.py")), stage]
     subprocess.run(command, cwd=root, env=_environment(root, {}), check=True, capture_output=True)
 
 
 def kill_all() -> None:
-    """End every stage that runs: by SIGTERM, and by SIGKILL what is left seconds later."""
+    """End all running stages: by SIGTERM and, seconds later, by SIGKILL."""
     for process in list(_RUNNING):
         process.terminate()
 
 
-def _killed_for_memory() -> int:
-    """Processes that the kernel has killed for their memory since it started; 0 if it is not told.
+def _count_oom_kills() -> int:
+    """Processes killed by the kernel's OOM killer since boot; 0 if unknown.
 
-    Of the whole machine: what a stage runs in may hide its own.
+    Counted for the whole machine, because a stage may run in a control group we cannot read.
     """
     try:
         lines = _VMSTAT.read_text().splitlines()
@@ -292,5 +292,5 @@ def _killed_for_memory() -> int:
 def _environment(root: Path, extra: Mapping[str, str]) -> dict[str, str]:
     # `python` in dvc.yaml must be the interpreter that runs the flow.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    own = {"PATH": path, "PYTHONUNBUFFERED": "1"}
-    return os.environ | state_folder.environment(root) | own | extra
+    python = {"PATH": path, "PYTHONUNBUFFERED": "1"}
+    return os.environ | state_folder.environment(root) | python | extra

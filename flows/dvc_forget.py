@@ -1,7 +1,7 @@
-"""Have DVC forget what it recorded of a stage: python flows/dvc_forget.py STAGE
+"""Discard DVC's record of a stage: python flows/dvc_forget.py STAGE
 
-Removes its entry of dvc.lock, and the entry of the run cache that would bring it back. A process of
-its own, because DVC takes its lock and its project folder for the whole process.
+Removes its entry from dvc.lock, and the run-cache entry that would restore it. Runs in a separate
+process, because DVC's lock and working folder are global to the process.
 """
 
 import shutil
@@ -9,7 +9,7 @@ import sys
 
 from dvc.dvcfile import Lockfile
 from dvc.repo import Repo
-from dvc.stage.cache import _get_stage_hash  # the key of the run cache has no public name
+from dvc.stage.cache import _get_stage_hash  # no public API returns the run-cache key
 
 
 def main(name: str) -> None:

@@ -1,12 +1,12 @@
-"""DVC's command line as flows run it: a process that may be ended at any time.
+"""DVC's command line, patched so that it is safe to kill at any time.
 
     python -P flows/dvc_process.py ARGUMENTS
 
-DVC alone rewrites dvc.lock in place: who ends it meanwhile leaves half a file, and who reads it
-meanwhile sees half of one. Here the file is replaced as a whole. SIGTERM and SIGHUP end DVC as
-Ctrl-C does, so that it lets go of its locks.
+DVC rewrites dvc.lock in place: killing it leaves half a file, and a concurrent reader may see half
+a file. Here the file is replaced atomically. SIGTERM and SIGHUP interrupt DVC like Ctrl-C, so that
+it releases its locks.
 
--P, because modules beside this file have the names of others, `dvc` above all.
+-P keeps this folder off sys.path, where flows/dvc.py would shadow the package `dvc`.
 """
 
 import io
@@ -22,10 +22,10 @@ from dvc.utils.serialize import _common
 
 
 def _replace(path: str, data: Any, dumper: Any, fs: Any = None, **options: Any) -> None:
-    """Stands for DVC's function of the same parameters, which opens `path` and dumps into it."""
+    """Replaces DVC's `_dump_data`, which writes to `path` in place."""
     text = io.StringIO()
     dumper(data, text, **options)
-    target = Path(path).resolve()  # what a link points to, not the link
+    target = Path(path).resolve()  # a link's target is replaced, not the link
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as file:
@@ -40,7 +40,7 @@ def _replace(path: str, data: Any, dumper: Any, fs: Any = None, **options: Any) 
 
 
 if __name__ == "__main__":
-    # What is ignored (nohup) stays ignored.
+    # Signals that are already ignored (nohup) stay ignored.
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)

@@ -1,7 +1,7 @@
-"""DVC's list of the paths that its processes read and write, ``.dvc/tmp/rwlock``.
+"""DVC's read-write lock, ``.dvc/tmp/rwlock``: the paths that each DVC process reads and writes.
 
-DVC drops the entries of processes that are no more. It cannot tell when their numbers have been
-given to other processes since, nor read a list that was cut short; then each command fails.
+DVC drops entries of dead processes. But it fails on every command if a dead process's id has been
+reused by another program, or if the file is truncated.
 """
 
 import fcntl
@@ -12,14 +12,14 @@ from typing import Any
 import psutil
 
 RWLOCK = Path(".dvc/tmp/rwlock")
-GUARD = Path(".dvc/tmp/rwlock.lock")  # DVC holds it for as long as it changes the list
+GUARD = Path(".dvc/tmp/rwlock.lock")  # DVC holds this lock while it updates rwlock
 
 
 def clear_rwlock(root: Path) -> None:
-    """Drop what processes have left in the list that are no DVC, or the list if it is broken.
+    """Drop the entries of processes that are no longer DVC; delete the file if it is corrupt.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     path = root / RWLOCK
     if not path.exists():
@@ -27,26 +27,30 @@ def clear_rwlock(root: Path) -> None:
     with (root / GUARD).open("a+") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         try:
-            held = json.loads(path.read_text())
-            living = {
-                "write": {name: who for name, who in held.get("write", {}).items() if _alive(who)},
+            locks = json.loads(path.read_text())
+            live = {
+                "write": {
+                    name: holder
+                    for name, holder in locks.get("write", {}).items()
+                    if _is_dvc(holder)
+                },
                 "read": {
-                    name: alive
-                    for name, readers in held.get("read", {}).items()
-                    if (alive := [who for who in readers if _alive(who)])
+                    name: holders
+                    for name, readers in locks.get("read", {}).items()
+                    if (holders := [reader for reader in readers if _is_dvc(reader)])
                 },
             }
         except (ValueError, AttributeError, TypeError, KeyError):
             path.unlink()
             return
-        if living != {"write": {}, "read": {}} | held:
-            path.write_text(json.dumps(living))
+        if live != {"write": {}, "read": {}} | locks:
+            path.write_text(json.dumps(live))
 
 
-def _alive(who: dict[str, Any]) -> bool:
-    """Whether a process is there and still the one that DVC noted."""
+def _is_dvc(holder: dict[str, Any]) -> bool:
+    """Whether the process in a lock entry is alive and still a DVC process."""
     try:
-        command = psutil.Process(who["pid"]).cmdline()
+        command = psutil.Process(holder["pid"]).cmdline()
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:

@@ -1,4 +1,4 @@
-"""What happens to stages while a flow runs, told to whoever listens in this process."""
+"""Events of the stages of a running flow, sent to listeners in this process."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,9 +6,9 @@ from contextlib import contextmanager
 QUEUED, WAITING, RUNNING = "queued", "waiting for a device", "running"
 
 Listener = Callable[[str, str, str], None]
-"""(stage, state, detail): state is WAITING, RUNNING or the name of a final Prefect state; the
-detail is the last line that the stage printed, or the reason of the state. While a run waits for
-another one, stage is empty, state QUEUED and the detail who holds the project."""
+"""Called with (stage, state, detail). State is WAITING, RUNNING or the name of a final Prefect
+state; detail is the last line the stage printed, or the reason for the state. While a run waits for
+another run, stage is empty, state is QUEUED and detail names the run that holds the project."""
 
 _LISTENERS: list[Listener] = []
 _NOTES: list[str] = []
@@ -16,7 +16,7 @@ _NOTES: list[str] = []
 
 @contextmanager
 def subscribed(listener: Listener) -> Iterator[None]:
-    """Have `listener` called, from any thread, for as long as the block lasts."""
+    """Call `listener` for every event inside the block, possibly from other threads."""
     _LISTENERS.append(listener)
     try:
         yield
@@ -25,19 +25,19 @@ def subscribed(listener: Listener) -> Iterator[None]:
 
 
 def emit(stage: str, state: str, detail: str = "") -> None:
-    """Tell all listeners."""
+    """Send an event to all listeners."""
     for listener in _LISTENERS:
         listener(stage, state, detail)
 
 
 def add_note(line: str) -> None:
-    """Have a line told when the command has ended, below all else; an empty one is none."""
+    """Add a line to print when the command ends, after all other output. Ignores empty lines."""
     if line:
         _NOTES.append(line)
 
 
 def take_notes() -> list[str]:
-    """The notes since the last time, each once."""
+    """Return the notes since the last call, without duplicates."""
     notes = list(dict.fromkeys(_NOTES))
     _NOTES.clear()
     return notes

@@ -1,4 +1,4 @@
-"""Training of a generator: a process of its own, or several, followed into MLflow meanwhile."""
+"""Train a generator in one or several subprocesses, and log its progress to MLflow."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows import events
-from flows.mlflow_runs import end_orphaned_runs, ending, log, open_run, revision_tags
+from flows.mlflow_runs import end_orphaned_runs, ended_run, log, open_run, revision_tags
 from flows.mlflow_store import MLflowStore
 from flows.outputs import flatten
 from flows.supervisor import supervised
@@ -19,22 +19,22 @@ from tasks.shared.endings import raise_on_signals
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-SECONDS_BETWEEN_LOOKS = 10.0
+POLL_SECONDS = 10.0
 
 
 def train_generator(
     root: Path, work: Path, out: Path, options: Mapping[str, object], processes: int
 ) -> int:
-    """Run ``python -m tasks.generator``, under torchrun where there are several processes.
+    """Run ``python -m tasks.generator``, under torchrun if `processes` is greater than one.
 
     Args:
         root: project folder.
         work, out: folders of the training, see tasks/generator.py.
-        options: further options of its command line, without dashes; None: not given.
-        processes: on this machine, a GPU each where there are any.
+        options: further command-line options, without dashes; None leaves an option out.
+        processes: number of processes on this machine, one GPU each if there are GPUs.
 
     Returns:
-        Its exit status.
+        The exit status.
     """
     command = [sys.executable, "-m"]
     if processes > 1:
@@ -45,18 +45,18 @@ def train_generator(
         command += [] if value is None else [f"--{name}", str(value)]
     raise_on_signals()
     tracker = TrainingTracker(root, work, out)
-    command, ends_with_us = supervised(command)
-    process = subprocess.Popen(command, cwd=root, **ends_with_us)
+    command, popen_options = supervised(command)
+    process = subprocess.Popen(command, cwd=root, **popen_options)
     status = "KILLED"
     try:
         while True:
             try:
-                code = process.wait(SECONDS_BETWEEN_LOOKS)
+                code = process.wait(POLL_SECONDS)
                 break
             except subprocess.TimeoutExpired:
-                tracker.look()
+                tracker.update()
         status = "FAILED" if code else "FINISHED"
-    finally:  # whatever ends this ends the training
+    finally:  # the training never outlives this process
         process.terminate()
         process.wait()
         tracker.close(status)
@@ -65,9 +65,9 @@ def train_generator(
 
 
 class TrainingTracker:
-    """Follows a training of the generator by what it leaves in WORK and OUT (tasks/generator.py).
+    """Logs a generator training to MLflow from the files it writes (tasks/generator.py).
 
-    The run of a training that was resumed holds what came before, too.
+    The MLflow run of a resumed training includes the steps before the interruption.
 
     Args:
         root: project folder.
@@ -79,29 +79,29 @@ class TrainingTracker:
         self.revision = read_revision(root)
         self._store = MLflowStore(root)
         self._run = ""
-        self._seen: set[object] = set()
+        self._logged: set[object] = set()
 
     @property
     def failure(self) -> str:
-        """What is not in MLflow and why, in one line; empty if all is."""
-        return self._store.failure and f"the training is not all in {self._store.failure}"
+        """One line that says what could not be logged to MLflow and why; empty if all was."""
+        return self._store.failure and f"training not fully logged to {self._store.failure}"
 
-    def look(self) -> None:
-        """Log params, figures by step and sample grids that are new since the last look."""
-        if (self.work / "begun.json").exists():  # else there is nothing but preparations yet
-            self._store.attempt(self._look)
+    def update(self) -> None:
+        """Log params, metrics and sample grids written since the last call."""
+        if (self.work / "begun.json").exists():  # written when the first step begins
+            self._store.attempt(self._update)
 
     def close(self, status: str) -> None:
-        """Look once more and end the run; metrics and samples of OUT are those of a FINISHED one.
+        """Log what is left and end the run; if FINISHED, also metrics and samples of OUT.
 
         Args:
             status: FINISHED, FAILED or KILLED.
         """
-        self.look()
+        self.update()
         if self._run:
             self._store.attempt(lambda client: self._close(client, status))
 
-    def _look(self, client: "MlflowClient") -> None:
+    def _update(self, client: "MlflowClient") -> None:
         if not self._run:
             experiment = self._store.experiment
             end_orphaned_runs(client, experiment)
@@ -113,19 +113,19 @@ class TrainingTracker:
         for line in stats.read_text().splitlines() if stats.exists() else ():
             try:
                 row = json.loads(line)
-            except ValueError:  # it is just being written
+            except ValueError:  # the last line is still being written
                 break
             phase, step = row.pop("phase"), row.pop("step")
-            if (phase, step) not in self._seen:
+            if (phase, step) not in self._logged:
                 metrics = dict(flatten({phase: row}))
                 log(client, self._run, metrics=metrics, milliseconds=now, step=step)
-                self._seen.add((phase, step))
-        for grid in sorted(set(self.work.glob("step-*.png")) - self._seen):
+                self._logged.add((phase, step))
+        for grid in sorted(set(self.work.glob("step-*.png")) - self._logged):
             client.log_artifact(self._run, str(grid), "grids")
-            self._seen.add(grid)
+            self._logged.add(grid)
 
     def _close(self, client: "MlflowClient", status: str) -> None:
-        with ending(client, self._run, status):
+        with ended_run(client, self._run, status):
             if status != "FINISHED":
                 return
             metrics = dict(flatten(json.loads((self.out / "metrics.json").read_text())))

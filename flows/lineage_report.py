@@ -1,4 +1,4 @@
-"""`facsimile lineage`: where one face came from, and whether it comes out the same again."""
+"""`facsimile lineage`: provenance of one face, and whether a rebuild gives the same image."""
 
 from collections.abc import Iterator
 from contextlib import chdir
@@ -35,10 +35,10 @@ from tasks.shared.machine import find_device
 
 
 def describe(root: Path, sample_id: str) -> Tree:
-    """The whole chain of a face, down to real data, with the stages that made it.
+    """Full provenance of a face, back to real data, and the stages that produced it.
 
     Raises:
-        FacsimileError: no project in `root`, or no face of this id.
+        FacsimileError: `root` holds no project, or no face has this id.
     """
     graph = read_graph(root)
     with chdir(root):
@@ -53,33 +53,36 @@ def describe(root: Path, sample_id: str) -> Tree:
         if stage in locked:
             made.add(_stage(root, stage, locked[stage]))
         else:
-            made.add(_entry(stage, "not in dvc.lock: it did not run by DVC"))
+            made.add(_entry(stage, "not in dvc.lock: not run through DVC"))
     return tree
 
 
 def check(root: Path, sample_id: str) -> tuple[bool, str]:
-    """Make a face again. Returns whether it is the same, and a line that says so or why not.
+    """Rebuild a face and compare it with the stored image.
+
+    Returns:
+        Whether the images are the same, and a line that says so or why not.
 
     Raises:
-        FacsimileError: see `describe`; or the face is real, or an artefact absent.
+        FacsimileError: see `describe`; or the face is real, or an artefact is missing.
     """
     graph = read_graph(root)
     with chdir(root):
         lineage = trace(sample_id)
         rebuilt = rebuild(lineage, find_device())
     if rebuilt.changed:
-        return False, f"different: changed since it was made: {'; '.join(rebuilt.changed)}"
+        return False, f"different: inputs changed since: {'; '.join(rebuilt.changed)}"
     line = f"largest pixel difference {rebuilt.difference} of 255"
     if rebuilt.same:
         return True, f"same: {line}"
-    # What has no MD5 in the row, DVC knows: neutralizer, latents, DDIM steps, code.
+    # Inputs without an MD5 in the row (neutralizer, latents, sampling steps, code) are left to DVC.
     try:
         stale = dvc.stale_stages(root)
     except FacsimileError:  # not under DVC
         return False, f"different: {line}"
-    needed = needed_by(graph, [lineage.stage])
-    reasons = [f"{stage}: {why}" for stage in needed for why in stale.get(stage, [])]
-    return False, f"different: {line}; {', '.join(reasons) or 'DVC finds no input changed'}"
+    upstream = needed_by(graph, [lineage.stage])
+    reasons = [f"{stage}: {why}" for stage in upstream for why in stale.get(stage, [])]
+    return False, f"different: {line}; {', '.join(reasons) or 'DVC finds no changed input'}"
 
 
 def _face(lineage: Lineage) -> Tree:
@@ -93,7 +96,7 @@ def _face(lineage: Lineage) -> Tree:
         tree.add(_entry("attributes", _values(face, NUISANCES)))
     else:
         if lineage.kind == TRANSFERRED:
-            tree.add(_entry("moved", _moved(lineage)))
+            tree.add(_entry("transferred", _transferred(lineage)))
         else:
             tree.add(_entry("AUs set", _intensities(lineage)))
         tree.add(_entry("filter", _verdict(lineage.decision)))
@@ -103,7 +106,7 @@ def _face(lineage: Lineage) -> Tree:
         if (files := source_files(face)) is not None:
             since = f"changed since: {files.change}" if files.change else "unchanged since"
             tree.add(_entry("read from", f"{files.root}, {since}"))
-            tree.add(_entry("picture", files.place or "not found there now"))
+            tree.add(_entry("image", files.place or "no longer found there"))
         tree.add(_entry("x_T", _x_t(lineage)))
         return tree
 
@@ -115,7 +118,7 @@ def _face(lineage: Lineage) -> Tree:
         for name, value in _identity(face):
             tree.add(_entry(name, value))
     else:
-        tree.add(Text("made of", "dim")).add(_face(lineage.source))
+        tree.add(Text("made from", "dim")).add(_face(lineage.source))
     return tree
 
 
@@ -126,36 +129,36 @@ def _identity(face: pd.Series) -> Iterator[tuple[str, str]]:
     yield (
         "neutralization",
         f"distance {face['neutral_distance']:.3f} in normalised z, {face['neutral_steps']} steps, "
-        f"{converged}; largest AU left {face['residual_au']:.3f}",
+        f"{converged}; largest residual AU {face['residual_au']:.3f}",
     )
-    found = f"md5 {file_md5(NEUTRALIZER_FILE)} now" if NEUTRALIZER_FILE.exists() else "absent now"
+    found = f"md5 {file_md5(NEUTRALIZER_FILE)} now" if NEUTRALIZER_FILE.exists() else "now missing"
     yield "neutralizer", f"{NEUTRALIZER_FILE}  {found}"
-    yield "x_T", "drawn by seed and id from the normal distribution that inverted faces have"
+    yield "x_T", "sampled by seed and id from a normal distribution fitted to inverted faces"
 
 
 def _intensities(lineage: Lineage) -> str:
     plan, labels = planned(lineage), lineage.face[list(AUS)]
-    # Without its plan, what was set of the AUs that another one moves along is not known.
+    # Without its plan, the intended intensity of AUs that another AU entails is unknown.
     intended = labels if plan is None else plan.iloc[0][list(AUS)]
     parts = [f"{au} {intended[au]:.3f}" for au in AUS if intended[au] > 0]
     moved = moved_along(lineage)
     if moved:
-        parts.append(f"not known, because another one moves it: {', '.join(moved)}")
+        parts.append(f"unknown, because another AU entails it: {', '.join(moved)}")
     unlabelled = [au for au in AUS if pd.isna(labels[au]) and au not in moved]
     if unlabelled:
-        parts.append(f"not known: {', '.join(unlabelled)}")
+        parts.append(f"unknown: {', '.join(unlabelled)}")
     return "; ".join(parts) or "none"
 
 
-def _moved(lineage: Lineage) -> str:
+def _transferred(lineage: Lineage) -> str:
     plan = planned(lineage)
-    donor = "somebody else; params.yaml plans it otherwise" if plan is None else plan["donor"][0]
+    donor = "an unknown person (params.yaml has changed)" if plan is None else plan["donor"][0]
     return f"{lineage.face['intensity']:.3f} of the way to {donor}"
 
 
 def _verdict(decision: pd.Series | None) -> str:
     if decision is None:
-        return "not judged yet"
+        return "not filtered yet"
     scores = ", ".join(
         f"{name} {decision[name]:.3g}"
         for name in ("jaccard", "mahalanobis", "identity_distance", "realism")
@@ -175,8 +178,8 @@ def _x_t(lineage: Lineage) -> str:
         return "none, because the generator needs none"
     if "activity" not in latents:
         return f"{ENCODE / lineage.face['dataset']}  {_vector(latents['x_t'])}"
-    seen = f"z neutralized, where detectors read AUs of {latents['activity']:.2f} in all"
-    return f"{NEUTRAL}  {_vector(latents['x_t'])}; {seen}"
+    measured = f"z neutralized; total AU activity read before: {latents['activity']:.2f}"
+    return f"{NEUTRAL}  {_vector(latents['x_t'])}; {measured}"
 
 
 def _vector(values: np.ndarray) -> str:
@@ -206,10 +209,10 @@ def _stage(root: Path, stage: str, locked: dict[str, Any]) -> Tree:
             hashes.add(_entry(digest, path))
     run = find_run(root, stage, locked)
     tree.add(_entry("MLflow run", run.info.run_id if run else "none found"))
-    tree.add(_entry("code revision", revision_of(run) if run else "not known (no MLflow run)"))
+    tree.add(_entry("code revision", revision_of(run) if run else "unknown (no MLflow run)"))
     return tree
 
 
 def _entry(name: str, value: object) -> Text:
-    # Not a string: rich would read brackets in ids and lists as markup.
+    # Text, not a string: rich would parse brackets in ids and lists as markup.
     return Text.assemble((f"{name}  ", "dim"), str(value))

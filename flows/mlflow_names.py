@@ -1,8 +1,8 @@
-"""Names that MLflow takes, for names of metrics, params and tags of any kind.
+"""Escape arbitrary names of metrics, params and tags into names that MLflow accepts.
 
-MLflow takes letters, digits and ``_ - . space : /``, and no name that would be another one as a
-path. Any other character is written between colons, by name or by its code: ``real+generated``
-becomes ``real:plus:generated``.
+MLflow accepts letters, digits and ``_ - . space : /``, and only names that are normalised as paths.
+Any other character is written between colons, by name or by code point: ``real+generated`` becomes
+``real:plus:generated``.
 """
 
 import hashlib
@@ -31,9 +31,9 @@ _LONGEST = 250
 
 
 def encode(name: str) -> str:
-    """A name that MLflow takes; different ones for different names.
+    """Escape a name. Different names stay different.
 
-    `decode` gives the name back, unless it was cut for being longer than MLflow takes.
+    `decode` restores the name, unless it was too long for MLflow and had to be truncated.
     """
     text = _REFUSED.sub(lambda match: _escaped(match[0]), name)
     if posixpath.normpath(text) != text or text.startswith(("/", "..")):
@@ -47,7 +47,7 @@ def encode(name: str) -> str:
 
 
 def decode(text: str) -> str:
-    """The name that `encode` made this of."""
+    """Undo `encode`."""
     return _ESCAPED.sub(_unescaped, text)
 
 

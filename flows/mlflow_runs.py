@@ -1,4 +1,4 @@
-"""Runs of MLflow: opened, filled with values of any name and number, and ended whatever happens."""
+"""MLflow runs: create them, log any number of values under any names, and always end them."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-# Tags that MLflow's own pages show as the source and the description of a run.
+# Tags that the MLflow UI shows as the source and description of a run.
 COMMIT = "mlflow.source.git.commit"
 DIRTY = "mlflow.source.git.dirty"
 NOTE = "mlflow.note.content"
@@ -25,7 +25,7 @@ REASON = "facsimile.reason"
 _UNKNOWN = "facsimile.revision_unknown"
 _PROCESS = "facsimile.process"
 
-# What MLflow takes in one request.
+# Limits of one MLflow request.
 _METRICS, _PARAMS, _TAGS = 1000, 100, 100
 _PARAM_LENGTH, _TAG_LENGTH = 6000, 5000
 
@@ -33,7 +33,7 @@ _PARAM_LENGTH, _TAG_LENGTH = 6000, 5000
 def open_run(
     client: "MlflowClient", experiment: str, name: str, begin: float, tags: Mapping[str, str]
 ) -> str:
-    """Id of a new run, which is RUNNING since `begin` (Unix time, seconds)."""
+    """Create a run in state RUNNING that began at `begin` (Unix time, seconds); returns its id."""
     tags = {_PROCESS: _this_process(), **tags}
     tags = {key: _cut(value, _TAG_LENGTH) for key, value in tags.items()}
     run = client.create_run(experiment, start_time=int(begin * 1000), run_name=name, tags=tags)
@@ -53,8 +53,8 @@ def log(
     """Log values to a run in batches, under names as `mlflow_names.encode` writes them.
 
     Args:
-        milliseconds: time of the metrics, Unix time.
-        step: of the metrics.
+        milliseconds: Unix time of the metrics, ms.
+        step: training step of the metrics.
     """
     from mlflow.entities import Metric, Param, RunTag
 
@@ -70,10 +70,10 @@ def log(
 
 
 @contextmanager
-def ending(
+def ended_run(
     client: "MlflowClient", run: str, status: str, end: float | None = None
 ) -> Iterator[None]:
-    """End a run with `status`, or FAILED where what is logged in the block could not be."""
+    """End a run after the block: with `status`, or as FAILED if logging in the block fails."""
     milliseconds = int((end or time.time()) * 1000)
     try:
         yield
@@ -81,47 +81,47 @@ def ending(
     except BaseException as error:
         with suppress(Exception):
             client.set_terminated(run, "FAILED", milliseconds)
-            client.set_tag(run, NOTE, _cut(f"not logged in full: {error}", _TAG_LENGTH))
+            client.set_tag(run, NOTE, _cut(f"not fully logged: {error}", _TAG_LENGTH))
         raise
 
 
 def end_orphaned_runs(client: "MlflowClient", experiment: str) -> None:
-    """End runs that were left RUNNING by processes of this machine that are no more."""
+    """Mark runs as KILLED that dead processes of this machine left RUNNING."""
     host = platform.node()
     for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
         process = run.data.tags.get(_PROCESS, "")
-        if process.startswith(f"{host} ") and not _lives(process):
-            with suppress(Exception):  # none of ours is lost where it cannot be ended
+        if process.startswith(f"{host} ") and not _is_alive(process):
+            with suppress(Exception):  # a failure here must not keep the current run from logging
                 client.set_terminated(run.info.run_id, "KILLED")
 
 
 def revision_tags(revision: Revision) -> dict[str, str]:
-    """Tags that `revision_of` reads again."""
+    """Tags that store a code revision; `revision_of` reads them."""
     if not revision.commit:
         return {_UNKNOWN: revision.unknown}
     return {COMMIT: revision.commit, DIRTY: str(revision.changed)}
 
 
 def revision_of(run: "Run") -> Revision:
-    """Of the code of a run."""
+    """Code revision of a run."""
     tags = run.data.tags
-    why = tags.get(_UNKNOWN, "its run does not say")
+    why = tags.get(_UNKNOWN, "not recorded in its MLflow run")
     commit = tags.get(COMMIT, "")
     return Revision(commit, tags.get(DIRTY) == "True", "" if commit else why)
 
 
 def _this_process() -> str:
-    """Host, process id and, because ids come again, the second at which it started."""
+    """Host, process id and start time in seconds, because process ids are reused."""
     return f"{platform.node()} {os.getpid()} {psutil.Process().create_time():.0f}"
 
 
-def _lives(process: str) -> bool:
+def _is_alive(process: str) -> bool:
     _, pid, started = process.rsplit(" ", 2)
     try:
         return abs(psutil.Process(int(pid)).create_time() - float(started)) < 10
     except psutil.NoSuchProcess:
         return False
-    except psutil.Error:  # there, and of another user
+    except psutil.Error:  # it exists, but belongs to another user
         return True
 
 

@@ -1,10 +1,10 @@
-"""An MLflow store that costs a run nothing but a few seconds when it fails.
+"""Access to an MLflow store whose failures cost a run a few seconds, but never fail it.
 
-Nothing that goes wrong with it is raised: the work of a run is worth more than its notes. It is
-told at the end of the command instead (`MLflowStore.failure`).
+Errors are not raised, because results matter more than their log. `MLflowStore.failure` holds the
+first error, which is printed when the command ends.
 
-The store is ``mlflow.db`` with artifacts under ``mlruns/`` in the project folder, unless
-MLFLOW_TRACKING_URI names another one.
+The store is ``mlflow.db`` with artifacts in ``mlruns/`` in the project folder, unless
+MLFLOW_TRACKING_URI is set.
 """
 
 import logging
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 EXPERIMENT = "facsimile"
 STORE = "mlflow.db"
 
-# MLflow would wait 120 s for an answer and ask eight times within 4 min, at each request.
-_TRY = {"TIMEOUT": "5", "MAX_RETRIES": "0"}
-_PATIENCE = {"TIMEOUT": "30", "MAX_RETRIES": "1"}
-_SECONDS_TO_OPEN = 30.0  # a database server may need them for its first tables
+# By default, MLflow waits up to 120 s for a response and retries each request for about 4 min.
+_PROBE = {"TIMEOUT": "5", "MAX_RETRIES": "0"}
+_REQUEST = {"TIMEOUT": "30", "MAX_RETRIES": "1"}
+_SECONDS_TO_OPEN = 30.0  # a database server may need this long to create its tables
 _SECONDS_LOCKED = 5.0
 
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
@@ -39,14 +39,14 @@ T = TypeVar("T")
 
 
 class MLflowStore:
-    """One MLflow store, opened at the first use.
+    """An MLflow store, opened on first use.
 
     Args:
         root: project folder.
-        reading: nothing is to be logged, and so no experiment to be created.
+        reading: only read; do not create the experiment.
 
     Attributes:
-        failure: why something could not be logged or read, in one line; empty so far.
+        failure: the first error of logging or reading, in one line; empty if there was none.
         experiment: id of the experiment to log to, once the store is open.
     """
 
@@ -56,105 +56,105 @@ class MLflowStore:
         self.failure = ""
         self.experiment = ""
         self._client: MlflowClient | None = None
-        self._lost = False
-        self._lock = threading.RLock()  # stages finish side by side; the store is set up once
+        self._unreachable = False
+        self._lock = threading.RLock()  # stages log from several threads; open the store once
 
     @property
     def exists(self) -> bool:
-        """Whether there is a store to read from; looking for runs would create one."""
+        """Whether there is a store to read from; opening a missing one would create it."""
         return bool(os.environ.get("MLFLOW_TRACKING_URI")) or (self.root / STORE).exists()
 
     def attempt(self, use: Callable[["MlflowClient"], T]) -> T | None:
-        """What `use` returns; None where it or the store failed, with `failure` set.
+        """Call `use` with a client and return its result; on any error set `failure`, return None.
 
-        A store that did not answer is not asked again.
+        A store that did not respond once is not tried again.
         """
         with self._lock:
-            if self._lost:
+            if self._unreachable:
                 return None
             try:
                 client = self._open()
             except Exception as error:
-                self._lost = True
+                self._unreachable = True
                 return self._fail(error)
             try:
-                with _settings(_PATIENCE):
+                with _request_settings(_REQUEST):
                     return use(client)
             except Exception as error:
                 self._fail(error)
-                try:  # was it what was logged, or the store?
-                    with _settings(_TRY):
+                try:  # find out whether the store is down or only this request failed
+                    with _request_settings(_PROBE):
                         client.get_experiment_by_name(EXPERIMENT)
                 except Exception:
-                    self._lost = True
+                    self._unreachable = True
                 return None
 
     def _open(self) -> "MlflowClient":
-        """The client; the first call creates store and experiment where they are not there."""
+        """The client; the first call creates missing store and experiment."""
         if self._client is None:
             uri = self._uri()
             if uri.startswith("sqlite"):
                 _check_sqlite(uri)
-            if uri.startswith(("sqlite", "http")):  # requests have a limit, perhaps the user's
+            if uri.startswith(("sqlite", "http")):  # these have their own timeouts
                 self._client = self._connect(uri)
             else:
-                self._client = _within(_SECONDS_TO_OPEN, lambda: self._connect(uri))
+                self._client = _with_timeout(_SECONDS_TO_OPEN, lambda: self._connect(uri))
         return self._client
 
     def _connect(self, uri: str) -> "MlflowClient":
         from mlflow import MlflowClient
 
-        # The first use creates the tables, and says so table by table.
+        # Silence the log lines about each table created on first use.
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        with _settings(_TRY):
+        with _request_settings(_PROBE):
             client = MlflowClient(uri)
             experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment:
             self.experiment = experiment.experiment_id
         elif not self.reading:
-            own = not os.environ.get("MLFLOW_TRACKING_URI")
-            place = (self.root / "mlruns").as_uri() if own else None
-            with _settings(_PATIENCE):
-                self.experiment = client.create_experiment(EXPERIMENT, place)
+            local = not os.environ.get("MLFLOW_TRACKING_URI")
+            artifacts = (self.root / "mlruns").as_uri() if local else None
+            with _request_settings(_REQUEST):
+                self.experiment = client.create_experiment(EXPERIMENT, artifacts)
         return client
 
     def _uri(self) -> str:
         from sqlalchemy import URL
 
-        given = os.environ.get("MLFLOW_TRACKING_URI")
-        if given:
-            return given
-        # As a file URI, which SQLite reads itself: a `?` would end a plain path. With the driver
-        # named, MLflow does not take it for a folder to create.
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        if uri:
+            return uri
+        # A file URI, because a `?` would end a plain path. The explicit driver keeps MLflow from
+        # creating a folder of that name.
         database = f"file:{quote(str(self.root / STORE))}"
         url = URL.create("sqlite+pysqlite", database=database, query={"uri": "true"})
         return url.render_as_string()
 
     def _fail(self, error: Exception) -> None:
-        given = os.environ.get("MLFLOW_TRACKING_URI")
-        where = f"MLflow at {given}" if given else f"MLflow, {self.root / STORE}"
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        where = f"MLflow at {uri}" if uri else f"MLflow, {self.root / STORE}"
         self.failure = self.failure or _CREDENTIALS.sub("//", f"{where}: {_reason(error)}")[:400]
 
 
 @contextmanager
-def _settings(ours: Mapping[str, str]) -> Iterator[None]:
-    """Settings of MLflow's requests, which it reads at each of them. What the user set stays."""
-    ours = {f"MLFLOW_HTTP_REQUEST_{name}": value for name, value in ours.items()}
-    ours["MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER"] = "false"
-    ours = {name: value for name, value in ours.items() if name not in os.environ}
-    os.environ.update(ours)
+def _request_settings(settings: Mapping[str, str]) -> Iterator[None]:
+    """Set MLflow's request variables, which it reads at each request, unless the user set them."""
+    variables = {f"MLFLOW_HTTP_REQUEST_{name}": value for name, value in settings.items()}
+    variables["MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER"] = "false"
+    variables = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        for name in ours:
+        for name in variables:
             os.environ.pop(name, None)
 
 
 def _check_sqlite(uri: str) -> None:
-    """MLflow tries for 100 s to open a file that cannot be opened or written.
+    """Check that an SQLite file can be opened and written; MLflow itself would retry for 100 s.
 
     Raises:
-        sqlite3.Error, ValueError: it cannot.
+        sqlite3.Error, ValueError: it cannot be opened or written.
     """
     from sqlalchemy import make_url
 
@@ -170,11 +170,11 @@ def _check_sqlite(uri: str) -> None:
         connection.close()
 
 
-def _within(seconds: float, connect: Callable[[], T]) -> T:
-    """What `connect` returns.
+def _with_timeout(seconds: float, connect: Callable[[], T]) -> T:
+    """Call `connect` and return its result.
 
     Raises:
-        TimeoutError: it takes longer.
+        TimeoutError: it takes longer than `seconds`.
     """
     future: Future[T] = Future()
 
@@ -182,23 +182,23 @@ def _within(seconds: float, connect: Callable[[], T]) -> T:
         try:
             future.set_result(connect())
         except BaseException as error:
-            # Raised again elsewhere, it would take what is handled there for its context.
+            # Keep the original context: re-raising in the other thread would overwrite it.
             error.__cause__ = error.__cause__ or error.__context__
             future.set_exception(error)
 
-    # A daemon, so that one that never ends does not keep the process from ending.
+    # A daemon thread, so that a hanging connection does not keep the process alive.
     threading.Thread(target=work, daemon=True).start()
     begin = time.monotonic()
     try:
         return future.result(seconds)
     except TimeoutError as error:
-        if time.monotonic() - begin < seconds:  # one of its own
+        if time.monotonic() - begin < seconds:  # raised by `connect` itself
             raise
         raise TimeoutError(f"no answer within {seconds:.0f} s") from error
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of an error; of one of the network, what the system said of it."""
+    """The first line of an error, or the system's message if a network error caused it."""
     chain: list[BaseException] = [error]
     while cause := chain[-1].__cause__ or chain[-1].__context__:
         chain.append(cause)

@@ -1,7 +1,7 @@
-"""One run at a time in a project: demo, nightly, on-demand and what else conducts stages queue up.
+"""Project lock: only one run at a time may execute stages in a project; other runs queue up.
 
-The lock is a file lock, which the kernel drops with the process that holds it, however that ends.
-Who holds it stands in the file, for those who wait.
+It is a file lock, which the kernel releases when the process ends, even if killed. The file names
+the run that holds the lock.
 """
 
 import json
@@ -24,29 +24,29 @@ _SECONDS_BETWEEN_TRIES = 0.5
 
 
 @contextmanager
-def project_lock(root: Path, name: str, wait: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock of a project; wait until it is free.
+def project_lock(root: Path, name: str, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """Wait until the project lock is free, then hold it.
 
     Args:
         root: project folder.
-        name: of the run that holds it.
-        wait: told in a few words who holds the lock, once for each holder waited for.
+        name: name of this run, shown to the runs that wait.
+        on_wait: called with the holder of the lock, once per holder.
 
     Raises:
-        FacsimileError: `root` cannot be written to.
+        FacsimileError: `root` is not writable.
     """
     path = root / LOCK
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FacsimileError(f"{path.parent}: cannot be made ({error.strerror})") from error
+        raise FacsimileError(f"{path.parent}: cannot be created ({error.strerror})") from error
     file = open_lock(path)
     try:
-        told = ""
+        last_holder = ""
         while not try_lock(file):
-            if (holder := _holder(path)) != told:
-                told = holder
-                wait(holder)
+            if (holder := _holder(path)) != last_holder:
+                last_holder = holder
+                on_wait(holder)
             time.sleep(_SECONDS_BETWEEN_TRIES)
         since = datetime.now().astimezone().isoformat(" ", timespec="seconds")
         os.ftruncate(file, 0)
@@ -57,15 +57,15 @@ def project_lock(root: Path, name: str, wait: Callable[[str], None]) -> Iterator
 
 
 def running_stages(root: Path, outs: dict[str, tuple[str, ...]]) -> set[str]:
-    """Stages that some DVC process is running now, whoever started it.
+    """Stages that any DVC process is running now.
 
     Args:
         root: project folder.
-        outs: stage → what it writes, relative to `root`.
+        outs: output paths of each stage, relative to `root`.
     """
     try:
         writes = json.loads((root / RWLOCK).read_text()).get("write", {})
-    except (OSError, ValueError):  # no run yet, or DVC is writing the file right now
+    except (OSError, ValueError):  # no run yet, or DVC is writing the file
         return set()
     busy = {path for path, holder in writes.items() if psutil.pid_exists(holder["pid"])}
     return {
@@ -78,6 +78,6 @@ def running_stages(root: Path, outs: dict[str, tuple[str, ...]]) -> set[str]:
 def _holder(path: Path) -> str:
     try:
         name, pid, since = json.loads(path.read_text())
-    except ValueError:  # it is just being written
+    except ValueError:  # the file is being written
         return "another run"
     return f"{name} (process {pid}, since {since})"

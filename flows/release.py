@@ -1,4 +1,4 @@
-"""`facsimile release`: what the filter accepted, as a dataset to publish."""
+"""`facsimile release`: publish the faces that the filter accepted as a dataset."""
 
 import json
 from contextlib import chdir
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 FACES = FILTER / "faces"
 EVALUATE = DATA / "evaluate"
 IMPORTED = Terms(
-    "an imported generator: its terms, and those of the pictures it was trained on, hold",
+    "imported generator: its terms and those of its training images apply",
     None,
     licence=None,
     publishable=False,
@@ -65,14 +65,14 @@ def release(
     """Write a release; see `facsimile release --help`.
 
     Returns:
-        What was written, and what is to be known of it.
+        A summary of what was written, with a warning if stages are stale.
 
     Raises:
-        FacsimileError: no accepted faces in `root`; sources whose terms stand against it; `out` is
-            taken; certificate or key do not serve.
+        FacsimileError: `root` has no accepted faces; the terms of a source forbid publication;
+            `out` exists; certificate or key cannot be used.
     """
     if (certificate is None) != (private_key is None):
-        raise FacsimileError("signing needs both --certificate and --private-key")
+        raise FacsimileError("signing needs both --certificate and --private-key; give both")
     signer = Signer(certificate, private_key) if certificate else None
     out = out.resolve()
     graph = read_graph(root)
@@ -81,9 +81,7 @@ def release(
     facts = tuple(_facts(root, stages))
     with chdir(root):
         if not FACES.exists():
-            raise FacsimileError(
-                f"{FACES}: no accepted faces yet; `facsimile run filter` makes them"
-            )
+            raise FacsimileError(f"{FACES}: no accepted faces yet; run `facsimile run filter`")
         columns = [n for n in column_names(shard_paths(FACES)[0]) if n not in ("image", "z")]
         faces = read_faces(FACES, columns)
         origins = [
@@ -114,16 +112,16 @@ def release(
             )
     line = f"{out}: {count:,} faces, {described.licence.name}{', signed' if signer else ''}"
     if stale:
-        line += f"\nnot up to date: {', '.join(stale)}; the card says so, and gives no measurements"
+        line += f"\nstale stages: {', '.join(stale)}; the card says so and omits all measurements"
     return line
 
 
 def _sources(faces: pd.DataFrame, permitted: list[str]) -> tuple[Source, ...]:
-    """Where the faces come from.
+    """Datasets that the faces derive from, with how each was used and its terms.
 
     Raises:
-        FacsimileError: faces are edited from a dataset that nobody said may be published, or
-            something else was said to be permitted.
+        FacsimileError: a dataset that faces were edited from needs --permitted, or --permitted
+            names a dataset that no face was edited from.
     """
     sections = read_params(PARAMS)
     datasets, ingest = sections["datasets"], sections["ingest"]
@@ -144,14 +142,16 @@ def _sources(faces: pd.DataFrame, permitted: list[str]) -> tuple[Source, ...]:
 
     for dataset in permitted:
         if dataset not in shown:
-            known = ", ".join(shown) or "none"
-            raise FacsimileError(f"--permitted {dataset}: no face is edited from it, only {known}")
+            names = ", ".join(shown) or "none"
+            raise FacsimileError(
+                f"--permitted {dataset}: no face is edited from it, only from {names}"
+            )
     for dataset in shown:
         if not terms[dataset].publishable and dataset not in permitted:
             raise FacsimileError(
-                f"faces are edited from {dataset}: {terms[dataset].summary}. If these terms allow "
-                f"you to publish them, say so by --permitted {dataset}; or leave edited faces out "
-                "by --synthetic-only"
+                f"faces are edited from {dataset}: {terms[dataset].summary}. If its terms allow "
+                f"you to publish them, add --permitted {dataset}; otherwise leave edited faces out "
+                "with --synthetic-only"
             )
     return tuple(
         Source(dataset, tuple(made), terms[dataset], permitted=dataset in permitted)
@@ -167,32 +167,32 @@ def _terms(dataset: str, ingest: Ingest) -> Terms:
         return OWN
     try:
         return TERMS.get(source.adapter or recognise(source.root), OWN)
-    except FacsimileError:  # the files are no longer there, and nobody says what they were
+    except FacsimileError:  # the files are gone and params.yaml names no adapter
         return OWN
 
 
 def _generator() -> tuple[str, Terms]:
-    """What the generator was trained on. An imported one does not know."""
+    """Training dataset of the generator and its terms; unknown for an imported generator."""
     path = GENERATOR / "metrics.json"
     if path.exists() and "images_seen" in json.loads(path.read_text()):
         dataset = read_section(PARAMS, "generator", GeneratorParams).dataset
         return dataset, _terms(dataset, read_params(PARAMS)["ingest"])
-    return "the pictures behind the generator", IMPORTED
+    return "training images of the generator", IMPORTED
 
 
 def _licence(text: str | None, sources: tuple[Source, ...]) -> Licence:
-    """The licence asked for, or the one that all sources come under."""
+    """The licence given by `text`, or the one that all sources share."""
     if text:
         return find_licence(text)
     licences = {source.terms.licence for source in sources}
     if len(licences) == 1 and None not in licences:
         return find_licence(licences.pop())
     terms = "; ".join(f"{source.name}: {source.terms.summary}" for source in sources)
-    raise FacsimileError(f"--license: sources differ, so choose one that they allow ({terms})")
+    raise FacsimileError(f"--license: the sources differ; choose one they all allow ({terms})")
 
 
 def _evidence(measured: bool) -> Evidence:
-    """Counts of real training faces and, if these faces are those measured, what was measured."""
+    """AU counts of real training faces and, if `measured`, the results of the evaluation."""
     aus = read_params(PARAMS)["datasets"].aus
     evidence = Evidence({})
     if measured and (EVALUATE / "metrics.json").exists():
@@ -206,7 +206,7 @@ def _evidence(measured: bool) -> Evidence:
 
 
 def _stale(root: Path, stages: list[str]) -> dict[str, list[str]]:
-    """Those of some stages that DVC finds changed; nothing where DVC was not used."""
+    """The stages that DVC finds stale, with reasons; empty if DVC was not used."""
     if not (root / ".dvc").exists() or not (root / "dvc.lock").exists():
         return {}
     found = dvc.stale_stages(root)
@@ -225,7 +225,7 @@ def _facts(root: Path, stages: list[str]) -> list[StageFacts]:
             StageFacts(
                 stage,
                 locked[stage]["cmd"],
-                # Where the files of a dataset lie is nobody's business.
+                # Paths on the user's machine are not published.
                 {key: value for key, value in params.items() if "ingest.paths" not in key},
                 locked_hashes(locked[stage], "deps"),
                 locked_hashes(locked[stage], "outs"),
@@ -237,6 +237,6 @@ def _facts(root: Path, stages: list[str]) -> list[StageFacts]:
 
 
 def _revision(run: "Run | None") -> str | None:
-    """Of the code of an MLflow run, if it is known."""
+    """Code revision of an MLflow run; None if unknown."""
     revision = revision_of(run) if run else Revision()
     return str(revision) if revision.commit else None

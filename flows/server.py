@@ -1,8 +1,8 @@
-"""The Prefect server that flows report to: the user's, or a temporary one of this process.
+"""The Prefect server that flows report to: the user's, or a temporary one started here.
 
-Prefect would start a temporary one by itself. It outlives a parent that is killed, obeys whoever
-can reach its port, takes its errors to the terminal and keeps its database in the user's home.
-This one ends with its parent, obeys only that, logs to a file, and lives in the project.
+Prefect's own temporary server outlives a killed parent, serves anyone who can reach its port,
+prints errors to the terminal and keeps its database in the user's home. The one started here ends
+with its parent, requires a secret, logs to a file and keeps its data in the project.
 """
 
 import atexit
@@ -23,24 +23,23 @@ from flows.supervisor import supervised
 SECONDS_TO_ANSWER = 5.0
 LOG = "server.log"
 
-_SECONDS_BETWEEN_LOOKS = 0.1
+_POLL_SECONDS = 0.1
 
 
 def connect(root: Path) -> None:
-    """Have Prefect report to a server that answers. To be called before a flow is run.
+    """Connect Prefect to a working server. Call it before running a flow.
 
-    It is the one that the user has set, by PREFECT_API_URL, a profile or any other way that Prefect
-    knows; else a temporary one is started, which ends with this process.
+    Uses the server that the user has configured (PREFECT_API_URL, a profile or any other Prefect
+    setting). Otherwise starts a temporary server, which ends with this process.
 
     Args:
-        root: project folder; holds what Prefect would else keep in ~/.prefect, unless PREFECT_HOME
-            names another folder.
+        root: project folder. Its state folder replaces ~/.prefect, unless PREFECT_HOME is set.
 
     Raises:
-        FacsimileError: the server does not answer or start, or its folder cannot be written.
+        FacsimileError: the server does not respond or start, or its folder is not writable.
     """
     os.environ.update(state_folder.user_environment(root))
-    folder = _home(root)
+    folder = _prefect_home(root)
     from prefect.settings import get_current_settings
 
     if get_current_settings().api.url:
@@ -49,15 +48,15 @@ def connect(root: Path) -> None:
         _start(folder)
 
 
-def _home(root: Path) -> Path:
-    """Prefect's home folder; profiles of the user stay in force where it is that of a project."""
-    if given := os.environ.get("PREFECT_HOME"):
-        folder = Path(given).expanduser()
+def _prefect_home(root: Path) -> Path:
+    """Prefect's home folder. In a project's state folder, the user's profiles still apply."""
+    if path := os.environ.get("PREFECT_HOME"):
+        folder = Path(path).expanduser()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise FacsimileError(f"PREFECT_HOME: {folder}: {error.strerror}") from None
-        state_folder.check_writable(folder, "set PREFECT_HOME to a folder that can be")
+        state_folder.check_writable(folder, "set PREFECT_HOME to a writable folder")
         return folder
     folder = state_folder.make_folder(root, "prefect")
     profiles = Path("~/.prefect/profiles.toml").expanduser()
@@ -68,9 +67,9 @@ def _home(root: Path) -> Path:
 
 
 def _check() -> None:
-    """See whether the server that Prefect is set to answers, and takes our word for who we are.
+    """Check that the configured server responds and accepts our credentials.
 
-    Prefect itself would try for minutes.
+    Prefect itself would retry for minutes.
     """
     import httpx
     from prefect.client.orchestration import get_client
@@ -85,25 +84,25 @@ def _check() -> None:
             client.request("POST", "/flows/count", json={})
         except PrefectHTTPStatusError as error:
             code = error.response.status_code
-            cure = "PREFECT_API_AUTH_STRING" if code in (401, 403) else "PREFECT_API_URL"
-            raise FacsimileError(f"{where} answers with status {code}; see {cure}") from None
+            setting = "PREFECT_API_AUTH_STRING" if code in (401, 403) else "PREFECT_API_URL"
+            raise FacsimileError(f"{where} returns status {code}; check {setting}") from None
         except httpx.HTTPError as error:
             raise FacsimileError(
-                f"{where} does not answer ({error or type(error).__name__}); start that server, or "
-                "unset PREFECT_API_URL to have a temporary one"
+                f"{where} does not respond ({error or type(error).__name__}); start the server, or "
+                "unset PREFECT_API_URL to use a temporary one"
             ) from None
 
 
 def _start(folder: Path) -> None:
-    """Start a temporary server, and set Prefect to it."""
+    """Start a temporary server and configure Prefect to use it."""
     from prefect.context import refresh_global_settings_context
     from prefect.settings import get_current_settings
 
     listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))  # not before it listens does anyone get through
+    listener.bind(("127.0.0.1", 0))  # refuses connections until the server listens
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     secret = f"facsimile:{secrets.token_urlsafe(32)}"
-    own = {
+    settings = {
         "PREFECT_SERVER_API_AUTH_STRING": secret,
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": address,
     }
@@ -111,16 +110,16 @@ def _start(folder: Path) -> None:
     log = folder / LOG
     with listener, log.open("w") as file:
         server = subprocess.Popen(
-            argv, env=os.environ | own, stdin=listener, stdout=file, stderr=file, **options
+            argv, env=os.environ | settings, stdin=listener, stdout=file, stderr=file, **options
         )
     atexit.register(_stop, server)
-    patience = get_current_settings().server.ephemeral.startup_timeout_seconds
-    deadline = time.monotonic() + patience
+    timeout = get_current_settings().server.ephemeral.startup_timeout_seconds
+    deadline = time.monotonic() + timeout
     while not _answers(f"{address}/api/health"):
         if server.poll() is not None or time.monotonic() > deadline:
             _stop(server)
             raise FacsimileError(f"the temporary Prefect server did not start; see {log}")
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        time.sleep(_POLL_SECONDS)
 
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     os.environ["PREFECT_API_AUTH_STRING"] = secret
@@ -138,7 +137,7 @@ def _answers(url: str) -> bool:
 
 
 def _bypass_proxies() -> None:
-    """Have no request to this machine sent to a proxy that the user's environment names."""
+    """Exclude 127.0.0.1 from the proxies set in the user's environment."""
     for name in ("no_proxy", "NO_PROXY"):
         others = os.environ.get(name)
         os.environ[name] = f"{others},127.0.0.1" if others else "127.0.0.1"
@@ -150,7 +149,7 @@ def _stop(server: subprocess.Popen) -> None:
 
 
 def _serve() -> None:
-    """Be the server, on the socket that is standard input."""
+    """Run the server on the socket passed as standard input."""
     import uvicorn
     from prefect.server.api.server import create_app
 

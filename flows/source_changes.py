@@ -1,7 +1,7 @@
-"""Files of your own that params name: what the stage `sources` would find, without running it.
+"""Whether user files named in params.yaml have changed, without running the stage `sources`.
 
-DVC holds that stage to be always changed, so that `dvc repro` runs it every time. Here it is stale
-only if it would write something else than it has written.
+The stage is `always_changed` in dvc.yaml, so `dvc repro` runs it every time. Here it counts as
+stale only if its output would differ.
 """
 
 import sqlite3
@@ -13,25 +13,25 @@ from tasks.params import PARAMS, read_params
 from tasks.sources import changes
 
 STAGE = "sources"
-_ALWAYS = "always changed"  # DVC's words
+_ALWAYS = "always changed"  # DVC's wording
 
 
-def settle(root: Path, stale: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Stale stages with the reasons that `sources` really has, and without it where it has none.
+def refine_stale(root: Path, stale: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Replace DVC's "always changed" of `sources` by the actual changes; drop it without any.
 
     Args:
         root: project folder.
-        stale: stages that DVC finds changed, each with the reasons.
+        stale: stages that DVC finds stale, with the reasons.
 
     Raises:
-        FacsimileError: wrong params, or a folder that cannot be read.
+        FacsimileError: params.yaml is invalid, or a folder cannot be read.
     """
     if _ALWAYS not in stale.get(STAGE, ()):
         return dict(stale)
-    settled = {stage: reasons for stage, reasons in stale.items() if stage != STAGE}
+    refined = {stage: reasons for stage, reasons in stale.items() if stage != STAGE}
     if reasons := [reason for reason in stale[STAGE] if reason != _ALWAYS] or _changes(root):
-        settled[STAGE] = reasons
-    return settled
+        refined[STAGE] = reasons
+    return refined
 
 
 def _changes(root: Path) -> list[str]:
@@ -39,5 +39,5 @@ def _changes(root: Path) -> list[str]:
     try:
         found = changes(root, sections["datasets"], sections["ingest"])
     except (OSError, sqlite3.Error) as error:
-        raise FacsimileError(f"files under ingest.paths cannot be looked at: {error}") from error
+        raise FacsimileError(f"files under ingest.paths cannot be read: {error}") from error
     return [f"{name}: {change}" for name, change in found.items()]

@@ -1,6 +1,6 @@
-"""The project's own folder for what tools would else keep in the user's home or in /var/tmp.
+"""The state folder of a project, ``.facsimile``, for files that tools keep in ~ or /var/tmp.
 
-Nothing is then written outside the project, and what others could write is not read.
+With it, nothing is written outside the project, and no file that other users can write is read.
 """
 
 import getpass
@@ -18,51 +18,51 @@ FOLDER = ".facsimile"
 
 
 def make_folder(root: Path, tool: str) -> Path:
-    """Make ``.facsimile/<tool>`` in a project: seen by its owner only, and ignored by git.
+    """Create ``.facsimile/<tool>`` in a project: private to its owner and ignored by git.
 
     Raises:
-        FacsimileError: it cannot be written.
+        FacsimileError: the folder is not writable.
     """
-    home = root.resolve() / FOLDER
-    made = home / tool
+    state = root.resolve() / FOLDER
+    folder = state / tool
     try:
-        home.mkdir(mode=0o700, exist_ok=True)
-        if home.stat().st_mode & 0o077:
-            home.chmod(0o700)  # DVC lets everyone write to what it makes in there
-        ignored = home / ".gitignore"
+        state.mkdir(mode=0o700, exist_ok=True)
+        if state.stat().st_mode & 0o077:
+            state.chmod(0o700)  # DVC creates its files in here world-writable
+        ignored = state / ".gitignore"
         if not ignored.exists():
             ignored.write_text("*\n")
-        made.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
     except OSError as error:
         raise FacsimileError(
-            f"{error.filename}: {error.strerror}; whoever runs Facsimile must own {home}"
+            f"{error.filename}: {error.strerror}; run Facsimile as the owner of {state}"
         ) from None
-    check_writable(made, "whoever runs Facsimile must be allowed to")
-    return made
+    check_writable(folder, "run Facsimile as a user who may write there")
+    return folder
 
 
 def check_writable(path: Path, cure: str) -> None:
-    """Raises FacsimileError, which ends in `cure`, where a folder cannot be written to."""
+    """Raise FacsimileError, ending in `cure`, if a folder is not writable."""
     try:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise FacsimileError(f"{path}: cannot be written ({error.strerror}); {cure}") from None
+        raise FacsimileError(f"{path}: not writable ({error.strerror}); {cure}") from None
 
 
 def environment(root: Path) -> dict[str, str]:
-    """Where DVC and the stages of a project are to keep their caches; what the user has set stays.
+    """Variables that move the caches of DVC and the stages into the project, unless already set.
 
     Raises:
-        FacsimileError: the folder for it cannot be written.
+        FacsimileError: the state folder is not writable.
     """
     folders = {
-        # By default in /var/tmp, open to everyone, although what lies there is unpickled.
+        # The default in /var/tmp is world-writable, yet DVC unpickles files from it.
         "DVC_SITE_CACHE_DIR": "dvc",
         "MPLCONFIGDIR": "matplotlib",
     }
     if not os.access(Path(facsimile.__file__).parent, os.W_OK):
-        folders["NUMBA_CACHE_DIR"] = "numba"  # by default beside the code
+        folders["NUMBA_CACHE_DIR"] = "numba"  # the default is beside the code
     return {
         **{
             name: str(make_folder(root, tool))
@@ -75,47 +75,47 @@ def environment(root: Path) -> dict[str, str]:
 
 
 def user_environment(root: Path) -> dict[str, str]:
-    """HOME and USER where there are none, as for a bare user id in a container.
+    """HOME and USER if they are missing, as for a bare user id in a container.
 
-    Libraries end in tracebacks over either.
+    Several libraries crash without them.
     """
-    found = {}
+    variables = {}
     try:
         reachable = os.access(Path.home(), os.X_OK)
-    except RuntimeError:  # no HOME, nor is the user known
+    except RuntimeError:  # HOME is not set and the user is not in the password database
         reachable = False
     if not reachable:
-        found["HOME"] = str(make_folder(root, "home"))
+        variables["HOME"] = str(make_folder(root, "home"))
     try:
         getpass.getuser()
-    except (KeyError, OSError):  # the latter from Python 3.13 on
-        found["USER"] = str(os.getuid())
-    return found
+    except (KeyError, OSError):  # OSError from Python 3.13 on
+        variables["USER"] = str(os.getuid())
+    return variables
 
 
 def is_under_git(root: Path) -> bool:
-    """Whether a project, or a folder that it lies in, is a git checkout."""
+    """Whether a project or one of its parent folders is a git checkout."""
     root = root.resolve()
     return any((path / ".git").exists() for path in (root, *root.parents))
 
 
 def no_git_environment(root: Path) -> dict[str, str]:
-    """What lets DVC run where there is no git: a copy of a project, an archive, a container.
+    """Variables that let DVC run without git, for example in an archive or a container.
 
-    ``core.no_scm`` can be set by files only. It is set in DVC's system-wide one, or rather a copy
-    of that, for DVC processes started here: left behind in the project it would still hold when
-    that has come under git.
+    ``core.no_scm`` can only be set in a config file. It goes into a copy of DVC's system-wide
+    config, used only by DVC processes started here: in the project's own config it would remain
+    in force after the project is put under git.
     """
     if is_under_git(root):
         return {}
-    # dvc.dirs would know, but Prefect's workers load flows with this folder first in the path, so
-    # that `dvc` would be our own module.
+    # Not taken from dvc.dirs: Prefect's workers put this folder first on sys.path, where
+    # flows/dvc.py shadows the package `dvc`.
     system = os.environ.get("DVC_SYSTEM_CONFIG_DIR") or site_config_dir("dvc", "iterative")
     config = ConfigObj(str(Path(system) / "config"))
-    config.filename = None  # its lines are then returned, not written
+    config.filename = None  # makes `write` return the lines
     config.setdefault("core", {})["no_scm"] = "true"
     text = "\n".join([*config.write(), ""])
     path = make_folder(root, "dvc-config") / "config"
-    if not path.exists() or path.read_text() != text:  # stages side by side read it
+    if not path.exists() or path.read_text() != text:  # concurrent stages may be reading it
         path.write_text(text)
     return {"DVC_SYSTEM_CONFIG_DIR": str(path.parent)}

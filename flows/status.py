@@ -1,4 +1,4 @@
-"""Where each stage stands: what would run, and why. Also while another run is under way."""
+"""Status of each stage: which would run and why. Works while another run is in progress."""
 
 import time
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ _TRIES = 5
 
 @dataclass(frozen=True)
 class StageStatus:
-    """One stage, and why it is in its state.
+    """State of one stage and the reason.
 
-    ``running``, ``changed``, ``behind``, ``uncached``, ``frozen``, ``replaced`` or ``up to date``.
+    State is ``running``, ``changed``, ``behind``, ``uncached``, ``frozen``, ``replaced`` or
+    ``up to date``.
     """
 
     stage: str
@@ -28,13 +29,13 @@ class StageStatus:
 
 
 def stage_states(root: Path) -> list[StageStatus]:
-    """All stages, in an order in which they can run.
+    """Status of all stages, in topological order.
 
     Raises:
-        FacsimileError: no pipeline in `root`, or DVC refuses it.
+        FacsimileError: `root` has no pipeline, or `dvc status` failed.
     """
     graph = read_graph(root)
-    running, stale = _look(root, graph)
+    running, stale = _running_and_stale(root, graph)
     states: list[StageStatus] = []
     behind: set[str] = set()
     for stage in needed_by(graph, list(graph)):
@@ -48,7 +49,7 @@ def stage_states(root: Path) -> list[StageStatus]:
         elif sources:
             state = StageStatus(stage, "behind", f"{', '.join(sources)} will run")
         elif stage in stale:
-            why = f"{', '.join(stale[stage])}; put there again if still as recorded"
+            why = f"{', '.join(stale[stage])}; restored if the file is unchanged"
             state = StageStatus(stage, "uncached", why)
         else:
             state = StageStatus(stage, "up to date")
@@ -59,20 +60,20 @@ def stage_states(root: Path) -> list[StageStatus]:
 
 
 def _frozen(root: Path, stage: Stage) -> StageStatus:
-    """A frozen stage, whose files are to be those recorded beside them."""
+    """Status of a frozen stage, whose files must match the digests recorded beside them."""
     try:
         verified = check_shipped(root, stage)
     except FacsimileError as error:
         return StageStatus(stage.name, "replaced", str(error))
-    why = "" if verified else "not verified: no digests are recorded beside its files"
+    why = "" if verified else "not verified: no SHA256SUMS beside its files"
     return StageStatus(stage.name, "frozen", why)
 
 
-def _look(root: Path, graph: nx.DiGraph) -> tuple[set[str], dict[str, list[str]]]:
-    """Stages that run now, and those that are stale.
+def _running_and_stale(root: Path, graph: nx.DiGraph) -> tuple[set[str], dict[str, list[str]]]:
+    """Stages that are running, and stages that are stale with the reasons.
 
-    DVC refuses to look at a running stage and at those that read what it writes, which are behind
-    anyway. When another stage has begun in between, it refuses, too, and a second look helps.
+    `dvc status` fails for running stages and for their direct consumers, which are behind anyway,
+    so both are excluded. If another stage starts in between it fails as well, and is retried.
     """
     outs = {name: graph.nodes[name]["stage"].outs for name in graph}
     tries = _TRIES

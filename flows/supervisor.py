@@ -1,11 +1,11 @@
-"""A process that ends with the one that started it, whatever ends that one.
+"""Run a command that ends with the process that started it, even if that one is killed.
 
-`supervised` has a command run under this file as a tiny process of its own, which sees a pipe close
-when its parent is gone, even by kill -9, and then ends the command with all that it has started.
-The pipe works on Linux and macOS. PR_SET_PDEATHSIG alone would not do: there is none on macOS, and
-it fires when the thread that started the process ends.
+`supervised` wraps a command in this file, run as a small supervisor process. The supervisor sees a
+pipe close when its parent is gone, even by kill -9, and then ends the command's process group. The
+pipe works on Linux and macOS. PR_SET_PDEATHSIG alone is not enough: macOS lacks it, and it fires
+when the thread that started the process ends.
 
-Only the standard library is imported here, and little of it: the supervisor starts in 50 ms.
+Imports only a small part of the standard library, so the supervisor starts in 50 ms.
 """
 
 import os
@@ -21,22 +21,23 @@ from typing import Any
 GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-_SECONDS_BETWEEN_LOOKS = 0.02
+_POLL_SECONDS = 0.02
 _PR_SET_PDEATHSIG = 1
-_NOT_STARTED = 127  # as shells have it
+_NOT_STARTED = 127  # as in shells
 
 
 def supervised(command: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """What to give to `subprocess.Popen` so that `command` ends with this process.
+    """Arguments for `subprocess.Popen` that make `command` end with this process.
 
-    The process that Popen then returns is the supervisor. Its exit status is that of the command, a
-    signal included. On SIGTERM, SIGHUP or SIGINT it ends the command's process group: by SIGTERM,
-    and after `GRACE` seconds by SIGKILL. It does the same when this process has ended, and with
-    what the command leaves running in its group. Do not end it by SIGKILL: it could not pass that
-    on, except on Linux to the command itself.
+    The process returned by Popen is the supervisor. Its exit status is that of the command,
+    including a signal. On SIGTERM, SIGHUP or SIGINT, or when this process has ended, it ends the
+    command's process group: by SIGTERM and, after `GRACE` seconds, by SIGKILL. It also ends
+    processes that the command leaves running in its group. Do not send it SIGKILL, which it cannot
+    pass on (on Linux, the command itself still ends).
 
     Returns:
-        Arguments and options for Popen; ``start_new_session`` and ``pass_fds`` are among them.
+        The arguments and options for Popen; the options include ``start_new_session`` and
+        ``pass_fds``.
     """
     lifeline = _lifeline()
     argv = [sys.executable, "-I", "-S", __file__, str(lifeline), *command]
@@ -45,8 +46,8 @@ def supervised(command: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
 
 @cache
 def _lifeline() -> int:
-    """The end to read from of a pipe whose other end is open in this process alone."""
-    # Neither end is inherited by what is started here, unless it is passed on by name.
+    """Read end of a pipe whose write end is open only in this process."""
+    # Child processes inherit neither end unless it is passed explicitly.
     read, _write = os.pipe()
     return read
 
@@ -55,13 +56,13 @@ def _supervise(lifeline: int, command: list[str]) -> int:
     """Run `command` until it ends, this process is signalled or the lifeline closes.
 
     Returns:
-        Its exit status, negative for the signal that ended it.
+        The exit status, negative if the command was ended by a signal.
     """
     wake, woken = os.pipe()
     os.set_blocking(woken, False)
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
     for number in (*_ENDING, signal.SIGCHLD):
-        # What is ignored (nohup) stays ignored, here and in the command.
+        # Signals that are already ignored (nohup) stay ignored, here and in the command.
         if number == signal.SIGCHLD or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
     try:
@@ -87,26 +88,26 @@ def _die_with_supervisor() -> Callable[[], None] | None:
 
 
 def _end(process: subprocess.Popen) -> None:
-    """End what is left of a process group, of which `process` is or was the leader."""
+    """End the remaining processes of the group that `process` leads or led."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        _reaches(process.pid, number)
+        _signal_group(process.pid, number)
         deadline = time.monotonic() + GRACE
-        while _reaches(process.pid, 0) and time.monotonic() < deadline:
-            process.poll()  # a process that has ended stays in its group until it is waited for
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        while _signal_group(process.pid, 0) and time.monotonic() < deadline:
+            process.poll()  # reap it: a zombie still counts as a member of the group
+            time.sleep(_POLL_SECONDS)
 
 
-def _reaches(group: int, number: int) -> bool:
-    """Send a signal to a process group, 0 being none; whether there is anyone in it."""
+def _signal_group(group: int, number: int) -> bool:
+    """Send a signal (0: none) to a process group. Returns whether the group has any process."""
     try:
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):  # macOS: only processes that have ended are left
+    except (ProcessLookupError, PermissionError):  # macOS: PermissionError if only zombies are left
         return False
     return True
 
 
 def _exit(code: int) -> None:
-    """End as the command did."""
+    """Exit with the command's status, or by the same signal."""
     if code < 0:
         if -code not in (signal.SIGKILL, signal.SIGSTOP):
             signal.signal(-code, signal.SIG_DFL)

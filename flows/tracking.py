@@ -1,14 +1,13 @@
-"""MLflow: one parent run for each flow run that ran something, one nested run for each time that a
-stage ran; and one for each time that the training of a generator is started.
+"""Log flow runs to MLflow: one parent run per flow run, one nested run per stage that ran.
 
-- A stage that is tried again has a run for each try, those that died with the reason. A stage that
-  was not run, because nothing had changed, has none.
-- The parent has the params of all sections, what became of each stage and, where the evaluation is
-  part of the flow, its headline figures, report and contact sheet. It is FINISHED, FAILED with the
-  first reason, or KILLED.
-- The commit is the one checked out when the flow began.
-- What could not be logged in full is FAILED, and says why. What a process that was killed left
-  RUNNING is KILLED by the next one of the same machine.
+- A retried stage has one run per attempt; failed attempts carry the reason. Stages that were
+  skipped as unchanged have no run, and a flow that ran no stage has no parent run.
+- The parent run has the params of all sections, the outcome of each stage and, if the flow includes
+  the evaluation, its headline figures, report and contact sheet. It is FINISHED, FAILED (with the
+  first reason) or KILLED.
+- The commit is the one checked out when the flow started.
+- A run that could not be fully logged is FAILED and says why. A run left RUNNING by a killed
+  process is set to KILLED by the next process on the same machine.
 """
 
 import json
@@ -20,7 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import events, mlflow_names
-from flows.mlflow_runs import NOTE, REASON, end_orphaned_runs, ending, log, open_run, revision_tags
+from flows.mlflow_runs import (
+    NOTE,
+    REASON,
+    end_orphaned_runs,
+    ended_run,
+    log,
+    open_run,
+    revision_tags,
+)
 from flows.mlflow_store import EXPERIMENT, MLflowStore
 from flows.outputs import CONTACT_SHEET, REPORT, figures, headline, read_metrics
 from tasks.provenance.dvc_files import locked_hashes, locked_params, locked_stages
@@ -35,15 +42,15 @@ _PARAMS = "params"
 
 
 class Tracker:
-    """Logs stages of one flow run. Nothing is opened, nor MLflow imported, before the first one.
+    """Logs the stages of one flow run. Imports MLflow and opens the store at the first stage.
 
     Args:
         root: project folder.
-        name: of the flow run.
-        params: of all sections, by dotted name.
+        name: name of the flow run.
+        params: params of all sections, by dotted name.
 
     Attributes:
-        revision: of the code when the flow began.
+        revision: code revision when the flow started.
     """
 
     def __init__(self, root: Path, name: str, params: Mapping[str, object] | None = None) -> None:
@@ -59,11 +66,11 @@ class Tracker:
 
     @property
     def failure(self) -> str:
-        """What is not in MLflow and why, in one line; empty if all is."""
+        """One line that says what could not be logged and why; empty if all was."""
         if not self._store.failure:
             return ""
         what = ", ".join(dict.fromkeys(self._missing)) if self._parent else "this run"
-        return f"{what} not in {self._store.failure}"
+        return f"{what} not logged to {self._store.failure}"
 
     def log_stage(
         self, stage: str, begin: float, end: float, revision: Revision | None = None
@@ -71,9 +78,9 @@ class Tracker:
         """Log params, metrics, figures, dvc.lock hashes and code revision of a stage that ran.
 
         Args:
-            stage: its name.
+            stage: name of the stage.
             begin, end: Unix time, seconds.
-            revision: of the code when it began; not given: as when the flow began.
+            revision: code revision when the stage started (default: when the flow started).
         """
         locked = locked_stages(self.root)[stage]
 
@@ -94,12 +101,12 @@ class Tracker:
         self._attempt(stage, begin, end, tags, "FINISHED", write)
 
     def log_failure(self, stage: str, begin: float, reason: str) -> None:
-        """Log that a stage, or a try of it, failed.
+        """Log a failed stage or attempt.
 
         Args:
-            stage: its name.
+            stage: name of the stage.
             begin: Unix time, seconds.
-            reason: in one line.
+            reason: why it failed, in one line.
         """
         end = time.time()
 
@@ -113,12 +120,12 @@ class Tracker:
     def close(
         self, status: str = "FINISHED", states: Mapping[str, str] | None = None, reason: str = ""
     ) -> None:
-        """End the parent run, if there is one; later calls and logs are without effect.
+        """End the parent run, if there is one. Later calls to any method have no effect.
 
         Args:
             status: FINISHED, FAILED or KILLED.
-            states: what became of each stage.
-            reason: why the flow did not finish.
+            states: outcome of each stage.
+            reason: why the flow failed.
         """
         if self._closed:
             return
@@ -129,12 +136,12 @@ class Tracker:
                 status = "FAILED"
 
             def write(client: "MlflowClient") -> None:
-                with ending(client, parent, status):
-                    self._sum_up(client, parent, states or {}, reason)
+                with ended_run(client, parent, status):
+                    self._log_outcome(client, parent, states or {}, reason)
 
             self._write("the headline figures", write)
 
-    def _sum_up(
+    def _log_outcome(
         self, client: "MlflowClient", run: str, states: Mapping[str, str], reason: str
     ) -> None:
         tags = {f"facsimile.stage.{stage}": state for stage, state in states.items()}
@@ -142,7 +149,7 @@ class Tracker:
             tags |= {REASON: reason, NOTE: reason}
         log(client, run, tags=tags)
         if states.get("evaluate") not in _UP_TO_DATE:
-            return  # what lies in its folder is of an earlier run
+            return  # its folder holds the results of an earlier run
         figures = headline(read_metrics(self.root, "evaluate"))
         log(client, run, metrics=figures, milliseconds=int(time.time() * 1000))
         for path in (self.root / REPORT, self.root / CONTACT_SHEET):
@@ -158,15 +165,15 @@ class Tracker:
         status: str,
         write: Callable[["MlflowClient", str], None],
     ) -> None:
-        """Open the run of a stage under that of the flow, write to it, and end it."""
+        """Create a run for a stage, nested in that of the flow, write to it, and end it."""
         if self._closed:
-            return  # whatever ended the flow ended this stage
+            return  # the flow has ended
 
         def use(client: "MlflowClient") -> None:
             parent = self._open_parent(client)
             nested = {"mlflow.parentRunId": parent, **tags}
             run = open_run(client, self._store.experiment, stage, begin, nested)
-            with ending(client, run, status, end):
+            with ended_run(client, run, status, end):
                 write(client, run)
 
         self._write(stage, use)
@@ -191,9 +198,9 @@ class Tracker:
 
 
 def find_run(root: Path, stage: str, locked: Mapping[str, Any]) -> "Run | None":
-    """The newest MLflow run of a stage that read and wrote what dvc.lock records of it.
+    """The newest MLflow run of a stage whose inputs and outputs match dvc.lock.
 
-    None if there is none, or no store that can be read.
+    None if there is no such run, or the store cannot be read.
     """
     store = _reader(root.resolve(), os.environ.get("MLFLOW_TRACKING_URI", ""))
     if not store.exists:
@@ -211,13 +218,13 @@ def find_run(root: Path, stage: str, locked: Mapping[str, Any]) -> "Run | None":
         )
 
     runs = store.attempt(search)
-    events.add_note(store.failure and f"runs cannot be read from {store.failure}")
+    events.add_note(store.failure and f"cannot read runs from {store.failure}")
     return next((run for run in runs or () if tags.items() <= run.data.tags.items()), None)
 
 
 @lru_cache
 def _reader(root: Path, uri: str) -> MLflowStore:
-    """One for all questions, so that a store that does not answer is asked once."""
+    """Cached, so that a store that does not respond is tried only once."""
     return MLflowStore(root, reading=True)
 
 
@@ -230,9 +237,9 @@ def _hash_tags(locked: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _datasets(locked: Mapping[str, Any]) -> Iterator[Any]:
-    """The data a stage read, each with its DVC hash as digest.
+    """Input data of a stage, with DVC hashes as digests.
 
-    MLflow's own digest of a data frame skips boolean columns and rows beyond 10,000.
+    MLflow's own digest of a data frame ignores boolean columns and rows beyond 10,000.
     """
     from mlflow.entities import Dataset, DatasetInput
 

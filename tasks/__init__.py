@@ -1,6 +1,6 @@
-"""Steps of the pipeline: one module, one stage, one process."""
+"""Stages of the pipeline: each module is one stage and runs as one process."""
 
 import os
 
-# Before torch is imported: the few operations that it lacks on Apple GPUs are done by the CPU.
+# Set before torch is imported: operations not implemented on Apple GPUs fall back to the CPU.
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")

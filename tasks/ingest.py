@@ -1,13 +1,14 @@
-"""Bring every dataset into one face table, checked at the door.
+"""Read and validate every dataset and write it as a table of faces.
 
     python -m tasks.ingest [--workers N]
 
-Reads   params datasets, ingest; datasets of your own under ingest.paths.
-Writes  data/ingest/<dataset>/part-*.parquet (FACE_SCHEMA), metrics.json; with ingest.on_error: skip
-        or pictures of one colour data/ingest/<dataset>/rejects.parquet (REJECT_SCHEMA).
+Reads   params datasets, ingest; user datasets under ingest.paths.
+Writes  data/ingest/<dataset>/part-*.parquet (FACE_SCHEMA), metrics.json; and, with
+        ingest.on_error: skip or if any image is blank, data/ingest/<dataset>/rejects.parquet
+        (REJECT_SCHEMA).
 
-Of datasets of your own, what is finished stays in data/.ingest.work until all is: a run that was
-killed or refused goes on from there.
+Finished parts of user datasets stay in data/.ingest.work until the whole stage is done, so a run
+that was killed or failed resumes from there.
 """
 
 import shutil
@@ -45,43 +46,45 @@ LABELS = [name for name in FACE_SCHEMA.names if name != "image"]
 
 
 def run(out: Path, compute: Compute, datasets: Datasets, ingest: Ingest) -> dict[str, Any]:
-    """Write the table of each dataset that `datasets` names."""
-    # Beside `out`, which does not survive a failure, nor what it replaces a new attempt by DVC.
+    """Write the table of each dataset in `datasets`."""
+    # Not inside `out`, which is deleted on failure, nor in data/ingest, which DVC deletes on rerun.
     work = out.parent / ".ingest.work"
     metrics: dict[str, Any] = {"faces": 0, "subjects": 0, "rejects": 0, "thinned": 0}
-    own: dict[str, Parts] = {}
-    seen: list[pd.DataFrame] = []
+    user_parts: dict[str, Parts] = {}
+    tables: list[pd.DataFrame] = []
     splits: dict[str, str] = {}
     for name in datasets.all:
         rejects = Rejects(ingest.on_error)
         if name in ingest.paths:
-            own[name] = _take(name, ingest, compute, work, rejects, splits, datasets.aus)
-            rows = pd.concat(read_table(part, LABELS) for part in own[name].paths)
+            parts = _read_user_dataset(name, ingest, compute, work, rejects, splits, datasets.aus)
+            user_parts[name] = parts
+            rows = pd.concat(read_table(part, LABELS) for part in parts.paths)
             (out / name).mkdir(parents=True, exist_ok=True)
             if ingest.on_error == "skip" or len(rejects):
                 pq.write_table(rejects.to_table(), out / name / "rejects.parquet")
         else:
-            _draw(name, ingest, compute, out)
+            _render_dataset(name, ingest, compute, out)
             rows = read_table(out / name, LABELS)
-        seen.append(rows)
-        # All tables together: an id or a person must not turn up in two datasets and two splits.
-        together = pd.concat(seen, ignore_index=True)
-        validate_faces(together, f"ingest of {', '.join(datasets.all)}")
-        splits = dict(zip(together["subject_id"], together["split"], strict=True))
-        thinned = own[name].thinned if name in own else 0
+        tables.append(rows)
+        # Validated together: ids must be unique, and a person must be in one split only, across
+        # datasets.
+        combined = pd.concat(tables, ignore_index=True)
+        validate_faces(combined, f"ingest of {', '.join(datasets.all)}")
+        splits = dict(zip(combined["subject_id"], combined["split"], strict=True))
+        thinned = user_parts[name].thinned if name in user_parts else 0
         metrics[name] = {**_summary(rows), "rejects": len(rejects), "thinned": thinned}
         metrics["faces"] += len(rows)
         metrics["subjects"] += rows["subject_id"].nunique()
         metrics["rejects"] += len(rejects)
         metrics["thinned"] += thinned
-    for name, parts in own.items():
+    for name, parts in user_parts.items():
         for shard, part in enumerate(parts.paths):
             part.rename(out / name / f"part-{shard:05d}.parquet")
     shutil.rmtree(work, ignore_errors=True)
     return metrics
 
 
-def _take(
+def _read_user_dataset(
     name: str,
     ingest: Ingest,
     compute: Compute,
@@ -90,13 +93,17 @@ def _take(
     splits: Mapping[str, str],
     aus: str,
 ) -> Parts:
-    """Bring a dataset of your own into `work`; people in `splits` have a split already, and faces
-    of the dataset `aus` are annotated for AUs."""
+    """Convert a user dataset to parts in `work`.
+
+    Args:
+        splits: split of each person known from other datasets; kept for the same person here.
+        aus: name of the dataset that must be annotated for AUs.
+    """
     source = ingest.paths[name]
     where = f"params.yaml: ingest.paths.{name}"
     if not source.root.exists():
         raise FacsimileError(f"{where}: {source.root} does not exist")
-    if not (source.root.is_file() or source.root.is_dir()):  # a pipe would be waited for
+    if not (source.root.is_file() or source.root.is_dir()):  # reading a pipe would block
         raise FacsimileError(f"{where}: {source.root} is neither a file nor a folder")
     adapter = ADAPTERS[source.adapter or recognise(source.root)]
     options = source.model_dump(include={"first_frame", "scale"}, exclude_none=True)
@@ -105,7 +112,7 @@ def _take(
     landmarks = aligner is not None and not aligner.name
     faces = adapter.open(source.root, name, ingest.seed, rejects, fold, splits, landmarks, options)
     if name == aus:
-        _refuse_without_aus(faces, source.root)
+        _require_au_labels(faces, source.root)
     intake = Intake(ingest.size, source.crop is not None, ingest.thin, aligner)
     with progress(f"ingest {name}", len(faces)) as advance:
         parts = write_parts(adapter, faces, intake, work / name, rejects, compute.workers, advance)
@@ -113,22 +120,22 @@ def _take(
         table = DATA / "ingest" / name / "rejects.parquet"
         print(f"ingest {name}: {len(rejects):,} rejects, see {table}", file=sys.stderr)
     if ingest.thin:
-        print(f"ingest {name}: {parts.thinned:,} near-duplicates left out", file=sys.stderr)
+        print(f"ingest {name}: {parts.thinned:,} near-duplicates removed", file=sys.stderr)
     any_left(parts.faces, source.root, rejects)
     return parts
 
 
-def _refuse_without_aus(faces: pd.DataFrame, source: Path) -> None:
-    """Raise FacsimileError unless some face is annotated for some AU."""
+def _require_au_labels(faces: pd.DataFrame, source: Path) -> None:
+    """Raise FacsimileError unless at least one face is annotated for at least one AU."""
     if not faces[[au for au in AUS if au in faces]].notna().any(axis=None):
         raise FacsimileError(
-            f"{source}: no face is annotated for an Action Unit, as those of datasets.aus must be: "
-            f"expected columns {', '.join(AUS)}, or {AUS[0]}_r and {AUS[0]}_c of OpenFace"
+            f"{source}: no face is annotated for an Action Unit, as datasets.aus requires; add "
+            f"columns {', '.join(AUS)}, or {AUS[0]}_r and {AUS[0]}_c as OpenFace writes them"
         )
 
 
-def _draw(name: str, ingest: Ingest, compute: Compute, out: Path) -> None:
-    """Write a built-in dataset."""
+def _render_dataset(name: str, ingest: Ingest, compute: Compute, out: Path) -> None:
+    """Render a built-in dataset and write its table."""
     faces = ingest.faces[name]
     with progress(f"ingest {name}", faces) as advance:
 
@@ -141,7 +148,7 @@ def _draw(name: str, ingest: Ingest, compute: Compute, out: Path) -> None:
 
 
 def _aligner(name: str, ingest: Ingest) -> Aligner | None:
-    """What aligns the faces of a dataset, if they are not aligned yet."""
+    """The aligner of a dataset; None if its faces are already aligned."""
     if name not in ingest.align:
         return None
     by = ingest.align[name]
@@ -152,7 +159,7 @@ def _aligner(name: str, ingest: Ingest) -> Aligner | None:
 
 
 def _summary(rows: pd.DataFrame) -> dict[str, Any]:
-    """Faces of each split, and how often each annotated AU is active."""
+    """Number of faces, people, faces per split and active faces per annotated AU."""
     aus = rows[list(AUS)].dropna(axis=1, how="all")
     return {
         "faces": len(rows),
@@ -163,4 +170,4 @@ def _summary(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main("ingest", run, after=readiness.tell)
+    main("ingest", run, after=readiness.report)

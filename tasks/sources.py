@@ -1,13 +1,14 @@
-"""Look at the files of your own that params.yaml names, so that a change of them is noticed.
+"""Fingerprint the user files named in params.yaml, so that changes to them are noticed.
 
     python -m tasks.sources
 
-Reads   params datasets, ingest; names, sizes and times of the files under ingest.paths, contents
-        of tables and label files, or of all of them with ingest.fingerprint: full.
-Writes  data/sources/<dataset>.tsv, a line a file (facsimile/fingerprint.py); metrics.json.
+Reads   params datasets, ingest; names, sizes and modification times of the files under
+        ingest.paths; contents of tables and label files, or of all files with
+        ingest.fingerprint: full.
+Writes  data/sources/<dataset>.tsv, one line per file (facsimile/fingerprint.py); metrics.json.
 
-`ingest` depends on what is written, and runs again when it differs. Runs every time, and therefore
-imports no torch; whoever conducts may ask `changes` instead.
+`ingest` depends on the output and reruns when it changes. The stage runs every time, so it does not
+import torch. Flows call `changes` instead of running it.
 """
 
 import argparse
@@ -20,7 +21,13 @@ from typing import Any
 
 from facsimile.errors import FacsimileError
 from facsimile.files import atomic_directory
-from facsimile.fingerprint import Hashes, difference, look, look_at_code, open_hashes
+from facsimile.fingerprint import (
+    FileHasher,
+    difference,
+    fingerprint_code,
+    fingerprint_files,
+    open_hasher,
+)
 from tasks.params import LANDMARK_COLUMNS, PARAMS, Datasets, Ingest, read_params
 from tasks.shared.exit_codes import ExitCode
 
@@ -29,7 +36,7 @@ STORE = Path("data/.sources.work/hashes.db")
 
 
 def run(out: Path, base: Path, datasets: Datasets, ingest: Ingest) -> dict[str, Any]:
-    """Write the lines of each dataset of your own that `datasets` names.
+    """Write the fingerprint of each user dataset in `datasets`.
 
     Args:
         out: folder to write to.
@@ -37,14 +44,14 @@ def run(out: Path, base: Path, datasets: Datasets, ingest: Ingest) -> dict[str, 
         datasets, ingest: sections of params.yaml.
     """
     metrics: dict[str, Any] = {"files": 0}
-    with _hashes(base, ingest) as hashes:
-        for name in _own(datasets, ingest):
-            root = base / ingest.paths[name].root
-            if not root.exists():
-                raise FacsimileError(_absent(name, ingest))
+    with _hasher(base, ingest) as hasher:
+        for name in _user_datasets(datasets, ingest):
+            path = ingest.paths[name].root
+            if not (base / path).exists():
+                raise FacsimileError(f"{PARAMS}: ingest.paths.{name}: {path} does not exist")
             files = 0
             with _open(out / f"{name}.tsv", "w") as file:
-                for line in _lines(name, base, ingest, hashes):
+                for line in _fingerprint(name, base, ingest, hasher):
                     file.write(f"{line}\n")
                     files += 1
             metrics[name] = {"files": files}
@@ -53,56 +60,55 @@ def run(out: Path, base: Path, datasets: Datasets, ingest: Ingest) -> dict[str, 
 
 
 def changes(base: Path, datasets: Datasets, ingest: Ingest) -> dict[str, str]:
-    """What is different now from what `run` has written: dataset → in a few words.
+    """What has changed since `run` wrote its fingerprints.
 
     Args:
         base: project folder.
         datasets, ingest: sections of params.yaml.
+
+    Returns:
+        A short description for each dataset that has changed.
     """
     found: dict[str, str] = {}
-    names = _own(datasets, ingest)
-    with _hashes(base, ingest) as hashes:
-        for name in names:
+    with _hasher(base, ingest) as hasher:
+        for name in _user_datasets(datasets, ingest):
             if not (base / ingest.paths[name].root).exists():
                 found[name] = f"{ingest.paths[name].root} does not exist"
             elif not (base / OUT / f"{name}.tsv").exists():
-                found[name] = "not looked at yet"
+                found[name] = "not checked yet"
             else:
                 with _open(base / OUT / f"{name}.tsv", "r") as file:
                     before = (line.rstrip("\n") for line in file)
-                    if change := difference(before, _lines(name, base, ingest, hashes)):
+                    if change := difference(before, _fingerprint(name, base, ingest, hasher)):
                         found[name] = change
     return found
 
 
-def _own(datasets: Datasets, ingest: Ingest) -> list[str]:
+def _user_datasets(datasets: Datasets, ingest: Ingest) -> list[str]:
     return [name for name in datasets.all if name in ingest.paths]
 
 
-def _lines(name: str, base: Path, ingest: Ingest, hashes: Hashes) -> Iterator[str]:
-    """Lines of one dataset, and of the function that finds landmarks in it."""
-    yield from look(base / ingest.paths[name].root, ingest.fingerprint == "full", hashes)
-    by = ingest.align.get(name, LANDMARK_COLUMNS)
-    if by != LANDMARK_COLUMNS:
-        yield from look_at_code(by.partition(":")[0], base)
+def _fingerprint(name: str, base: Path, ingest: Ingest, hasher: FileHasher) -> Iterator[str]:
+    """Lines for the files of a dataset and for the code of its landmark function, if it has one."""
+    full = ingest.fingerprint == "full"
+    yield from fingerprint_files(base / ingest.paths[name].root, full, hasher)
+    landmarks = ingest.align.get(name, LANDMARK_COLUMNS)
+    if landmarks != LANDMARK_COLUMNS:
+        yield from fingerprint_code(landmarks.partition(":")[0], base)
 
 
-def _hashes(base: Path, ingest: Ingest):
-    """A store of hashes, where there are many to remember."""
-    return open_hashes(base / STORE if ingest.fingerprint == "full" else None)
+def _hasher(base: Path, ingest: Ingest):
+    """Hashes are cached on disk only with `full`, where large files are hashed."""
+    return open_hasher(base / STORE if ingest.fingerprint == "full" else None)
 
 
 def _open(path: Path, mode: str):
-    # Names of files need not be valid unicode.
+    # File names need not be valid Unicode.
     return path.open(mode, encoding="utf-8", errors="surrogateescape", newline="\n")
 
 
-def _absent(name: str, ingest: Ingest) -> str:
-    return f"{PARAMS}: ingest.paths.{name}: {ingest.paths[name].root} does not exist"
-
-
 def main() -> None:
-    """Run as a command and end the process; bad input is reported in one line."""
+    """Run as a command and exit; bad input is reported in one line."""
     argparse.ArgumentParser(
         prog="python -m tasks.sources", description=__doc__.splitlines()[0]
     ).parse_args()

@@ -1,5 +1,4 @@
-"""How processes end that write files: by a signal, leaving nothing; killed outright, the next
-one clears up."""
+"""Clean up temporary files: on a signal by the process itself, after a SIGKILL by the next one."""
 
 import multiprocessing
 import os
@@ -11,28 +10,28 @@ from pathlib import Path
 from types import FrameType
 
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-# As facsimile.faces.tables and flows name what they are writing, by the process that does.
+# Temporary names as facsimile.files and flows write them; the number is the process id.
 _TEMPORARY = re.compile(r"\..+\.(\d+)(\.replaced)?\.tmp")
 
 
 def raise_on_signals() -> None:
-    """Have SIGTERM and SIGHUP raise SystemExit, so that temporary files go as they do by Ctrl-C."""
+    """Make SIGTERM and SIGHUP raise SystemExit, so temporary files are removed as on Ctrl-C."""
     for number in _SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # what is ignored (nohup) stays so
+        if signal.getsignal(number) != signal.SIG_IGN:  # ignored signals (nohup) stay ignored
             signal.signal(number, _raise)
 
 
 def _raise(number: int, _frame: FrameType | None) -> None:
     for other in _SIGNALS:
-        signal.signal(other, signal.SIG_IGN)  # another one must not disturb the clearing up
-    # Whoever has started worker processes waits for them on the way out.
+        signal.signal(other, signal.SIG_IGN)  # do not interrupt the cleanup
+    # Pools of worker processes wait for their workers on exit.
     for worker in multiprocessing.active_children():
         worker.terminate()
     sys.exit(128 + number)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files and folders in `folder` whose processes are no more."""
+    """Remove temporary files and folders in `folder` whose processes no longer exist."""
     for path in folder.glob(".*.tmp"):
         named = _TEMPORARY.fullmatch(path.name)
         if not named or _exists(int(named[1])):

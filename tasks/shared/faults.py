@@ -1,6 +1,6 @@
-"""Faults of the machine, each told in one line with what to do: a full disk, missing rights.
+"""Explain machine faults, such as a full disk or missing permissions, in one line with a remedy.
 
-They reach Python as OSError, and from libraries that write files themselves as errors of their own.
+They arrive as OSError, or as library-specific errors from libraries that write files themselves.
 """
 
 import errno
@@ -22,33 +22,33 @@ _FULL_TEXTS = (
     "database or disk is full",  # SQLite
 )
 _FULL_PERHAPS = ("PytorchStreamWriter", "file write failed", "iostream error")  # torch
-_ALMOST_NOTHING = 4 * 2**20  # bytes; a file system is full before the last one is taken
+_ALMOST_NOTHING = 4 * 2**20  # bytes; writes may fail before the last byte is used
 
-# What may be large in a project: a folder of DVC's cache, of outputs, of MLflow, of pictures.
+# Paths that may be large in a project.
 _LARGE = (".dvc/cache", "data/*", "data/.*.work", "mlruns", "mlflow.db", "build/*", ".facsimile")
 _SHOWN = 3
 
 
 @contextmanager
-def faults_told(root: Path | None = None) -> Iterator[None]:
-    """Raise faults of the machine as FacsimileError, see `told`; other errors as they are."""
+def explain_faults(root: Path | None = None) -> Iterator[None]:
+    """Turn machine faults into FacsimileError (see `explain`); pass on other errors."""
     try:
         yield
     except FacsimileError:
         raise
-    except Exception as error:  # torch, Arrow and SQLite have classes of their own
-        line = told(error, root)
+    except Exception as error:  # torch, Arrow and SQLite raise their own error classes
+        line = explain(error, root)
         if line is None:
             raise
         raise FacsimileError(line) from error
 
 
-def told(error: BaseException, root: Path | None = None) -> str | None:
-    """A line on the fault and its cure; None if the error is not one of the machine.
+def explain(error: BaseException, root: Path | None = None) -> str | None:
+    """One line with the fault and its remedy; None if the error is not a machine fault.
 
     Args:
-        error: what was raised, perhaps because of another one.
-        root: project folder; the current one where it is not given.
+        error: the error; the chain of its causes is searched as well.
+        root: project folder (default: the current folder).
     """
     root = root or Path.cwd()
     for cause in _causes(error):
@@ -58,52 +58,50 @@ def told(error: BaseException, root: Path | None = None) -> str | None:
         if isinstance(cause, OSError) and cause.errno in (errno.EACCES, errno.EPERM):
             return (
                 f"{path or root}: permission denied for user {os.geteuid()}; "
-                "give it the right to read and write there, or run as the owner of the project"
+                "grant read and write access, or run as the owner of the project"
             )
         if isinstance(cause, OSError) and cause.errno == errno.EROFS:
             return (
                 f"{path or root}: the file system is read-only; "
-                "work in a copy of the project that can be written to"
+                "work in a writable copy of the project"
             )
         if isinstance(cause, OSError) and cause.errno == errno.EMFILE:
-            return "too many open files; raise the limit, for instance by `ulimit -n 4096`"
+            return "too many open files; raise the limit, for example with `ulimit -n 4096`"
     return None
 
 
 def is_full(error: BaseException, root: Path) -> bool:
-    """Whether an error says that a disk is full or a quota used up."""
+    """Whether an error means that a disk is full or a quota is exceeded."""
     if isinstance(error, OSError) and error.errno in _FULL:
         return True
     text = str(error)
     if any(full in text.lower() for full in _FULL_TEXTS):
         return True
-    # torch only says that it could not write.
+    # torch only reports that a write failed.
     return any(part in text for part in _FULL_PERHAPS) and _fullest(root)[1] < _ALMOST_NOTHING
 
 
 def disk_full(root: Path, path: Path | None = None) -> str:
-    """A line on which disk is full, what takes most of it here and how to get rid of it.
+    """One line that names the full disk, what uses most space in the project, and the remedy.
 
     Args:
         root: project folder.
-        path: that could not be written; by default, whichever of project and temporary files has
-            the least space left.
+        path: path that could not be written (default: the project or the temporary folder,
+            whichever has less free space).
     """
-    place, free = _fullest(root) if path is None else (_mount(path), _free(path))
-    line = f"disk full: {_size(free)} left on {place}, too little for what was to be written"
-    if place != _mount(root):
-        return f"{line}; free some, or set TMPDIR to a folder elsewhere"
-    largest = sorted(((_taken(found), found) for found in _candidates(root)), reverse=True)
-    shown = [
-        f"{found.relative_to(root)} {_size(taken)}" for taken, found in largest[:_SHOWN] if taken
-    ]
+    mount, free = _fullest(root) if path is None else (_mount(path), _free(path))
+    line = f"disk full: {_size(free)} left on {mount}"
+    if mount != _mount(root):
+        return f"{line}; free some space, or set TMPDIR to a folder on another disk"
+    largest = sorted(((_used(path), path) for path in _candidates(root)), reverse=True)
+    shown = [f"{path.relative_to(root)} {_size(used)}" for used, path in largest[:_SHOWN] if used]
     if shown:
         line += f" (largest in the project: {', '.join(shown)})"
-    return f"{line}; free some, for instance by `dvc gc --workspace`, which drops earlier results"
+    return f"{line}; free some space, e.g. with `dvc gc --workspace`, which drops earlier results"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what led to it."""
+    """An error and the chain of its causes."""
     seen: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in seen:
@@ -113,9 +111,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _fullest(root: Path) -> tuple[Path, int]:
-    """Where least space is left of where stages write, and how much, in bytes."""
-    place = min((root, Path(tempfile.gettempdir())), key=_free)
-    return _mount(place), _free(place)
+    """Mount point with the least free space among project and temporary folder, and that space."""
+    folder = min((root, Path(tempfile.gettempdir())), key=_free)
+    return _mount(folder), _free(folder)
 
 
 def _free(path: Path) -> int:
@@ -123,7 +121,7 @@ def _free(path: Path) -> int:
 
 
 def _mount(path: Path) -> Path:
-    """Where the file system of a path is mounted."""
+    """Mount point of a path's file system."""
     path = _existing(path).resolve()
     while not path.is_mount():
         path = path.parent
@@ -139,11 +137,11 @@ def _existing(path: Path) -> Path:
 
 def _candidates(root: Path) -> list[Path]:
     found = (path for pattern in _LARGE for path in root.glob(pattern))
-    return [path for path in found if path.suffix != ".tmp"]  # these go by themselves
+    return [path for path in found if path.suffix != ".tmp"]  # removed automatically
 
 
-def _taken(path: Path) -> int:
-    """Bytes of a file, or of all in a folder."""
+def _used(path: Path) -> int:
+    """Size of a file or of all files in a folder, in bytes."""
     if not path.is_dir():
         return path.stat().st_size
     return sum(

@@ -15,7 +15,7 @@ from tasks.params import PARAMS
 from tasks.shared.artefacts import DATA
 from tasks.shared.endings import raise_on_signals
 from tasks.shared.exit_codes import ExitCode
-from tasks.shared.faults import faults_told
+from tasks.shared.faults import explain_faults
 from tasks.shared.machine import DEVICE_HELP, find_device
 
 
@@ -46,7 +46,7 @@ def main(
     raise_on_signals()
     try:
         arguments.device = find_device(arguments.device)
-        with faults_told():
+        with explain_faults():
             run(arguments)
     except FacsimileError as error:
         if os.environ.get("RANK", "0") == "0":  # all processes that torchrun started find the same

@@ -1,4 +1,4 @@
-"""What a stage computes with on this machine: torch device and processors."""
+"""Compute resources of this machine: torch devices and CPU cores."""
 
 import math
 import os
@@ -14,7 +14,7 @@ _DEVICE = "FACSIMILE_DEVICE"
 
 
 def devices() -> list[str]:
-    """Torch devices of this machine, the best first; GPUs also by number."""
+    """Torch devices of this machine, best first; GPUs are also listed by index."""
     gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     names = ["cuda", *gpus] if torch.cuda.is_available() else []
     if torch.backends.mps.is_available():
@@ -23,25 +23,26 @@ def devices() -> list[str]:
 
 
 def find_device(option: str | None = None) -> str:
-    """The device that an option names, or else FACSIMILE_DEVICE; without both, the best there is.
+    """The device given by `option`, else by FACSIMILE_DEVICE, else the best available one.
 
     Raises:
         FacsimileError: this machine has no such device.
     """
-    named = option or os.environ.get(_DEVICE)
-    if not named:
+    name = option or os.environ.get(_DEVICE)
+    if not name:
         return devices()[0]
-    if named not in devices():
+    if name not in devices():
         source = "--device" if option else _DEVICE
-        raise FacsimileError(f"{source} {named}: not here, only {', '.join(reversed(devices()))}")
-    return named
+        available = ", ".join(reversed(devices()))
+        raise FacsimileError(f"{source} {name}: no such device here; available: {available}")
+    return name
 
 
 def find_number(variable: str, default: int) -> int:
-    """A number from the environment.
+    """Integer value of an environment variable.
 
     Raises:
-        FacsimileError: the variable is set to something else.
+        FacsimileError: the value is not an integer.
     """
     text = os.environ.get(variable) or str(default)
     try:
@@ -51,8 +52,7 @@ def find_number(variable: str, default: int) -> int:
 
 
 def count_processors() -> int:
-    """Processors that this process may use: of its affinity and of its container's quota, where the
-    system has them."""
+    """CPU cores this process may use, limited by its affinity and its container's quota."""
     if hasattr(os, "process_cpu_count"):  # Python 3.13
         count = os.process_cpu_count()
     elif hasattr(os, "sched_getaffinity"):
@@ -63,21 +63,21 @@ def count_processors() -> int:
 
 
 def _quota(groups: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> float:
-    """Processors that the control groups of this process grant it (version 2); else infinite."""
+    """CPU quota of this process's control groups (version 2), in cores; infinite without one."""
     try:
         lines = groups.read_text().splitlines()
     except OSError:
         return math.inf
-    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), None)
-    if own is None:
+    group = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), None)
+    if group is None:
         return math.inf
     limits = [math.inf]
-    for folder in (mount / own, *(mount / own).parents):
+    for folder in (mount / group, *(mount / group).parents):
         if not folder.is_relative_to(mount):
             break
         try:
             quota, period = (folder / "cpu.max").read_text().split()
             limits.append(int(quota) / int(period))
-        except (OSError, ValueError):  # none at this level, or "max"
+        except (OSError, ValueError):  # no limit at this level, or "max"
             continue
     return min(limits)

@@ -1,4 +1,4 @@
-"""The processes that train one model together, as torchrun starts them; without it, one alone."""
+"""Distributed training under torchrun, or in a single process without it."""
 
 import os
 import signal
@@ -15,10 +15,10 @@ from torch import distributed
 from facsimile.errors import FacsimileError
 from tasks.shared.stage import progress
 
-# The others wait while the first renders or decodes faces.
-PATIENCE = timedelta(hours=6)
+# Long, because other ranks wait while rank 0 renders or decodes faces.
+TIMEOUT = timedelta(hours=6)
 
-_SECONDS_BETWEEN_LOOKS = 0.5
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Ranks:
     """This process among those that train together.
 
     Attributes:
-        rank: its number, from 0.
-        count: how many there are.
-        device: that it computes on.
+        rank: its index, from 0.
+        count: number of processes.
+        device: device it computes on.
     """
 
     rank: int
@@ -37,29 +37,34 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether it is the one that writes."""
+        """Whether this is rank 0, which writes all files."""
         return self.rank == 0
 
     def share(self, batch_size: int, accumulate: int, name: str) -> slice:
-        """Its places in a batch.
+        """The slice of a batch that this process computes.
+
+        Args:
+            batch_size: size of the whole batch.
+            accumulate: gradient accumulation steps.
+            name: name of the batch size in the error message.
 
         Raises:
-            FacsimileError: `batch_size`, called `name` in the error, cannot be divided.
+            FacsimileError: `batch_size` is not divisible by processes × `accumulate`.
         """
         if batch_size % (self.count * accumulate):
             raise FacsimileError(
-                f"{name}: {batch_size} is no multiple of {self.count} processes × {accumulate} "
-                "parts (accumulate)"
+                f"{name}: {batch_size} is not a multiple of {self.count} processes × {accumulate} "
+                "gradient accumulation steps (accumulate)"
             )
         size = batch_size // self.count
         return slice(self.rank * size, (self.rank + 1) * size)
 
     @contextmanager
     def first_before_others(self) -> Iterator[None]:
-        """The first runs the block alone, then the others, who find done what it did.
+        """Run the block on rank 0 first, then on the others, which can reuse its results.
 
         Raises:
-            FacsimileError: on the others, where the first has failed.
+            FacsimileError: on the other ranks, if rank 0 failed.
         """
         failed = torch.tensor(self.first, dtype=torch.uint8, device=self.device)
         if self.count > 1 and not self.first:
@@ -76,20 +81,20 @@ class Ranks:
     def progress(
         self, name: str, total: int, unit: str
     ) -> AbstractContextManager[Callable[[int], None]]:
-        """`tasks.shared.stage.progress`, told once."""
+        """`tasks.shared.stage.progress`, printed by rank 0 only."""
         return progress(name, total, unit) if self.first else nullcontext(lambda count: None)
 
 
 def end_with_parent() -> None:
-    """Have this process end, with all that it has started, as soon as its parent has.
+    """End this process and its children as soon as its parent process ends.
 
-    torchrun gives each process a session of its own: nobody ends them when it is killed outright.
+    torchrun starts each process in a new session, so nothing ends them if torchrun gets SIGKILL.
     """
     parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            time.sleep(_POLL_SECONDS)
         if os.getpgrp() == os.getpid():
             os.killpg(0, signal.SIGKILL)
         os._exit(1)
@@ -99,24 +104,24 @@ def end_with_parent() -> None:
 
 @contextmanager
 def join(device: str) -> Iterator[Ranks]:
-    """Join the others that torchrun started.
+    """Join the process group that torchrun started.
 
     Args:
-        device: "cpu", "cuda" or "mps"; each process of a machine takes a GPU of its own. Several on
-            the GPU of an Apple computer share its CPU: nothing sends tensors from there.
+        device: "cpu", "cuda" or "mps". With "cuda" each process uses its own GPU. With "mps"
+            several processes use the CPU, because no backend communicates tensors on Apple GPUs.
     """
     if "RANK" not in os.environ:
         yield Ranks(0, 1, torch.device(device))
         return
     end_with_parent()
-    place = torch.device(device)
-    if place.type == "cuda":
-        place = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(place)
-    elif place.type == "mps":
-        place = torch.device("cpu")
-    distributed.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=PATIENCE)
+    local = torch.device(device)
+    if local.type == "cuda":
+        local = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(local)
+    elif local.type == "mps":
+        local = torch.device("cpu")
+    distributed.init_process_group("nccl" if local.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
-        yield Ranks(distributed.get_rank(), distributed.get_world_size(), place)
+        yield Ranks(distributed.get_rank(), distributed.get_world_size(), local)
     finally:
         distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""What the ingested datasets lack for the stages to come, told before any of these computes."""
+"""Check that the ingested datasets suffice for the later stages, before any of them runs."""
 
 import sys
 from collections.abc import Iterator
@@ -24,68 +24,68 @@ from tasks.shared.artefacts import INGEST
 COLUMNS = ["sample_id", "subject_id", "split", *AUS, *NUISANCES]
 
 
-def tell(ingested: Path) -> None:
-    """Print a line for each thing that is lacking, and for AUs and test sets that are left out.
+def report(ingested: Path) -> None:
+    """Print one line per shortage, and per AU or test set that cannot be used.
 
-    What is ingested stays, to be looked at or to train a generator of.
+    The ingested data is kept: it can still be inspected or used to train a generator.
 
     Args:
         ingested: folder of the ingested datasets.
     """
-    datasets, project = _concerned()
-    labels = _of(read_faces(ingested / datasets.aus, COLUMNS), "train")[list(AUS)]
+    datasets, project = _relevant_params()
+    labels = _of_split(read_faces(ingested / datasets.aus, COLUMNS), "train")[list(AUS)]
     aus = learnable_aus(labels)
     if aus and aus != AUS:
         left_out = what_is_left_out(labels, aus)
-        print(f"{datasets.aus}: works on {', '.join(aus)}; left out {left_out}", file=sys.stderr)
+        print(f"{datasets.aus}: uses {', '.join(aus)}; left out: {left_out}", file=sys.stderr)
     for name in datasets.tests if aus else ():
         faces = read_faces(ingested / name, COLUMNS)
         if not faces[list(aus)].notna().any(axis=None):
             print(
-                f"{name}: not annotated for any of {', '.join(aus)}, so nothing is scored on it",
+                f"{name}: not annotated for any of {', '.join(aus)}, so it is not scored",
                 file=sys.stderr,
             )
     for shortage in shortages(ingested, datasets, project):
-        print(f"not enough for the stages to come: {shortage}", file=sys.stderr)
+        print(f"not enough data for the next stages: {shortage}", file=sys.stderr)
 
 
 def require() -> None:
-    """Raise FacsimileError for the first thing that is lacking in what is ingested."""
-    for shortage in shortages(INGEST, *_concerned()):
+    """Raise FacsimileError for the first shortage of the ingested data."""
+    for shortage in shortages(INGEST, *_relevant_params()):
         raise FacsimileError(shortage)
 
 
-def _concerned() -> tuple[Datasets, tuple[str, ...]]:
-    """Params that say what is needed: the datasets, and the attributes to project off."""
+def _relevant_params() -> tuple[Datasets, tuple[str, ...]]:
+    """The datasets, and the attributes to project out of the directions."""
     datasets = read_section(PARAMS, "datasets", Datasets)
     return datasets, read_section(PARAMS, "editor", Editor).linear.project
 
 
 def shortages(ingested: Path, datasets: Datasets, project: tuple[str, ...]) -> Iterator[str]:
-    """What is lacking, one line each: dataset, split and what to do.
+    """Shortages of the ingested data, one line each with dataset, split and remedy.
 
     Args:
         ingested: folder of the ingested datasets.
-        datasets: which is for what.
-        project: attributes that directions are projected off.
+        datasets: role of each dataset.
+        project: attributes that are projected out of the directions.
     """
     yield from _au_shortages(datasets.aus, read_faces(ingested / datasets.aus, COLUMNS))
     attributes = read_faces(ingested / datasets.attributes, COLUMNS)
     yield from _attribute_shortages(datasets.attributes, attributes, project)
     for name in datasets.tests:
-        if _of(read_faces(ingested / name, COLUMNS), "test").empty:
-            yield f"{name}: split test: no face; give it some, or take it out of datasets.tests"
+        if _of_split(read_faces(ingested / name, COLUMNS), "test").empty:
+            yield f"{name}: split test: no faces; add some, or remove it from datasets.tests"
 
 
 def _au_shortages(name: str, faces: pd.DataFrame) -> Iterator[str]:
     for split in SPLITS:
-        if _of(faces, split).empty:
+        if _of_split(faces, split).empty:
             yield (
-                f"{name}: split {split}: no face; at least four people are needed, one of them in "
-                "val and one in test (column split)"
+                f"{name}: split {split}: no faces; at least four people are needed, with at least "
+                "one in val and one in test (column split)"
             )
             return
-    train, val = _of(faces, "train"), _of(faces, "val")
+    train, val = _of_split(faces, "train"), _of_split(faces, "val")
     aus = learnable_aus(train[list(AUS)])
     if not aus:
         yield (
@@ -94,32 +94,32 @@ def _au_shortages(name: str, faces: pd.DataFrame) -> Iterator[str]:
         )
         return
     if train["subject_id"].nunique() < 2:
-        yield f"{name}: split train: one person only; add faces of another"
+        yield f"{name}: split train: only one person; add faces of others"
     needed = mostly_annotated_aus(train[list(AUS)])
     for split, least in (("train", 2), ("val", 1)):
-        labels = _of(faces, split)[list(needed)]
+        labels = _of_split(faces, split)[list(needed)]
         neutral = int((labels < ACTIVE_THRESHOLD).all(axis=1).sum())
         if neutral < least:
             yield (
                 f"{name}: split {split}: too few neutral faces ({neutral}, at least {least} "
-                f"needed), annotated for all of {', '.join(needed)} with each below "
-                f"{ACTIVE_THRESHOLD}; add such faces, or leave out columns of AUs that are seldom "
-                "annotated or shown on most"
+                f"needed), which are annotated for all of {', '.join(needed)} with each below "
+                f"{ACTIVE_THRESHOLD}; add such faces, or remove columns of AUs that are rarely "
+                "annotated or active on most faces"
             )
     if not (val[list(aus)] >= ACTIVE_THRESHOLD).any(axis=None):
         yield f"{name}: split val: no face shows any of {', '.join(aus)}; add faces that do"
-    if _of(faces, "test")[list(aus)].isna().all(axis=None):
+    if _of_split(faces, "test")[list(aus)].isna().all(axis=None):
         yield f"{name}: split test: no face is annotated for any of {', '.join(aus)}; annotate some"
 
 
 def _attribute_shortages(name: str, faces: pd.DataFrame, project: tuple[str, ...]) -> Iterator[str]:
-    # Imported here: workers of ingest import this module, too, and have no use for models.
+    # Imported here because workers of ingest import this module, too, but need no models.
     from facsimile.filtering.identity import MIN_PEOPLE
 
-    train = _of(faces, "train")
+    train = _of_split(faces, "train")
     where, another = f"{name}: split train:", "or name another dataset under datasets.attributes"
     if train.empty:
-        yield f"{where} no face; add some, {another}"
+        yield f"{where} no faces; add some, {another}"
         return
     genders = set(group_indices(train["male"], GENDER_CUTS))
     ages = set(group_indices(train["age"], AGE_CUTS))
@@ -135,16 +135,16 @@ def _attribute_shortages(name: str, faces: pd.DataFrame, project: tuple[str, ...
     ]
     if unlabelled:
         yield (
-            f"{where} {', '.join(unlabelled)} not annotated, or the same on all faces; annotate, "
-            f"take it out of editor.linear.project, {another}"
+            f"{where} {', '.join(unlabelled)} not annotated, or the same on all faces; annotate "
+            f"it, remove it from editor.linear.project, {another}"
         )
     several = int((train["subject_id"].value_counts() > 1).sum())
     if several < MIN_PEOPLE:
         yield (
-            f"{where} {several} people have several faces, {MIN_PEOPLE} are needed to tell people "
-            f"apart; add faces, {another}"
+            f"{where} {several} people have several faces, but measuring identity needs "
+            f"{MIN_PEOPLE}; add faces, {another}"
         )
 
 
-def _of(faces: pd.DataFrame, split: str) -> pd.DataFrame:
+def _of_split(faces: pd.DataFrame, split: str) -> pd.DataFrame:
     return faces[faces["split"] == split]

@@ -1,4 +1,4 @@
-"""What all stages share: options, params, atomic output, progress, and how they end.
+"""The frame of every stage: options, params, atomic output, progress and exit status.
 
 The exit status is one of `tasks.shared.exit_codes.ExitCode`.
 """
@@ -31,7 +31,7 @@ from tasks.params import PARAMS, Section, read_section
 from tasks.shared.artefacts import DATA
 from tasks.shared.endings import raise_on_signals, remove_leftovers
 from tasks.shared.exit_codes import ExitCode
-from tasks.shared.faults import faults_told
+from tasks.shared.faults import explain_faults
 from tasks.shared.machine import DEVICE_HELP, count_processors, find_device, find_number
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -39,14 +39,14 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 @dataclass(frozen=True)
 class Compute:
-    """Where and in what portions a stage computes; its result does not depend on it.
+    """Device, batch size and parallelism of a stage; results do not depend on them.
 
     Attributes:
         device: "cpu", "cuda" or "mps".
-        batch_size: faces at once.
-        workers: processes that render or train side by side; fewer than twice as many detectors are
-            trained at once where some workers would otherwise be idle for the last of them.
-        compile: whether the generator is compiled, which takes a minute or more.
+        batch_size: faces per batch.
+        workers: processes that render or train in parallel; to keep all workers busy, up to (but
+            not including) twice as many detectors may be trained at once.
+        compile: whether to compile the generator, which takes a minute or more.
     """
 
     device: str
@@ -62,16 +62,16 @@ def main(
     before: Callable[[], None] = lambda: None,
     after: Callable[[Path], None] = lambda out: None,
 ) -> None:
-    """Run one stage as a command and end the process.
+    """Run one stage as a command and exit.
 
     Args:
-        name: of the stage; its output folder is ``data/<name>``.
-        before: checks what the stage reads. Neither this nor `after` changes a result, so DVC need
-            not know which sections of params.yaml they read.
-        after: checks what is written, in the folder that is about to become ``data/<name>``.
+        name: name of the stage; its output folder is ``data/<name>``.
         run: ``run(out, compute, **sections) -> metrics``. It writes into the folder `out`, which
-            becomes ``data/<name>`` when all is done. Each further parameter is named after a
-            section of params.yaml and receives it.
+            becomes ``data/<name>`` on success. Each further parameter is named after a section of
+            params.yaml and receives it.
+        before: checks the inputs of the stage. `before` and `after` must not affect results,
+            because DVC does not track which sections of params.yaml they read.
+        after: checks the output; called with the folder that becomes ``data/<name>``.
     """
     summary = inspect.getdoc(sys.modules[run.__module__]).splitlines()[0]
     logging.captureWarnings(True)
@@ -81,14 +81,14 @@ def main(
     try:
         compute = _parse(name, summary)
         sections = _read_sections(run)
-        # The inner one tells how full a disk is before what was written there is removed again.
-        with faults_told(), atomic_directory(DATA / name) as out, faults_told():
+        # The inner one measures free disk space before the partial output is removed.
+        with explain_faults(), atomic_directory(DATA / name) as out, explain_faults():
             remove_leftovers(DATA)
             begin = time.monotonic()
             before()
             metrics = run(out, compute, **sections)
             write_json(out / "metrics.json", metrics)
-            _refuse_changed_params(run, sections)
+            _check_params_unchanged(run, sections)
             after(out)
         print(f"{name}: done in {time.monotonic() - begin:.0f} s", file=sys.stderr)
     except FacsimileError as error:
@@ -97,44 +97,44 @@ def main(
     except (MemoryError, RuntimeError, OSError) as error:
         if not is_out_of_memory(error):
             raise
-        print(f"facsimile: out of memory with batches of {compute.batch_size}", file=sys.stderr)
+        print(f"facsimile: out of memory at batch size {compute.batch_size}", file=sys.stderr)
         sys.exit(ExitCode.OUT_OF_MEMORY)
 
 
-_PLACED = warnings.formatwarning
-_OURS = tuple(Path(__file__).parents[2] / package for package in ("facsimile", "tasks"))
+_DEFAULT_FORMAT = warnings.formatwarning
+_OUR_CODE = tuple(Path(__file__).parents[2] / package for package in ("facsimile", "tasks"))
 
 
 def _format_warning(
     message: Warning | str, category: type[Warning], file: str, line: int, text: str | None = None
 ) -> str:
-    """A warning of ours is about somebody's files, and needs no place in the code."""
-    if category is UserWarning and any(Path(file).is_relative_to(folder) for folder in _OURS):
+    """Our own warnings are about user files, so they are shown without a code location."""
+    if category is UserWarning and any(Path(file).is_relative_to(folder) for folder in _OUR_CODE):
         return str(message)
-    return _PLACED(message, category, file, line, text)
+    return _DEFAULT_FORMAT(message, category, file, line, text)
 
 
 def _read_sections(run: Callable[..., Any]) -> dict[str, Section]:
-    """The sections that `run` has parameters for, checked by the models that annotate these."""
+    """The sections that `run` has parameters for, validated by their annotated models."""
     models = get_type_hints(run)
     return {name: read_section(PARAMS, name, models[name]) for name in sections_of(run)}
 
 
-def _refuse_changed_params(run: Callable[..., Any], sections: Mapping[str, Section]) -> None:
-    """Raise FacsimileError if params.yaml is not as it was when the stage began.
+def _check_params_unchanged(run: Callable[..., Any], sections: Mapping[str, Section]) -> None:
+    """Raise FacsimileError if params.yaml has changed since the stage read it.
 
-    DVC records the file when the stage has ended, as if the result were made with it.
+    DVC records the file as it is when the stage ends, which would not match the result.
     """
     now = _read_sections(run)
     if changed := [name for name in sections if now[name] != sections[name]]:
         raise FacsimileError(
-            f"{PARAMS}: {', '.join(changed)} changed while the stage ran, so that its result is "
-            "not that of the file; run it again"
+            f"{PARAMS}: {', '.join(changed)} changed while the stage ran, so the result does not "
+            "match the file; run it again"
         )
 
 
 def sections_of(run: Callable[..., Any]) -> tuple[str, ...]:
-    """Sections of params.yaml that a stage reads."""
+    """Sections of params.yaml that a stage reads: the names of its further parameters."""
     return tuple(inspect.signature(run).parameters)[2:]
 
 
@@ -146,13 +146,13 @@ def _parse(name: str, summary: str) -> Compute:
         "--batch-size",
         type=int,
         default=find_number("FACSIMILE_BATCH_SIZE", 64),
-        help="faces at once (default: %(default)s, or FACSIMILE_BATCH_SIZE)",
+        help="faces per batch (default: %(default)s, or FACSIMILE_BATCH_SIZE)",
     )
     parser.add_argument(
         "--workers",
         type=int,
         default=find_number("FACSIMILE_WORKERS", count_processors()),
-        help="processes side by side (default: %(default)s, or FACSIMILE_WORKERS)",
+        help="parallel processes (default: %(default)s, or FACSIMILE_WORKERS)",
     )
     parser.add_argument(
         "--compile",
@@ -161,7 +161,7 @@ def _parse(name: str, summary: str) -> Compute:
         help="compile the generator (default: %(default)s, or FACSIMILE_COMPILE=1)",
     )
     arguments = parser.parse_args()
-    # A conductor lowers this when memory ran out. Results depend on neither.
+    # The flow lowers the scale after an out-of-memory failure.
     scale = float(environment("FACSIMILE_BATCH_SCALE", "1"))
     return Compute(
         find_device(arguments.device),
@@ -172,26 +172,26 @@ def _parse(name: str, summary: str) -> Compute:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of torch, NumPy or the system says that memory ran out."""
-    # A worker process that ends without a word has most likely been killed for its memory.
+    """Whether an error of torch, NumPy or the system means that memory ran out."""
+    # A worker process that dies without an error was most likely killed for its memory.
     if isinstance(error, (MemoryError, torch.OutOfMemoryError, BrokenProcessPool)):
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    # The CPU allocator of torch raises a plain RuntimeError.
+    # torch's CPU allocator raises a plain RuntimeError.
     return "DefaultCPUAllocator" in str(error) or "out of memory" in str(error)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write plain JSON: NumPy scalars unwrapped, NaN as null."""
+    """Write JSON with NumPy scalars as numbers and NaN as null."""
     path.write_text(json.dumps(to_json(values), indent=2) + "\n")
 
 
 @contextmanager
 def progress(name: str, total: int, unit: str = "faces") -> Iterator[Callable[[int], None]]:
-    """Report progress with rate and remaining time; yields ``advance(count)``.
+    """Show progress with rate and remaining time; yields ``advance(count)``.
 
-    A bar on a terminal; elsewhere a line every few seconds.
+    Shows a bar on a terminal, otherwise a line every few seconds.
     """
     console = Console(stderr=True)
     if console.is_terminal:
@@ -213,10 +213,10 @@ def progress(name: str, total: int, unit: str = "faces") -> Iterator[Callable[[i
 
             yield advance
         return
-    yield _lines(name, total, unit)
+    yield _progress_lines(name, total, unit)
 
 
-def _lines(name: str, total: int, unit: str) -> Callable[[int], None]:
+def _progress_lines(name: str, total: int, unit: str) -> Callable[[int], None]:
     begin = last = time.monotonic()
     done = 0
 
@@ -240,7 +240,7 @@ def operate(
     compute: Compute,
     name: str,
 ) -> Iterator[pd.DataFrame]:
-    """Map a table through a batch operator, batch by batch."""
+    """Apply a batch operator to a table, batch by batch."""
     with progress(name, len(rows)) as advance:
         for start in range(0, len(rows), compute.batch_size):
             batch = rows.iloc[start : start + compute.batch_size].reset_index(drop=True)

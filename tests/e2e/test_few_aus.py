@@ -222,7 +222,7 @@ def test_what_tells_of_faces_takes_them_as_they_are(project: Path, tmp_path: Pat
     edited = read_faces(project / "data/edit/faces", ["sample_id", "dataset", "edited_au"])
     name = edited.loc[edited["dataset"] == "few", "sample_id"].iloc[0]
     text = " ".join(call("lineage", name).split())
-    assert "not known: AU01, AU02, AU05, AU06" in text and "because another one" not in text
+    assert "unknown: AU01, AU02, AU05, AU06" in text and "because another AU" not in text
     assert "same: largest pixel difference" in call("lineage", "--rebuild", name)
     call("inspect")
     out = tmp_path / "release"
@@ -234,11 +234,11 @@ def test_what_tells_of_faces_takes_them_as_they_are(project: Path, tmp_path: Pat
 
 def test_the_door_says_what_is_left_out(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with chdir(project):
-        readiness.tell(Path("data/ingest"))
+        readiness.report(Path("data/ingest"))
         lines = capsys.readouterr().err.splitlines()
         readiness.require()
     assert lines == [
-        "few: works on AU04, AU12, AU20, AU26; left out AU01, AU02, AU05, AU06, AU15, AU17: not "
+        "few: uses AU04, AU12, AU20, AU26; left out: AU01, AU02, AU05, AU06, AU15, AU17: not "
         "annotated; AU09: on no annotated face; AU25: on every annotated face",
-        "foreign: not annotated for any of AU04, AU12, AU20, AU26, so nothing is scored on it",
+        "foreign: not annotated for any of AU04, AU12, AU20, AU26, so it is not scored on it",
     ]

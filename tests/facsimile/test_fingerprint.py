@@ -11,11 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from facsimile.fingerprint import Hashes, difference, look, look_at_code, open_hashes
+from facsimile.fingerprint import (
+    FileHasher,
+    difference,
+    fingerprint_code,
+    fingerprint_files,
+    open_hasher,
+)
 
 
-def lines(root: Path, full: bool = False, hashes: Hashes | None = None) -> list[str]:
-    return list(look(root, full, hashes or Hashes()))
+def lines(root: Path, full: bool = False, hashes: FileHasher | None = None) -> list[str]:
+    return list(fingerprint_files(root, full, hashes or FileHasher()))
 
 
 def names(found: Iterable[str]) -> list[str]:
@@ -143,11 +149,11 @@ def test_changes_are_told_in_a_few_words(folder: Path) -> None:
     before = lines(folder)
     (folder / "anna/2.png").touch()
     assert difference(before, lines(folder)) == "anna/2.png added"
-    assert difference(lines(folder), before) == "anna/2.png is gone"
+    assert difference(lines(folder), before) == "anna/2.png removed"
     (folder / "zoe.png").touch()
     (folder / "anna/2.png").unlink()
     assert difference(before, lines(folder)) == "zoe.png added"
-    assert difference(lines(folder), before) == "zoe.png is gone"
+    assert difference(lines(folder), before) == "zoe.png removed"
 
 
 def test_changes_of_a_table(table: Path) -> None:
@@ -156,7 +162,7 @@ def test_changes_of_a_table(table: Path) -> None:
     assert difference(before, lines(table)) == "no.png added"
     (table.parent / "no.png").unlink()
     (table.parent / "faces/ben/0.png").unlink()
-    assert difference(before, lines(table)) == "faces/ben/0.png is gone"
+    assert difference(before, lines(table)) == "faces/ben/0.png removed"
     rewrite(table, table.read_text() + "faces/anna/1.png,anna\n")
     assert difference(before, lines(table)).startswith("faces.csv ")
 
@@ -177,7 +183,7 @@ def test_new_times_are_no_change_of_tables_nor_of_anything_where_all_is_hashed(
 def test_hashes_are_kept_for_files_that_stay_as_they_are(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_hashes(tmp_path / "work" / "hashes.db") as hashes:
+    with open_hasher(tmp_path / "work" / "hashes.db") as hashes:
         before = lines(folder, True, hashes)
     opened: list[Path] = []
     real = Path.open
@@ -187,7 +193,7 @@ def test_hashes_are_kept_for_files_that_stay_as_they_are(
         return real(path, *arguments, **options)
 
     monkeypatch.setattr(Path, "open", spy)
-    with open_hashes(tmp_path / "work" / "hashes.db") as hashes:
+    with open_hasher(tmp_path / "work" / "hashes.db") as hashes:
         assert lines(folder, True, hashes) == before
         assert not opened
         # Same size, and times set back: the file's entry has changed all the same.
@@ -202,10 +208,10 @@ def test_code_is_that_of_the_whole_package(tmp_path: Path) -> None:
     for name in ("mine/landmarks.py", "mine/sub/helper.py", "alone.py"):
         (tmp_path / name).write_text(name)
     (tmp_path / "mine" / "notes.md").touch()
-    found = names(look_at_code("mine.landmarks", tmp_path))
+    found = names(fingerprint_code("mine.landmarks", tmp_path))
     assert found == ["mine/landmarks.py", "mine/sub/helper.py"]
-    assert names(look_at_code("alone", tmp_path)) == ["alone.py"]
-    assert not list(look_at_code("numpy.linalg", tmp_path))
+    assert names(fingerprint_code("alone", tmp_path)) == ["alone.py"]
+    assert not list(fingerprint_code("numpy.linalg", tmp_path))
 
 
 def test_little_is_imported() -> None:

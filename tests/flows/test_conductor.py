@@ -159,13 +159,13 @@ def test_killed_outright_is_tried_again_with_less(
     with events.subscribed(lambda stage, state, detail: told.append(detail)):
         reports = conduct(root, "a")
     assert (root / "scales").read_text().split() == ["1.0", "0.5", "0.25"]
-    again = (
-        "a: killed by SIGKILL, perhaps for its memory: tried again with batches of half the size"
-    )
+    again = "a: killed by SIGKILL, possibly out of memory: retrying with half the batch size"
     assert sum(line.startswith(again) for line in told) == 2
     assert sum(message.startswith(again) for message in caplog.messages) == 2
     assert states(reports) == {"a": "Failed"}
-    assert reports["a"].reason.startswith("a: killed by SIGKILL, perhaps for its memory; 3 times")
+    assert reports["a"].reason.startswith(
+        "a: killed by SIGKILL, possibly out of memory; failed 3 times"
+    )
     assert "FACSIMILE_BATCH_SIZE" in reports["a"].reason
 
 
@@ -176,9 +176,9 @@ def test_a_cache_that_is_gone_is_filled_again(project: Callable[..., Path]) -> N
     shutil.rmtree(root / ".dvc" / "cache")
     reports = conduct(root, "c")
     assert states(reports) == dict.fromkeys("abc", "Cached")
-    assert reports["b"].reason == "still as recorded; put into DVC's cache again"
+    assert reports["b"].reason == "unchanged; restored to DVC's cache"
     assert ran(root) == ["a", "b", "c"]
-    assert {report.reason for report in conduct(root, "c").values()} == {"nothing has changed"}
+    assert {report.reason for report in conduct(root, "c").values()} == {"unchanged"}
 
     # An output that is not as it was recorded is made again.
     shutil.rmtree(root / ".dvc" / "cache")
@@ -312,7 +312,7 @@ def test_failed_and_retried_stages_are_runs(
     reason = "b: row 3: 7 outside [0, 1]"
     assert logged() == [
         ("", "FAILED", reason),
-        ("a", "FAILED", "a: killed by SIGKILL, perhaps for its memory"),
+        ("a", "FAILED", "a: killed by SIGKILL, possibly out of memory"),
         ("a", "FINISHED", ""),
         ("b", "FAILED", reason),
     ]
@@ -375,7 +375,7 @@ def test_notes_of_a_run_say_what_is_not_logged_nor_published(
     assert states(conduct(root, "a")) == {"a": "Completed"}
     assert events.take_notes() == [
         "Prefect artifacts not published: stages (too large)",
-        "this run not in MLflow at http://127.0.0.1:9: Connection refused",
+        "this run not logged to MLflow at http://127.0.0.1:9: Connection refused",
     ]
 
 
@@ -390,7 +390,7 @@ def test_a_command_ends_with_what_is_not_in_mlflow(
     result = CliRunner().invoke(app, ["run", "a"])
     assert result.exit_code == int(broken)
     assert result.output.splitlines()[-1] == (
-        "facsimile: this run not in MLflow at http://127.0.0.1:9: Connection refused"
+        "facsimile: this run not logged to MLflow at http://127.0.0.1:9: Connection refused"
     )
 
 

@@ -70,7 +70,7 @@ def test_folder_of_another_kind_or_open_to_others_is_refused(locks: Path) -> Non
     folder.unlink()
     folder.mkdir()
     folder.chmod(0o777)
-    with pytest.raises(FacsimileError, match="only you can use"), lease([]):
+    with pytest.raises(FacsimileError, match="only you can access"), lease([]):
         pass
 
 

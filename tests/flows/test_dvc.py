@@ -46,7 +46,7 @@ def test_missing_output_is_stale(project: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "code", "reason", "died"),
+    ("command", "code", "reason", "retryable"),
     [
         (
             "echo working; echo 'facsimile: no neutral face' >&2; exit 2",
@@ -57,13 +57,13 @@ def test_missing_output_is_stale(project: Callable[..., Path]) -> None:
         ("echo Traceback; echo 'KeyError: 3'; exit 1", 1, "exit status 1: KeyError: 3", False),
         ("exit 75", 75, "out of memory", True),
         (
-            "echo 'facsimile: out of memory with batches of 8' >&2; exit 75",
+            "echo 'facsimile: out of memory at batch size 8' >&2; exit 75",
             75,
-            "out of memory with batches of 8",
+            "out of memory at batch size 8",
             True,
         ),
-        (f'exec python -c "{KILL_ITSELF}"', -9, "killed by SIGKILL, perhaps for its memory", True),
-        (f'python -c "{KILL_ITSELF}"; exit $?', -9, "killed by SIGKILL, perhaps for", True),
+        (f'exec python -c "{KILL_ITSELF}"', -9, "killed by SIGKILL, possibly out of memory", True),
+        (f'python -c "{KILL_ITSELF}"; exit $?', -9, "killed by SIGKILL, possibly out", True),
         ("exit 143", -15, "killed by SIGTERM", True),
         ("echo ERROR: of its own; exit 1", 1, "exit status 1: ERROR: of its own", False),
         ("echo done", 255, "output 'out' does not exist", False),
@@ -71,13 +71,13 @@ def test_missing_output_is_stale(project: Callable[..., Path]) -> None:
     ],
 )
 def test_how_a_stage_ended(
-    project: Callable[..., Path], command: str, code: int, reason: str, died: bool
+    project: Callable[..., Path], command: str, code: int, reason: str, retryable: bool
 ) -> None:
     root = project(a={"cmd": command, "outs": ["out"]})
     with pytest.raises(dvc.StageError) as caught:
         dvc.reproduce("a", root, {}, print)
     assert caught.value.code == code
-    assert caught.value.died is died
+    assert caught.value.retryable is retryable
     assert str(caught.value).startswith(f"a: {reason}")
 
 
@@ -89,7 +89,7 @@ def test_the_kernel_says_that_it_killed_for_memory(
     monkeypatch.setattr(dvc, "_VMSTAT", vmstat)
     command = f"echo oom_kill 4 > vmstat && exec python -c '{KILL_ITSELF}'"
     root = project(a={"cmd": command, "outs": ["out"]})
-    with pytest.raises(dvc.StageError, match="a: killed by SIGKILL, for its memory"):
+    with pytest.raises(dvc.StageError, match="a: killed by SIGKILL, out of memory"):
         dvc.reproduce("a", root, {}, print)
 
 
@@ -163,7 +163,7 @@ def test_kill_all_ends_stages(project: Callable[..., Path], marked: str) -> None
     ("change", "sound"),
     [("", True), ("echo 2 > data/a/x", False), ("echo 2 > in", False), ("rm -r data", False)],
 )
-def test_sound_outputs_are_put_into_the_cache_again(
+def test_sound_outputs_are_put_into_the_recache(
     project: Callable[..., Path], change: str, sound: bool
 ) -> None:
     command = "mkdir -p data/a && cp in data/a/x"
@@ -173,7 +173,7 @@ def test_sound_outputs_are_put_into_the_cache_again(
     shutil.rmtree(root / ".dvc" / "cache")
     subprocess.run(change, shell=True, cwd=root, check=True)
     locked = (root / "dvc.lock").read_text()
-    assert dvc.cache_again("a", root) is sound
+    assert dvc.recache("a", root) is sound
     assert (root / "dvc.lock").read_text() == locked
     if sound:
         assert dvc.stale_stages(root) == {}
@@ -187,4 +187,4 @@ def test_error_of_dvc_itself_is_reported(project: Callable[..., Path]) -> None:
     root = project(a={"cmd": "echo 1 > out", "deps": ["absent"], "outs": ["out"]})
     with pytest.raises(dvc.StageError, match="absent") as caught:
         dvc.reproduce("a", root, {}, print)
-    assert not caught.value.died
+    assert not caught.value.retryable

@@ -89,13 +89,13 @@ def test_each_row_is_logged_once(
     work = root / "work"
     work.mkdir()
     tracker = TrainingTracker(root, work, root / "out")
-    tracker.look()  # nothing there yet
+    tracker.update()  # nothing there yet
     (work / "begun.json").write_text("{}")
     rows = []
     for step in (1, 2):
         rows.append(json.dumps({"phase": "prior", "step": step, "loss": 0.5}))
         (work / "stats.jsonl").write_text("\n".join(rows))
-        tracker.look()
+        tracker.update()
     tracker.close("KILLED")
     run = runs()[0]
     assert run.info.status == "KILLED"

@@ -173,7 +173,7 @@ def test_a_real_face_has_labels_and_latents(made: Path) -> None:
     assert "subject  aus/S0" in result.output and "split  train" in result.output
     assert "AU12 0" in result.output
     assert f"data/encode/aus  {3 * SIZE * SIZE} values" in result.output
-    assert "made of" not in result.output
+    assert "made from" not in result.output
 
 
 def test_a_face_of_your_own_tells_its_file_and_whether_that_has_changed(
@@ -194,14 +194,14 @@ def test_a_face_of_your_own_tells_its_file_and_whether_that_has_changed(
 
     told = lineage(tmp_path, "aus/S1/000001").output
     assert "read from  mine/faces.csv, unchanged since" in told
-    assert "picture  images/000001.png, mine/faces.csv line 3" in told
+    assert "image  images/000001.png, mine/faces.csv line 3" in told
     Path("mine/images/000002.png").write_bytes(b"another")
     told = lineage(tmp_path, "aus/S1/000001").output
     assert "read from  mine/faces.csv, changed since: images/000002.png changed" in told
     Path("mine/faces.csv").unlink()
     told = lineage(tmp_path, "aus/S1/000001").output
     assert "changed since: mine/faces.csv does not exist" in told
-    assert "picture  not found there now" in told
+    assert "image  no longer found there" in told
 
 
 def write_table(path: Path) -> Path:
@@ -228,8 +228,8 @@ def test_of_mixed_faces_every_au_that_was_set_is_told(made: Path) -> None:
     # AU25 has no label where AU26 moves it along; some of these faces were given AU25 as well.
     both = table[table["AU25"].isna() & table["edited_au"].isna()]
     outputs = [lineage(made, sample_id).output for sample_id in both["sample_id"]]
-    assert all("not known, because another one moves it: AU25" in text for text in outputs)
-    assert any("AU25 0." in text.split("made of")[0] for text in outputs)
+    assert all("unknown, because another AU entails it: AU25" in text for text in outputs)
+    assert any("AU25 0." in text.split("made from")[0] for text in outputs)
     assert f"rejected: duplicate of {EDITED}" in outputs[0] and "labels" not in outputs[0]
 
 
@@ -243,7 +243,7 @@ def test_a_synthetic_face_has_its_identity(made: Path) -> None:
     assert f"distance {identity['neutral_distance']:.3f}" in result.output
     assert f"sampled z  {Z_DIM} values" in result.output
     assert "neutralizer.safetensors  md5 " in result.output
-    assert "filter  not judged yet" in result.output
+    assert "filter  not filtered yet" in result.output
 
 
 def test_stages_are_those_that_dvc_recorded(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,7 +309,7 @@ def test_faces_that_nobody_annotated_come_out_again(made: Path) -> None:
         assert result.exit_code == 0, result.output + result.stderr
     output = lineage(made, sample_id).output
     assert f"data/neutral  {3 * SIZE * SIZE} values" in output
-    assert "AUs set  " in output and "not known" not in output.split("AUs set  ")[0]
+    assert "AUs set  " in output and "unknown" not in output.split("AUs set  ")[0]
 
 
 def test_a_transferred_face_tells_who_it_was_moved_to_and_comes_out_again(made: Path) -> None:
@@ -330,7 +330,7 @@ def test_transfers_that_are_planned_otherwise_are_named(project: Path) -> None:
     assert "to somebody else; params.yaml plans it otherwise" in lineage(project, sample_id).output
     result = lineage(project, "--rebuild", sample_id)
     assert result.exit_code == 1
-    assert result.output == "different: changed since it was made: params.yaml, section transfer\n"
+    assert result.output == "different: inputs changed since: params.yaml, section transfer\n"
 
 
 def test_an_identity_comes_out_again(made: Path) -> None:
@@ -343,7 +343,7 @@ def test_changed_directions_are_named(project: Path) -> None:
     directions(np.random.default_rng(1)).save(path)
     result = lineage(project, "--rebuild", EDITED)
     assert result.exit_code == 1
-    assert "different: changed since it was made: data/editor/directions" in result.output
+    assert "different: inputs changed since: data/editor/directions" in result.output
     assert result.output.count("\n") == 1
     assert "changed since" in lineage(project, EDITED).output
 
@@ -354,7 +354,7 @@ def test_changed_params_are_named(project: Path) -> None:
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     result = lineage(project, "--rebuild", EDITED)
     assert result.exit_code == 1
-    assert result.output == "different: changed since it was made: params.yaml, section edit\n"
+    assert result.output == "different: inputs changed since: params.yaml, section edit\n"
 
 
 def test_what_the_row_does_not_record_is_asked_of_dvc(

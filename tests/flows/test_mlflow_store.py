@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from flows import mlflow_store as module
-from flows.mlflow_runs import ending, open_run
+from flows.mlflow_runs import ended_run, open_run
 from flows.mlflow_store import STORE, MLflowStore
 
 
@@ -44,7 +44,7 @@ def test_a_server_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_server_that_never_answers(
     tmp_path: Path, silent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(module._TRY, "TIMEOUT", "1")
+    monkeypatch.setitem(module._PROBE, "TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{silent}")
     before = dict(os.environ)
     store = MLflowStore(tmp_path)
@@ -57,8 +57,8 @@ def test_patience_that_the_user_asked_for_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
-    for settings in (module._TRY, module._PATIENCE):
-        with module._settings(settings):
+    for settings in (module._PROBE, module._REQUEST):
+        with module._request_settings(settings):
             assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
             assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == settings["MAX_RETRIES"]
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
@@ -173,7 +173,7 @@ def test_projects_of_any_path(
 
     def use(client: MlflowClient) -> list[str]:
         run = open_run(client, store.experiment, "x", 0.0, {})
-        with ending(client, run, "FINISHED"):
+        with ended_run(client, run, "FINISHED"):
             client.log_artifact(run, str(root / "report ?.html"))
         return [item.path for item in client.list_artifacts(run)]
 

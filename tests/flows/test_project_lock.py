@@ -48,7 +48,7 @@ def test_lock_of_a_killed_run_is_free(tmp_path: Path) -> None:
 def test_project_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / ".dvc").write_text("a file")
     with (
-        pytest.raises(FacsimileError, match="cannot be made"),
+        pytest.raises(FacsimileError, match="cannot be created"),
         project_lock(tmp_path, "x", no_wait),
     ):
         pass

@@ -87,7 +87,7 @@ def test_status_says_which_file_has_changed(mine: Path) -> None:
     assert [row.split()[1:4] for row in status()] == [["up", "to", "date"]] * 3
     (mine / "mine" / "0.png").unlink()
     sources, ingest, encode = status()
-    assert "changed" in sources and "my-faces: 0.png is gone" in sources
+    assert "changed" in sources and "my-faces: 0.png removed" in sources
     assert "behind" in ingest and "sources will run" in ingest
     assert "behind" in encode
 

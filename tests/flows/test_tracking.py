@@ -334,12 +334,12 @@ def test_a_run_that_could_not_be_logged_in_full_is_failed(
             tracker.log_stage("fit", 0.0, 1.0)
     tracker.log_failure("other", 0.0, "no")
     tracker.close()
-    assert tracker.failure.startswith("fit not in MLflow at sqlite://")
+    assert tracker.failure.startswith("fit not logged to MLflow at sqlite://")
     assert "disk I/O error" in tracker.failure
     parent, nested = children("half")
     assert parent.info.status == "FINISHED"
     assert nested["fit"].info.status == nested["other"].info.status == "FAILED"
-    assert "not logged in full" in nested["fit"].data.tags[NOTE]
+    assert "not fully logged" in nested["fit"].data.tags[NOTE]
 
 
 def test_a_parent_without_its_params_is_failed(
@@ -360,7 +360,7 @@ def test_a_parent_without_its_params_is_failed(
     tracker.close("FINISHED")
     parent, nested = children("bare")
     assert (parent.info.status, nested["fit"].info.status) == ("FAILED", "FINISHED")
-    assert tracker.failure.startswith("params not in MLflow")
+    assert tracker.failure.startswith("params not logged to MLflow")
 
 
 def test_runs_of_a_process_that_was_killed_are_ended_by_the_next(
@@ -407,4 +407,6 @@ def test_unreachable_store_costs_no_work(fitted: Path, monkeypatch: pytest.Monke
     tracker.log_stage("fit", 0.0, 1.0)
     tracker.log_failure("evaluate", 0.0, "no")
     tracker.close()
-    assert tracker.failure == "this run not in MLflow at http://127.0.0.1:9: Connection refused"
+    assert (
+        tracker.failure == "this run not logged to MLflow at http://127.0.0.1:9: Connection refused"
+    )

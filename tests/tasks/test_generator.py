@@ -181,7 +181,7 @@ def test_processes_of_torchrun_train_what_one_does(tmp_path: Path, table: Path) 
 def test_a_batch_is_divided_without_remainder() -> None:
     second = Ranks(1, 2, torch.device("cpu"))
     assert second.share(8, 2, "batch_size") == slice(4, 8)
-    with pytest.raises(FacsimileError, match="batch_size: 6 is no multiple of 2 processes × 2"):
+    with pytest.raises(FacsimileError, match="batch_size: 6 is not a multiple of 2 processes × 2"):
         second.share(6, 2, "batch_size")
 
 

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from facsimile.errors import FacsimileError
 from tasks.shared import faults
-from tasks.shared.faults import faults_told, told
+from tasks.shared.faults import explain, explain_faults
 
 FULL = Path("/dev/full")
 
@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
     ],
 )
 def test_a_full_disk_is_told_with_what_to_free(root: Path, error: Exception) -> None:
-    line = told(error, root)
+    line = explain(error, root)
     assert line.startswith("disk full: ") and " left on /" in line and "\n" not in line
     assert "(largest in the project: .dvc/cache 5 MB, data/edit 2 MB, mlflow.db 1 KB)" in line
     assert "dvc gc --workspace" in line
@@ -46,7 +46,11 @@ def test_a_full_disk_is_told_with_what_to_free(root: Path, error: Exception) -> 
 @pytest.mark.skipif(not FULL.is_char_device(), reason="no /dev/full")
 def test_a_write_that_meets_a_full_disk(root: Path) -> None:
     # Opened here: libraries remove or replace a path that they fail to write to.
-    with pytest.raises(FacsimileError, match="disk full: "), faults_told(root), FULL.open("w") as f:
+    with (
+        pytest.raises(FacsimileError, match="disk full: "),
+        explain_faults(root),
+        FULL.open("w") as f,
+    ):
         f.write("1")
 
 
@@ -55,14 +59,14 @@ def test_torch_does_not_say_why_it_cannot_write(
 ) -> None:
     error = RuntimeError("[enforce fail at inline_container.cc:626] . unexpected pos 64 vs 0")
     failed = RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
-    assert told(failed, root) is None and told(error, root) is None
+    assert explain(failed, root) is None and explain(error, root) is None
     usage = namedtuple("usage", "total used free")(10, 10, 4096)
     monkeypatch.setattr(faults.shutil, "disk_usage", lambda path: usage)
-    assert told(failed, root).startswith("disk full: 4 KB left on ")
+    assert explain(failed, root).startswith("disk full: 4 KB left on ")
 
 
 def test_the_error_behind_another_one_counts(root: Path) -> None:
-    with pytest.raises(FacsimileError, match="disk full"), faults_told(root):
+    with pytest.raises(FacsimileError, match="disk full"), explain_faults(root):
         try:
             raise OSError(errno.ENOSPC, "No space left on device", str(root / "data"))
         except OSError as error:
@@ -79,20 +83,20 @@ def test_the_error_behind_another_one_counts(root: Path) -> None:
 )
 def test_missing_rights_are_told_with_the_path(root: Path, number: int, message: str) -> None:
     path = root / "data" / ".edit.1.tmp"
-    line = told(OSError(number, os.strerror(number), str(path)), root)
+    line = explain(OSError(number, os.strerror(number), str(path)), root)
     assert line.startswith(f"{path}: {message}")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_to(root: Path) -> None:
     (root / "data").chmod(0o500)
-    with pytest.raises(FacsimileError, match=r"data/new: permission denied"), faults_told(root):
+    with pytest.raises(FacsimileError, match=r"data/new: permission denied"), explain_faults(root):
         (root / "data" / "new").mkdir()
 
 
 def test_bugs_and_bad_input_stay_what_they_are(root: Path) -> None:
     for error in (KeyError("a"), FileNotFoundError(errno.ENOENT, "no", "x"), FacsimileError("b")):
-        with pytest.raises(type(error)) as caught, faults_told(root):
+        with pytest.raises(type(error)) as caught, explain_faults(root):
             raise error
         assert caught.value is error
-    assert "ulimit" in told(OSError(errno.EMFILE, "Too many open files"), root)
+    assert "ulimit" in explain(OSError(errno.EMFILE, "Too many open files"), root)

@@ -51,8 +51,12 @@ def test_a_device_that_is_named_goes_first(
 @pytest.mark.parametrize(
     ("variables", "arguments", "line"),
     [
-        ({}, ["--device", "gpu"], "--device gpu: not here, only cpu, mps"),
-        ({"FACSIMILE_DEVICE": "cuda"}, [], "FACSIMILE_DEVICE cuda: not here, only cpu, mps"),
+        ({}, ["--device", "gpu"], "--device gpu: no such device here; available: cpu, mps"),
+        (
+            {"FACSIMILE_DEVICE": "cuda"},
+            [],
+            "FACSIMILE_DEVICE cuda: no such device here; available: cpu, mps",
+        ),
         ({"FACSIMILE_WORKERS": "two"}, [], "FACSIMILE_WORKERS two: not a whole number"),
         ({"FACSIMILE_BATCH_SIZE": "1.5"}, [], "FACSIMILE_BATCH_SIZE 1.5: not a whole number"),
     ],
@@ -153,5 +157,5 @@ def test_operations_that_an_apple_gpu_lacks_are_done_by_the_cpu() -> None:
 
 def test_no_device_is_named_twice(has: Callable[..., None]) -> None:
     has(cuda=1)
-    with pytest.raises(FacsimileError, match=r"only cpu, cuda:0, cuda$"):
+    with pytest.raises(FacsimileError, match=r"available: cpu, cuda:0, cuda$"):
         machine.find_device("mps")

@@ -62,10 +62,10 @@ def check(
 def test_enough(check: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
     check()
     readiness.require()
-    readiness.tell(readiness.INGEST)
+    readiness.report(readiness.INGEST)
     others = ", ".join(au for au in AUS if au not in ("AU04", "AU12"))
     assert capsys.readouterr().err.splitlines() == [
-        f"mine: works on AU04; left out {others}: not annotated; AU12: on no annotated face"
+        f"mine: uses AU04; left out: {others}: not annotated; AU12: on no annotated face"
     ]
 
 
@@ -77,11 +77,11 @@ def test_enough(check: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -
             lambda t: t.assign(AU04=0.0),
             "AU04, AU12: on no annotated face; annotate an AU as absent",
         ),
-        (lambda t: t[t["split"] != "val"], "mine: split val: no face; at least four people"),
-        (lambda t: t[t["subject_id"].isin(["p0", "p3", "p4"])], "split train: one person only"),
+        (lambda t: t[t["split"] != "val"], "mine: split val: no faces; at least four people"),
+        (lambda t: t[t["subject_id"].isin(["p0", "p3", "p4"])], "split train: only one person"),
         (
             lambda t: t[(t["split"] != "val") | (t["AU04"] > 0)],
-            r"mine: split val: too few neutral faces \(0, .*\), annotated for all of AU04, AU12",
+            r"mine: split val: too few neutral faces \(0, .*\), which are annotated for all",
         ),
         (
             lambda t: t[(t["split"] != "train") | (t["AU04"] > 0) | (t.index == 0)],
@@ -106,11 +106,14 @@ def test_aus_that_are_lacking(check: Callable[..., Any], aus: Change, line: str)
 @pytest.mark.parametrize(
     ("attributes", "line"),
     [
-        (lambda t: t.assign(split="val"), "people: split train: no face; add some, or name"),
+        (lambda t: t.assign(split="val"), "people: split train: no faces; add some, or name"),
         (lambda t: t.assign(male=1.0), "no face is labelled female; fill columns male, age"),
         (lambda t: t.assign(age=np.nan), "no face is labelled young, old; fill columns"),
-        (lambda t: t.assign(beard=np.nan), "beard not annotated, .* take it out of editor"),
-        (lambda t: t[t["subject_id"] != "q7"], "7 people have several faces, 8 are needed"),
+        (lambda t: t.assign(beard=np.nan), "beard not annotated, .* remove it from editor"),
+        (
+            lambda t: t[t["subject_id"] != "q7"],
+            "7 people have several faces, but .* needs 8",
+        ),
     ],
 )
 def test_attributes_that_are_lacking(
@@ -133,14 +136,14 @@ def test_a_test_set_with_other_aus_is_told_and_kept(
     other = rows("other", ["x", "y"], ["test", "test"]).assign(AU26=[0.0, 1.0])
     check(tests={"other": other})
     readiness.require()
-    readiness.tell(readiness.INGEST)
-    assert "other: not annotated for any of AU04, so nothing is scored" in capsys.readouterr().err
+    readiness.report(readiness.INGEST)
+    assert "other: not annotated for any of AU04, so it is not scored" in capsys.readouterr().err
 
 
 def test_ingest_tells_all_that_is_lacking(
     check: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     check(attributes=lambda t: t.assign(male=np.nan, beard=np.nan))
-    readiness.tell(readiness.INGEST)
+    readiness.report(readiness.INGEST)
     lines = [line for line in capsys.readouterr().err.splitlines() if "not enough" in line]
     assert len(lines) == 2 and "labelled female, male" in lines[0] and "beard" in lines[1]

@@ -71,7 +71,7 @@ def test_compiling_is_asked_for(
     ("error", "code", "line"),
     [
         (FacsimileError("no neutral\nface"), 2, "facsimile: no neutral face\n"),
-        (MemoryError(), 75, "facsimile: out of memory with batches of 8\n"),
+        (MemoryError(), 75, "facsimile: out of memory at batch size 8\n"),
         (torch.OutOfMemoryError("CUDA out of memory"), 75, "facsimile: out of memory"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate"), 75, "facsimile: out"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), 75, "facsimile: out of memory"),
