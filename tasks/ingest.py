@@ -24,13 +24,13 @@ import pyarrow.parquet as pq
 from facsimile.datasets import (
     ADAPTERS,
     Aligner,
-    Fold,
-    Intake,
     Parts,
+    Preprocessing,
     Rejects,
-    any_left,
+    SubjectFold,
     iter_faces,
     recognise,
+    require_faces,
     write_parts,
 )
 from facsimile.errors import FacsimileError
@@ -107,21 +107,23 @@ def _read_user_dataset(
         raise FacsimileError(f"{where}: {source.root} is neither a file nor a folder")
     adapter = ADAPTERS[source.adapter or recognise(source.root)]
     options = source.model_dump(include={"first_frame", "scale"}, exclude_none=True)
-    fold = Fold(**ingest.fold.model_dump()) if ingest.fold else None
+    fold = SubjectFold(**ingest.fold.model_dump()) if ingest.fold else None
     aligner = _aligner(name, ingest)
     landmarks = aligner is not None and not aligner.name
     faces = adapter.open(source.root, name, ingest.seed, rejects, fold, splits, landmarks, options)
     if name == aus:
         _require_au_labels(faces, source.root)
-    intake = Intake(ingest.size, source.crop is not None, ingest.thin, aligner)
+    preprocessing = Preprocessing(ingest.size, source.crop is not None, ingest.thin, aligner)
     with progress(f"ingest {name}", len(faces)) as advance:
-        parts = write_parts(adapter, faces, intake, work / name, rejects, compute.workers, advance)
+        parts = write_parts(
+            adapter, faces, preprocessing, work / name, rejects, compute.workers, advance
+        )
     if ingest.on_error == "skip" or len(rejects):
         table = DATA / "ingest" / name / "rejects.parquet"
         print(f"ingest {name}: {len(rejects):,} rejects, see {table}", file=sys.stderr)
     if ingest.thin:
         print(f"ingest {name}: {parts.thinned:,} near-duplicates removed", file=sys.stderr)
-    any_left(parts.faces, source.root, rejects)
+    require_faces(parts.faces, source.root, rejects)
     return parts
 
 

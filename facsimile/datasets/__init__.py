@@ -1,6 +1,6 @@
-"""Datasets: built-in ones are drawn, others are read from files by an adapter each.
+"""Datasets: built-in ones are rendered, user datasets are read from files by adapters.
 
-An adapter is a module with an ``ADAPTER`` (see `facsimile.datasets.adapter`), named below.
+An adapter is a module with an ``ADAPTER`` (see `facsimile.datasets.adapter`), registered below.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from facsimile import world
 from facsimile.datasets import bp4d, celeba, disfa, disfa_plus, feafa, ffhq, parquet, table
-from facsimile.datasets.adapter import Adapter, Fold, Intake, any_left
+from facsimile.datasets.adapter import Adapter, Preprocessing, SubjectFold, require_faces
 from facsimile.datasets.alignment import Aligner
 from facsimile.datasets.parts import Parts, write_parts
 from facsimile.datasets.rejects import REJECT_SCHEMA, Rejects
@@ -23,13 +23,13 @@ __all__ = [
     "REJECT_SCHEMA",
     "Adapter",
     "Aligner",
-    "Fold",
-    "Intake",
     "Parts",
+    "Preprocessing",
     "Rejects",
-    "any_left",
+    "SubjectFold",
     "iter_faces",
     "recognise",
+    "require_faces",
     "write_parts",
 ]
 
@@ -48,34 +48,34 @@ ADAPTERS: dict[str, Adapter] = {
     "parquet": parquet.ADAPTER,
     "feafa": feafa.ADAPTER,  # looks into all folders, hence last
 }
-"""Layout of files → how it is read; a path is what the first says that recognises it."""
+"""File layout → its adapter. The first adapter that recognises a path reads it."""
 
 
 def iter_faces(
     dataset: str, faces: int, size: int, seed: int, workers: int = 1
 ) -> Iterator[pa.Table]:
-    """Read the first `faces` faces of a built-in dataset as square images of `size` pixels.
+    """Generate the first `faces` faces of a built-in dataset.
 
     Args:
         dataset: a key of ``READERS``.
         faces: number of faces.
-        size: side of the images, pixels.
-        seed: seed of whatever the reader draws.
-        workers: processes that decode or render.
+        size: side of the square images, pixels.
+        seed: seed of all random draws.
+        workers: processes that render.
 
     Raises:
-        FacsimileError: there is no such dataset.
+        FacsimileError: unknown dataset.
     """
     if dataset not in READERS:
         raise FacsimileError(
-            f"no built-in dataset {dataset!r}, only {', '.join(READERS)}; "
-            "give one of your own as a path"
+            f"no built-in dataset {dataset!r}, only {', '.join(READERS)}; add a path for your own "
+            "under ingest.paths"
         )
     return READERS[dataset](faces, size, seed, workers)
 
 
 def recognise(path: Path) -> str:
-    """The key of ``ADAPTERS`` for the files at `path`.
+    """The key in ``ADAPTERS`` of the first adapter that recognises the files at `path`.
 
     Raises:
         FacsimileError: no adapter recognises them, or a file is unreadable.

@@ -1,7 +1,7 @@
-"""What all adapters share: annotations first, checked as a whole; then images, batch by batch.
+"""Base of all adapters: read and check all annotations first, then decode images in batches.
 
-An adapter knows one layout of files. It reads annotations only, a few bytes a face; nothing is
-decoded before all of them are known to be sound.
+An adapter reads the annotations of one file layout, a few bytes per face. No image is decoded
+before all annotations are checked.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,13 +16,13 @@ import pyarrow as pa
 from PIL import Image
 
 from facsimile.datasets.alignment import LANDMARKS, Aligner
-from facsimile.datasets.paths import composed, is_file, no_file_hint
-from facsimile.datasets.pictures import (
-    UniformError,
+from facsimile.datasets.decoding import (
+    BlankImageError,
+    check_not_blank,
     decode_rgb,
     decode_square,
-    refuse_uniform,
 )
+from facsimile.datasets.paths import is_file, missing_file_hint, to_nfc
 from facsimile.datasets.rejects import Rejects
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
@@ -32,38 +32,40 @@ from facsimile.faces.tables import FACE_SCHEMA, conform, image_structs
 from facsimile.seeding import sample_seed
 
 ANNOTATIONS = ("sample_id", "subject_id", "split", *AUS, "au_presence_only", *NUISANCES)
-"""Columns of ``FACE_SCHEMA`` that are read where a dataset has them."""
+"""Columns of ``FACE_SCHEMA`` that are read if the dataset has them."""
 
 SPLIT_SHARES = {"val": 0.15, "test": 0.25}
-"""Shares of subjects where a dataset has no split of its own; the others are ``train``."""
+"""Shares of subjects if a dataset defines no split; the rest is ``train``."""
 
-TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
-"""Text, in small letters → what it says."""
+BOOLEANS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+"""Lower-case text → truth value."""
 
 ImageSource = Path | bytes | Image.Image | FacsimileError | None
 
 THUMBNAIL = 32
-"""Side of the grey versions by which `Intake.thin` tells faces apart, pixels."""
+"""Side of the greyscale thumbnails that `Preprocessing.thin` compares, pixels."""
 
 
 @dataclass(frozen=True)
-class Fold:
-    """One of `count` parts of the people, the `index`-th from 0, is the test set."""
+class SubjectFold:
+    """A fold of cross-validation: of `count` groups of people, group `index` (from 0) is tested."""
 
     count: int
     index: int
 
 
 @dataclass(frozen=True)
-class Intake:
-    """What becomes of the images of a dataset.
+class Preprocessing:
+    """How the images of a dataset become faces.
 
     Attributes:
         size: side to which faces are resized, pixels.
-        crop: take the largest centred square of what is not square, which is else rejected.
-        thin: leave out a face that follows one of the same person and labels and differs from it,
-            in small and grey, by a mean absolute difference in [0, 1] below this.
-        aligner: of faces that are not square and aligned yet.
+        crop: crop images that are not square to the largest centred square; otherwise they are
+            rejected.
+        thin: threshold for near-duplicates: a face is left out if the previous face has the same
+            person and labels, and the mean absolute difference of their thumbnails, in [0, 1], is
+            below it. 0 keeps all.
+        aligner: aligns the faces; None if they are square and aligned already.
     """
 
     size: int
@@ -75,32 +77,32 @@ class Intake:
 def image_files(
     annotations: pd.DataFrame, batch_size: int
 ) -> Iterator[tuple[pd.DataFrame, list[ImageSource]]]:
-    """Batches of annotations with the file that ``image_path`` names, relative to their own."""
+    """Batches of annotations with their image files; ``image_path`` is relative to ``file``."""
     for start in range(0, len(annotations), batch_size):
         rows = annotations.iloc[start : start + batch_size]
         yield rows, [image_file(row) for row in rows.itertuples()]
 
 
 def image_file(row: tuple) -> Path:
-    """Image or video of a row of annotations that has an ``image_path``."""
+    """Path of the image or video of a row of annotations that has an ``image_path``."""
     return Path(row.file).parent / row.image_path
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """How one layout of files is read.
+    """Reads one file layout.
 
     Attributes:
         recognises: path → whether it has this layout.
-        annotate: path, dataset, rejects → one row a face: ``sample_id``, ``subject_id``, whichever
-            others of ``ANNOTATIONS`` there are, and ``file`` and ``line`` where they stand (see
-            `Violation`); for `image_files` also ``image_path``, and any ``LANDMARKS``. Numbers may
-            be text yet. What cannot be read goes to rejects.
-        images: annotations, batch size → batches of them with their images: a file, its bytes, a
-            picture, or why there is none.
-        image_column: column that errors of images name.
-        options: keyword arguments that `annotate` takes besides.
-        whole: column of annotations whose equal values, one after another, are read at once.
+        annotate: path, dataset, rejects → one row per face with ``sample_id``, ``subject_id``, any
+            other ``ANNOTATIONS`` and ``LANDMARKS``, and ``file`` and ``line`` of its annotation
+            (see `Violation`); for `image_files` also ``image_path``. Numbers may still be text.
+            Whatever cannot be read goes to rejects.
+        images: annotations, batch size → batches of annotations with one image source per row: a
+            file, its bytes, a decoded image, or an error that says why there is none.
+        image_column: column named in errors about images.
+        whole: column whose runs of equal values are never split between two parts.
+        options: further keyword arguments of `annotate`.
     """
 
     recognises: Callable[[Path], bool]
@@ -116,38 +118,40 @@ class Adapter:
         dataset: str,
         seed: int,
         rejects: Rejects,
-        fold: Fold | None = None,
+        fold: SubjectFold | None = None,
         known: Mapping[str, str] = MappingProxyType({}),
         landmarks: bool = False,
         options: Mapping[str, object] = MappingProxyType({}),
     ) -> pd.DataFrame:
-        """Check a dataset without decoding an image.
+        """Read and check the annotations of a dataset without decoding images.
 
         Args:
             path: file or folder.
-            dataset: name given to the faces.
-            seed: of the split, if the dataset has none.
-            rejects: receives what is wrong with single faces.
+            dataset: name given to the dataset.
+            seed: seed of the split, if the dataset defines none.
+            rejects: receives violations of single faces.
             fold: see `draw_splits`.
             known: see `draw_splits`.
             landmarks: whether faces must have ``LANDMARKS``.
-            options: some of the attribute of this name.
+            options: values for some of the adapter's `options`.
 
         Returns:
-            Sound annotations (see `annotate`) with all that ``FACE_SCHEMA`` needs but the image;
-            their origin is real where it is not said.
+            Valid annotations (see `annotate`) with all columns that ``FACE_SCHEMA`` needs except
+            the image; a missing origin is set to real.
 
         Raises:
-            FacsimileError: what `rejects` raises, what is wrong with the dataset as a whole, or no
-                face left.
+            FacsimileError: raised by `rejects`, or the dataset as a whole is invalid, or no face is
+                left.
         """
         if unknown := sorted(options.keys() - set(self.options)):
-            raise FacsimileError(f"{path}: such files are read without {unknown[0]}")
+            raise FacsimileError(
+                f"{path}: this file layout has no option {unknown[0]}; remove it from params.yaml"
+            )
         annotations = self.annotate(path, dataset, rejects, **options)
         if landmarks and (missing := [name for name in LANDMARKS if name not in annotations]):
             raise FacsimileError(f"{path}: missing column {', '.join(missing)}, needed to align")
-        annotations = check(annotations, rejects, LANDMARKS if landmarks else ())
-        any_left(len(annotations), path, rejects)
+        annotations = check_annotations(annotations, rejects, LANDMARKS if landmarks else ())
+        require_faces(len(annotations), path, rejects)
         if "split" not in annotations:
             annotations["split"] = draw_splits(
                 annotations["subject_id"], seed, str(path), fold, known
@@ -159,37 +163,39 @@ class Adapter:
     def faces(
         self,
         annotations: pd.DataFrame,
-        intake: Intake,
+        preprocessing: Preprocessing,
         rejects: Rejects,
         workers: int = 1,
         batch_size: int = 256,
     ) -> Iterator[pa.Table]:
-        """Decode the images of annotations, in their order.
+        """Decode the images of annotations, in order.
 
         Args:
-            annotations: rows of what `open` gives.
-            intake: see there.
-            rejects: receives images that cannot be taken; those of one colour are tolerated.
+            annotations: rows returned by `open`.
+            preprocessing: how to process the images.
+            rejects: receives unusable images; blank images are tolerated.
             workers: threads that decode images.
-            batch_size: most rows of a table; no more images than that are held at once.
+            batch_size: maximum rows per table, and of images held in memory.
 
         Returns:
-            Tables in ``FACE_SCHEMA`` of the faces that are neither rejected nor left out.
+            Tables in ``FACE_SCHEMA`` of the faces that were neither rejected nor thinned out.
         """
 
         def decode(source: ImageSource, points: np.ndarray) -> np.ndarray | FacsimileError:
             if isinstance(source, FacsimileError):
                 return source
             try:
-                if intake.aligner is None:
-                    return decode_square(source, intake.size, intake.crop)
-                face = intake.aligner(decode_rgb(source), points.reshape(-1, 2), intake.size)
-                refuse_uniform(Image.fromarray(face))
+                if preprocessing.aligner is None:
+                    return decode_square(source, preprocessing.size, preprocessing.crop)
+                face = preprocessing.aligner(
+                    decode_rgb(source), points.reshape(-1, 2), preprocessing.size
+                )
+                check_not_blank(Image.fromarray(face))
                 return face
             except FacsimileError as error:
                 return error
 
-        differs = _Thinning(intake.thin)
+        differs = _Thinning(preprocessing.thin)
         with ThreadPoolExecutor(workers) as pool:
             for rows, sources in self.images(annotations, batch_size):
                 given = [name for name in LANDMARKS if name in rows]
@@ -200,14 +206,14 @@ class Adapter:
                         self.image_column,
                         _name(rows, row),
                         str(image),
-                        isinstance(image, UniformError),
+                        isinstance(image, BlankImageError),
                     )
                     for row, image in enumerate(images)
                     if isinstance(image, FacsimileError)
                 ]
                 rows = rejects.drop(rows, found)
                 kept = [image for image in images if not isinstance(image, FacsimileError)]
-                if intake.thin:
+                if preprocessing.thin:
                     pairs = zip(rows.itertuples(), kept, strict=True)
                     new = [differs(row, image) for row, image in pairs]
                     rows = rows[new].reset_index(drop=True)
@@ -218,7 +224,7 @@ class Adapter:
 
 
 class _Thinning:
-    """Whether a face differs from the last one that did."""
+    """Whether a face differs from the last face that was kept."""
 
     def __init__(self, least: float) -> None:
         self.least = least
@@ -227,7 +233,7 @@ class _Thinning:
 
     def __call__(self, row: tuple, image: np.ndarray) -> bool:
         labels = (getattr(row, name, None) for name in ("subject_id", *AUS, *NUISANCES))
-        # NaN, not annotated, would differ from itself.
+        # NaN (not annotated) would not compare equal to itself.
         now = tuple(None if value != value else value for value in labels)
         small = Image.fromarray(image).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.BOX)
         grey = np.asarray(small, np.float32) / 255
@@ -244,25 +250,27 @@ def _name(rows: pd.DataFrame, row: int) -> str:
     return f"{rows['image_path'].iat[row]}{frame}"
 
 
-def any_left(faces: int, path: Path, rejects: Rejects) -> None:
-    """Raise FacsimileError if no face of a dataset is left, with the reason of the first."""
+def require_faces(faces: int, path: Path, rejects: Rejects) -> None:
+    """Raise FacsimileError if a dataset has no faces, with the reason of the first reject."""
     if not faces:
         why = f": all were rejected, {one_line(rejects.found)}" if len(rejects) else ""
         raise FacsimileError(f"{path}: no faces{why}")
 
 
-def check(annotations: pd.DataFrame, rejects: Rejects, needed: Sequence[str] = ()) -> pd.DataFrame:
-    """Annotations with numbers as numbers, without what is wrong against the face schema.
+def check_annotations(
+    annotations: pd.DataFrame, rejects: Rejects, needed: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Convert numbers and booleans, and drop rows that violate the face schema.
 
     Args:
         annotations: see `Adapter.annotate`.
-        rejects: receives what is wrong: text for a number, none where one is `needed`, an image
-            that is not there, and all that `find_violations` finds.
-        needed: further columns of numbers.
+        rejects: receives the violations: text instead of a number, a missing `needed` value, a
+            missing image file, and those of `find_violations`.
+        needed: further numeric columns, in which no value may be missing.
     """
     for name in ("sample_id", "subject_id"):
         annotations[name] = [
-            composed(value) if isinstance(value, str) else value for value in annotations[name]
+            to_nfc(value) if isinstance(value, str) else value for value in annotations[name]
         ]
     numeric = [name for name in (*AUS, *NUISANCES) if name in annotations] + list(needed)
     numbers = annotations[numeric].apply(pd.to_numeric, errors="coerce").astype(float)
@@ -279,7 +287,7 @@ def check(annotations: pd.DataFrame, rejects: Rejects, needed: Sequence[str] = (
     annotations = annotations.assign(**numbers)
     if "au_presence_only" in annotations:
         given = annotations["au_presence_only"].astype(str)
-        presence = given.str.lower().map(TRUTH)
+        presence = given.str.lower().map(BOOLEANS)
         found += [
             Finding(row, "au_presence_only", given.iat[row], "not true or false")
             for row in np.flatnonzero(presence.isna())
@@ -299,31 +307,31 @@ def check(annotations: pd.DataFrame, rejects: Rejects, needed: Sequence[str] = (
 
 
 def _hint(row: tuple) -> str:
-    return no_file_hint(image_file(row), row.image_path)
+    return missing_file_hint(image_file(row), row.image_path)
 
 
 def draw_splits(
     subjects: pd.Series,
     seed: int,
     source: str,
-    fold: Fold | None = None,
+    fold: SubjectFold | None = None,
     known: Mapping[str, str] = MappingProxyType({}),
 ) -> pd.Series:
-    """A subject-exclusive split in ``SPLIT_SHARES``, at least one subject each.
+    """Split faces by subject in ``SPLIT_SHARES``, with at least one subject per split.
 
-    Subjects are ranked by a hash of seed and subject_id: their order and the number of their faces
-    do not matter. Folds of one count share no subject of their test sets and cover all.
+    Subjects are ranked by a hash of seed and subject_id, so their order and number of faces do not
+    matter. The test sets of all folds with the same count are disjoint and cover all subjects.
 
     Args:
         subjects: subject_id of each face.
-        seed: of the stage.
-        source: file name for the error.
-        fold: the test set instead of a share.
-        known: subject_id → split of those in other datasets, who keep it: a person in DISFA and
-            DISFA+ must not be trained on in one and tested on in the other.
+        seed: seed of the stage.
+        source: file name for the error message.
+        fold: determines the test set instead of ``SPLIT_SHARES``.
+        known: subject_id → split in other datasets, which is kept: a person in both DISFA and
+            DISFA+ must not be in train in one and in test in the other.
 
     Raises:
-        FacsimileError: no subject left for a split, unless some are known.
+        FacsimileError: too few subjects for three splits, unless some are in `known`.
     """
     people = set(subjects)
     ranked = sorted(people - known.keys(), key=lambda subject: sample_seed(seed, subject))

@@ -1,12 +1,13 @@
-"""Faces as FFHQ frames them: a square that turns and grows with eyes and mouth.
+"""FFHQ alignment: crop a square whose rotation and scale follow the eyes and mouth.
 
 Karras, Laine, Aila: A Style-Based Generator Architecture for Generative Adversarial Networks, CVPR
 2019, appendix A. Legend, in pixels, x to the right and y down:
 
-    e    from the left to the right eye; m: from between the eyes to between the mouth corners
-    x    half a side of the square: along e - rot90(m), max(2 |e|, 1.8 |m|) long
-    y    the other half side: rot90(x)
-    c    its centre: between the eyes + 0.1 m
+    e    vector from the left to the right eye
+    m    vector from the midpoint of the eyes to the midpoint of the mouth corners
+    x    half of a side of the square: direction e - rot90(m), length max(2 |e|, 1.8 |m|)
+    y    half of the other side: rot90(x)
+    c    centre of the square: midpoint of the eyes + 0.1 m
 """
 
 import importlib
@@ -21,28 +22,28 @@ from facsimile.errors import FacsimileError
 
 POINTS = ("left_eye", "right_eye", "mouth_left", "mouth_right")
 LANDMARKS = tuple(f"{point}_{axis}" for point in POINTS for axis in "xy")
-"""Columns of landmarks: pixels of the picture as it is seen, left being its left-hand side."""
+"""Landmark columns, in pixels of the image as displayed; left is the left side of the image."""
 
 LandmarkModel = Callable[[np.ndarray], np.ndarray | None]
 """uint8 (H, W, 3) → landmarks (5, 2) or (68, 2) of one face, see `four_points`; None: no face."""
 
-# Of the side of the square: kept around it, mirrored beyond the picture, standard deviation of the
-# blur of what is mirrored.
+# As fractions of the side of the square: margin kept around it, width of the mirrored border beyond
+# the image, and standard deviation of the blur of that border.
 _MARGIN, _MIRRORED, _BLUR = 0.1, 0.3, 0.02
 
-# The square is sampled finer than the result, then reduced by a filter that does not alias.
+# The square is sampled at this multiple of the output size, then reduced by an antialiasing filter.
 _SUPERSAMPLING = 4
 
 
 class Aligner:
-    """Aligns the pictures of a dataset.
+    """Aligns the images of a dataset.
 
     Args:
         model: ``package.module:function`` of a `LandmarkModel`, called by one thread at a time;
-            None where landmarks come with the dataset.
+            None if the dataset has landmarks.
 
     Raises:
-        FacsimileError: there is no such module or function.
+        FacsimileError: the module or function does not exist.
     """
 
     def __init__(self, model: str | None = None) -> None:
@@ -58,33 +59,33 @@ class Aligner:
     def __repr__(self) -> str:
         return f"Aligner({self.name!r})"
 
-    def __call__(self, picture: Image.Image, given: np.ndarray | None, size: int) -> np.ndarray:
-        """`align` a picture at its ``POINTS`` `given`, or where the model finds a face.
+    def __call__(self, image: Image.Image, given: np.ndarray | None, size: int) -> np.ndarray:
+        """`align` an image at its ``POINTS`` `given`, or where the model finds a face.
 
         Raises:
-            FacsimileError: there is no face, see `align`.
+            FacsimileError: no face was found, see `align`.
         """
         if not self.name:
-            return align(picture, given, size)
+            return align(image, given, size)
         with self._lock:
-            landmarks = self._find(np.asarray(picture))
+            landmarks = self._find(np.asarray(image))
         if landmarks is None:
-            raise FacsimileError(f"shows no face to {self.name}")
+            raise FacsimileError(f"has no face that {self.name} can find")
         try:
-            return align(picture, four_points(landmarks), size)
+            return align(image, four_points(landmarks), size)
         except ValueError as error:
-            raise FacsimileError(f"is not understood: {self.name}: {error}") from error
+            raise FacsimileError(f"cannot be aligned: {self.name}: {error}") from error
 
 
 def four_points(landmarks: np.ndarray) -> np.ndarray:
-    """``POINTS`` (4, 2) of a face's landmarks.
+    """Reduce landmarks of a face to ``POINTS`` (4, 2).
 
     Args:
-        landmarks: (5, 2): eyes, nose, mouth corners, the left one first; or (68, 2), as iBUG
-            numbers them: an eye is the mean of its six points.
+        landmarks: (5, 2): eyes, nose, mouth corners, left first; or (68, 2) in iBUG order, where
+            an eye is the mean of its six points.
 
     Raises:
-        ValueError: landmarks of another shape.
+        ValueError: the landmarks have another shape.
     """
     points = np.asarray(landmarks, float)
     if points.shape == (5, 2):
@@ -94,52 +95,52 @@ def four_points(landmarks: np.ndarray) -> np.ndarray:
     raise ValueError(f"landmarks are {points.shape}, not (5, 2) or (68, 2)")
 
 
-def align(picture: Image.Image, points: np.ndarray, size: int) -> np.ndarray:
-    """Cut a face out of a picture; what lies beyond its border is mirrored and blurred.
+def align(image: Image.Image, points: np.ndarray, size: int) -> np.ndarray:
+    """Crop an aligned face from an image; the area beyond its border is mirrored and blurred.
 
     Args:
-        picture: RGB.
-        points: ``POINTS`` (4, 2), the centre of the upper left pixel being (0, 0).
+        image: RGB image.
+        points: ``POINTS`` (4, 2), relative to the centre of the upper left pixel.
         size: side of the result, pixels.
 
     Returns:
         uint8 (size, size, 3).
 
     Raises:
-        FacsimileError: why there is no face at these points, as the end of a sentence that begins
-            with the name of the picture.
+        FacsimileError: the points are invalid; the message completes a sentence that begins with
+            the name of the image.
     """
-    points = points + 0.5  # from centres of pixels to distances from the edge of the picture
-    _check(points, picture.size)
+    points = points + 0.5  # from pixel centres to distances from the image edge
+    _check(points, image.size)
     centre, half = _square(points)
     # Corners in the order of PIL: upper left, lower left, lower right, upper right.
     down = np.array([-half[1], half[0]])
     corners = centre + np.stack([-half - down, -half + down, half + down, half - down])
     side = 2 * np.hypot(*half)
 
-    # Much larger than the result: reduced first, so that sampling misses no pixel.
+    # A crop much larger than the result is reduced first to avoid aliasing.
     factor = int(side / size / 2)
     if factor > 1:
-        width, height = (max(1, round(length / factor)) for length in picture.size)
-        corners *= np.array([width, height]) / picture.size
+        width, height = (max(1, round(length / factor)) for length in image.size)
+        corners *= np.array([width, height]) / image.size
         side /= factor
-        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
 
     margin = max(round(side * _MARGIN), 3)
     low = np.floor(corners.min(0)).astype(int) - margin
     high = np.ceil(corners.max(0)).astype(int) + margin
-    inner_low, inner_high = np.maximum(low, 0), np.minimum(high, picture.size)
-    picture = picture.crop((*inner_low, *inner_high))
+    inner_low, inner_high = np.maximum(low, 0), np.minimum(high, image.size)
+    image = image.crop((*inner_low, *inner_high))
     corners -= inner_low
     beyond = np.stack([inner_low - low, high - inner_high])
     if beyond.max() > margin:  # more than the margin is missing
         beyond = np.maximum(beyond, max(round(side * _MIRRORED), 1))
-        picture = _mirror(picture, beyond, side * _BLUR)
+        image = _mirror(image, beyond, side * _BLUR)
         corners += beyond[0]
 
     fine = _SUPERSAMPLING * size
     quad = tuple(corners.flatten())
-    crop = picture.transform((fine, fine), Image.Transform.QUAD, quad, Image.Resampling.BILINEAR)
+    crop = image.transform((fine, fine), Image.Transform.QUAD, quad, Image.Resampling.BILINEAR)
     return np.asarray(crop.resize((size, size), Image.Resampling.LANCZOS))
 
 
@@ -161,29 +162,29 @@ def _check(points: np.ndarray, size: tuple[int, int]) -> None:
         if not (0 <= point[0] <= size[0] and 0 <= point[1] <= size[1]):
             x, y = point - 0.5
             raise FacsimileError(
-                f"has its {name} at ({x:g}, {y:g}), the picture is {size[0]} × {size[1]}"
+                f"has its {name} at ({x:g}, {y:g}), outside the image of {size[0]} × {size[1]}"
             )
     e, m = right_eye - left_eye, mouth - (left_eye + right_eye) / 2
     if np.hypot(*e) < 1 or np.hypot(*m) < 1:
-        raise FacsimileError("has eyes and mouth in one place")
+        raise FacsimileError("has eyes or mouth at the same point")
     if e[0] * m[1] - e[1] * m[0] <= 0:
-        raise FacsimileError("has left and right the wrong way round: left is that of the picture")
+        raise FacsimileError("has left and right landmarks swapped: left is that of the image")
 
 
-def _mirror(picture: Image.Image, beyond: np.ndarray, blur: float) -> Image.Image:
-    """Extend a picture on all sides, and blur it towards them, so that no border shows.
+def _mirror(image: Image.Image, beyond: np.ndarray, blur: float) -> Image.Image:
+    """Extend an image on all sides by reflection, blurred towards the edges to hide the border.
 
     Args:
-        picture: RGB.
+        image: RGB image.
         beyond: pixels to add, [[left, top], [right, bottom]].
-        blur: standard deviation, pixels.
+        blur: standard deviation of the blur, pixels.
     """
     (left, top), (right, bottom) = beyond
-    pixels = np.asarray(picture, np.float32)
+    pixels = np.asarray(image, np.float32)
     pixels = np.pad(pixels, ((top, bottom), (left, right), (0, 0)), "reflect")
     height, width = pixels.shape[:2]
     column, row = np.arange(width), np.arange(height)[:, None]
-    # 1 at the edges, 0 where the picture itself begins, less within.
+    # 1 at the outer edges, 0 at the border of the original image, negative inside it.
     outside = (
         1
         - np.minimum(

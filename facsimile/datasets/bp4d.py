@@ -1,20 +1,20 @@
-"""BP4D-Spontaneous: 41 people in eight tasks, AUs coded as present or absent, some with intensity.
+"""BP4D-Spontaneous: 41 people, eight tasks; AUs coded for presence, some also for intensity.
 
 Zhang, Yin, Cohn, Canavan, Reale, Horowitz, Liu, Girard: BP4D-Spontaneous: a high-resolution
 spontaneous 3D dynamic facial expression database, Image and Vision Computing, 2014.
 
-    AUCoding/AU_OCC/F001_T1.csv           header ``0,1,2,…``: frame, AU 1, AU 2, …; a line a frame,
-                                          0 absent, 1 present, 9 unknown
-    AUCoding/AU_INT/AU06/F001_T1_AU06.csv where there is one: ``frame,intensity``, no header,
-                                          intensities 0–5, 9 unknown
+    AUCoding/AU_OCC/F001_T1.csv           header ``0,1,2,…``: frame, AU 1, AU 2, …; one line per
+                                          frame: 0 absent, 1 present, 9 unknown
+    AUCoding/AU_INT/AU06/F001_T1_AU06.csv optional: ``frame,intensity``, no header; intensities
+                                          0–5, 9 unknown
     F001/T1/0001.jpg                      cropped to the aligned face
 
-The folders of people may lie in one of any name, such as ``BP4D-training``. The layout is that
-which public loaders read: github.com/CVI-SZU/ME-GraphAU takes labels from ``AU_OCC``, and
-github.com/machanic/AU_R-CNN intensities from a folder for each AU. Both know a frame by the number
-that names its image. Only a stretch of each sequence is coded; its other frames are not read.
+The folders of people may be inside another folder, such as ``BP4D-training``. Public loaders read
+this layout: github.com/CVI-SZU/ME-GraphAU reads labels from ``AU_OCC``, and
+github.com/machanic/AU_R-CNN reads intensities from one folder per AU. Both identify a frame by the
+number in its image name. Only a segment of each sequence is coded; other frames are not read.
 
-People are named F or M for female and male, which is annotated as ``male``.
+The first letter of a subject's name, F or M, is annotated as ``male``.
 """
 
 import math
@@ -53,22 +53,22 @@ def recognises(path: Path) -> bool:
 
 
 def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
-    """One row for each coded frame, with ``sample_id`` ``<dataset>/F001/T1/000001``.
+    """One row per coded frame, with ``sample_id`` ``<dataset>/F001/T1/000001``.
 
-    AUs are 0 or 1, or intensities in [0, 1] where ``AU_INT`` has them; null where unknown or not
-    coded. ``au_presence_only`` is true: what has no intensities is 0 or 1. ``file`` and ``line``
-    are those in ``AU_OCC``. Frames without codes are not read, with a warning.
+    AUs are 0 or 1, or intensities in [0, 1] if ``AU_INT`` has them; null if unknown or not coded.
+    ``au_presence_only`` is true, because AUs without intensities are 0 or 1. ``file`` and ``line``
+    refer to ``AU_OCC``. Frames without codes are skipped with a warning.
 
     Args:
         path: folder with ``AUCoding/AU_OCC``.
-        dataset: begins the ids.
-        rejects: receives a sequence without codes or frames, a file that is not there, empty or
-            without columns of AUs, a line with too many or too few values, out of order or with any
-            other than 0, 1 and 9 (0–5 and 9 for intensities), and a coded frame without image or
-            intensity; a sequence whose frames are all one off.
+        dataset: prefix of the ids.
+        rejects: receives sequences without codes or frames, or whose frame numbers are all off by
+            one; files that are missing, empty or without AU columns; lines with a wrong number of
+            values, out of order, or with values other than 0, 1 and 9 (intensities: 0–5 and 9);
+            coded frames without an image or intensity.
 
     Raises:
-        FacsimileError: no such folder, or two of the same sequence.
+        FacsimileError: the folder is missing, or a sequence occurs twice.
     """
     if not (path / OCCURRENCE).is_dir():
         raise FacsimileError(f"{path / OCCURRENCE}: no such folder")
@@ -81,7 +81,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
         file = path / OCCURRENCE / f"{sequence}.csv"
         match = _SEQUENCE.fullmatch(sequence)
         if not match:
-            violations.append(Violation(str(file), None, None, None, "not called as F001_T1.csv"))
+            violations.append(Violation(str(file), None, None, None, "not named like F001_T1.csv"))
         else:
             subject, task = match.groups()
             folder = folders.get(sequence, path / subject / task)
@@ -103,7 +103,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
                     )
         rejects.add(violations)
     if uncoded:
-        warnings.warn(f"{path}: {uncoded:,} frames without AU codes are not read", stacklevel=2)
+        warnings.warn(f"{path}: {uncoded:,} frames without AU codes are skipped", stacklevel=2)
     columns = ["sample_id", "subject_id", "male", *AUS, "image_path", "file", "line"]
     return pd.DataFrame(rows, columns=columns).assign(au_presence_only=True)
 
@@ -115,7 +115,7 @@ def _sequences(path: Path) -> dict[str, Path]:
     for folder in sorted([*path.glob(f"{people}/T*/"), *path.glob(f"*/{people}/T*/")]):
         sequence = f"{folder.parent.name}_{folder.name}"
         if sequence in folders:
-            raise FacsimileError(f"{folder}: {sequence} is in {folders[sequence]}, too")
+            raise FacsimileError(f"{folder}: {sequence} is also in {folders[sequence]}")
         folders[sequence] = folder
     return folders
 
@@ -134,7 +134,7 @@ def _are_shifted(
 def _read_occurrence(
     file: Path, frames: int, violations: list[Violation]
 ) -> dict[int, tuple[int, dict[str, float] | None]]:
-    """Frame → line, and codes of the AUs there are, None if rejected; nothing if unreadable."""
+    """Frame → line and codes by AU (None if rejected); empty if the file is unreadable."""
     text = file.read_text("utf-8-sig", "replace") if file.is_file() else ""
     header, *lines = [content.split(",") for content in text.splitlines()] or [[]]
     header = [name.strip() for name in header]
@@ -178,7 +178,7 @@ def _read_occurrence(
 def _read_intensities(
     path: Path, sequence: str, images: str, violations: list[Violation]
 ) -> dict[Path, tuple[str, dict[int, Label]]]:
-    """Label file → AU and labels, of those that have a folder in ``AU_INT``."""
+    """Label file → AU and labels, for AUs with a folder in ``AU_INT``."""
     folders = {au: path / INTENSITY / au for au in AUS if (path / INTENSITY / au).is_dir()}
     files = {au: folder / f"{sequence}_{au}.csv" for au, folder in folders.items()}
     return {file: (au, read_labels(file, LEVELS, images, violations)) for au, file in files.items()}
@@ -192,22 +192,22 @@ def _join(
     frames: dict[int, Path],
     violations: list[Violation],
 ) -> Iterator[dict[str, object]]:
-    """Rows of the coded frames that have an image and all intensities."""
+    """Rows of coded frames that have an image and all intensities."""
     for frame, (line, aus) in codes.items():
         if aus is None:
             continue
-        sound = frame in frames
-        if not sound:
+        complete = frame in frames
+        if not complete:
             reason = f"has no image in {folder}"
             violations.append(Violation(str(file), line, "frame", str(frame), reason))
         for track, (au, labels) in tracks.items():
             label = labels.get(frame)
             if labels and label is None:
-                reason = f"has no line, but one in {file.name}"
+                reason = f"has no line, unlike {file.name}"
                 violations.append(Violation(str(track), None, "frame", str(frame), reason))
-            sound = sound and label is not None and label.intensity is not None
+            complete = complete and label is not None and label.intensity is not None
             aus[au] = label.intensity if label else None
-        if sound:
+        if complete:
             image = str(frames[frame].absolute())
             yield {"frame": frame, **aus, "image_path": image, "file": str(file), "line": line}
 

@@ -2,17 +2,16 @@
 
 Liu, Luo, Wang, Tang: Deep Learning Face Attributes in the Wild, ICCV 2015.
 
-    list_attr_celeba.txt       number of images; names of attributes; ``000001.jpg -1  1 …`` each
-    identity_CelebA.txt        where it is: ``000001.jpg 2880`` each
-    list_eval_partition.txt    where it is: ``000001.jpg 0`` each; 0 train, 1 val, 2 test
+    list_attr_celeba.txt       number of images; attribute names; lines ``000001.jpg -1  1 …``
+    identity_CelebA.txt        optional: lines ``000001.jpg 2880``
+    list_eval_partition.txt    optional: lines ``000001.jpg 0``; 0 train, 1 val, 2 test
     img_align_celeba/000001.jpg
 
-All of them beside each other, as torchvision.datasets.CelebA has them, or each in a folder of any
-name, as they are published (``Anno``, ``Eval``, ``Img``). Published images are 178 × 218; they are
-to be cropped to squares.
+All in one folder, as for torchvision.datasets.CelebA, or each in a subfolder of any name, as
+published (``Anno``, ``Eval``, ``Img``). Published images are 178 × 218 pixels; set ``crop`` to use
+them.
 
-Without identities each image counts as a person. The published partition is exclusive in
-identities.
+Without identities, each image counts as a person. The published partition is subject-exclusive.
 """
 
 import warnings
@@ -38,15 +37,15 @@ READ = ("Eyeglasses", "No_Beard", "Goatee", "Mustache", "Male", "Young")
 
 
 def recognises(path: Path) -> bool:
-    """Whether `path` is a folder with ``list_attr_celeba.txt``, in itself or in a folder."""
+    """Whether `path` is a folder with ``list_attr_celeba.txt``, directly or in a subfolder."""
     return _find(path, ATTRIBUTES) is not None
 
 
 def nuisances(present: dict[str, bool]) -> dict[str, float]:
-    """Attributes of CelebA → ``NUISANCES`` as 0 or 1.
+    """CelebA attributes → ``NUISANCES`` as 0 or 1.
 
-    A goatee or a mustache is a beard, too. Age is 0 for young and 1 for others: the ends of the
-    range on which ages in years are placed.
+    A goatee or mustache counts as a beard. Age is 0 if young, else 1: the ends of the range to
+    which ages in years are mapped.
     """
     return {
         "eyeglasses": float(present["Eyeglasses"]),
@@ -57,25 +56,25 @@ def nuisances(present: dict[str, bool]) -> dict[str, float]:
 
 
 def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
-    """One row for each line of ``list_attr_celeba.txt``, with ``sample_id`` ``<dataset>/000001``.
+    """One row per line of ``list_attr_celeba.txt``, with ``sample_id`` ``<dataset>/000001``.
 
-    ``subject_id`` is ``celeba-2880``, a number alone being no name across datasets. Images that are
-    not listed are not read, with a warning, as there is one if there are no identities.
+    ``subject_id`` is ``celeba-2880``, because a bare number is not unique across datasets. Warns
+    about unlisted images, which are skipped, and about missing identities.
 
     Args:
         path: folder of CelebA.
-        dataset: begins the ids.
-        rejects: receives lines with too many or too few values, an attribute other than −1 and 1,
-            an identity that is no number, a partition other than 0, 1 and 2, an image listed twice
-            or not in all lists, and a number of images that is not that of the lines.
+        dataset: prefix of the ids.
+        rejects: receives lines with a wrong number of values, attributes other than −1 and 1,
+            identities that are not numbers, partitions other than 0, 1 and 2, images listed twice
+            or missing from a list, and a stated number of images that is wrong.
 
     Raises:
-        FacsimileError: no attributes or no images, or a header without the attributes ``READ``.
+        FacsimileError: attributes or images are missing, or the header lacks one of ``READ``.
     """
     attributes, images = _find(path, ATTRIBUTES), _find(path, IMAGES)
     if not attributes or not images or not images.is_dir():
         raise FacsimileError(
-            f"{path}: no {IMAGES if attributes else ATTRIBUTES} in it or its folders"
+            f"{path}: no {IMAGES if attributes else ATTRIBUTES} in it or its subfolders"
         )
     violations: list[Violation] = []
     present = _read_attributes(attributes, violations)
@@ -84,7 +83,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
     if identities:
         lists["subject_id"] = identities, _read_list(identities, "identity", (), violations)
     else:
-        warnings.warn(f"{path}: no {IDENTITIES}, each image counts as a person", stacklevel=2)
+        warnings.warn(f"{path}: no {IDENTITIES}, so each image counts as a person", stacklevel=2)
     if partition:
         lists["split"] = partition, _read_list(partition, "partition", SPLITS, violations)
     rows: list[dict[str, object]] = []
@@ -104,7 +103,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
             rows.append(row | {"file": str(attributes), "line": line})
     rejects.add(violations)
     if unlisted := len({image.name for image in images.iterdir()} - present.keys()):
-        reason = f"{unlisted:,} files that {ATTRIBUTES} does not list are not read"
+        reason = f"{unlisted:,} files not listed in {ATTRIBUTES} are skipped"
         warnings.warn(f"{images}: {reason}", stacklevel=2)
     split = ["split"] if partition else []
     columns = ["sample_id", "subject_id", *split, *NUISANCES, "image_path", "file", "line"]
@@ -112,7 +111,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
 
 
 def _find(path: Path, name: str) -> Path | None:
-    """A file or folder in `path` or in one of its folders."""
+    """A file or folder of this name in `path` or in one of its subfolders."""
     places = (path / name, *sorted(path.glob(f"*/{name}")))
     return next((place for place in places if place.is_file() or place.is_dir()), None)
 
@@ -120,7 +119,7 @@ def _find(path: Path, name: str) -> Path | None:
 def _read_attributes(
     file: Path, violations: list[Violation]
 ) -> dict[str, tuple[int, dict[str, bool] | None]]:
-    """Image → line, and whether it shows each of ``READ``, None if rejected."""
+    """Image → line, and presence of each attribute in ``READ`` (None if rejected)."""
     lines = file.read_text("utf-8-sig", "replace").splitlines()
     header = lines[1].split() if len(lines) > 1 else []
     for name in READ:
@@ -133,7 +132,7 @@ def _read_attributes(
         if not image:
             continue
         if image in present:
-            reason = f"is there again, first in line {present[image][0]}"
+            reason = f"is a duplicate of line {present[image][0]}"
             violations.append(Violation(str(file), line, "image", image, reason))
         elif len(values) != len(header):
             reason = f"has {len(values)} attributes, the header {len(header)}"
@@ -147,7 +146,7 @@ def _read_attributes(
             present[image] = line, None if wrong else {name: named[name] == "1" for name in READ}
     count = lines[0].strip()
     if count != str(len(present)):
-        reason = f"is not the number of images, {len(present)}"
+        reason = f"does not match the number of images, {len(present)}"
         violations.append(Violation(str(file), 1, "images", count or None, reason))
     return present
 
@@ -155,7 +154,7 @@ def _read_attributes(
 def _read_list(
     file: Path, column: str, allowed: Collection[str], violations: list[Violation]
 ) -> dict[str, str | None]:
-    """Image → value, None if rejected; one of `allowed`, or any whole number if that is empty."""
+    """Image → value (None if rejected): one of `allowed`, or any integer if that is empty."""
     listed: dict[str, str | None] = {}
     for line, text in enumerate(file.read_text("utf-8-sig", "replace").splitlines(), start=1):
         image, value = [*text.split(maxsplit=1), "", ""][:2]
@@ -163,7 +162,7 @@ def _read_list(
         if not image:
             continue
         if image in listed:
-            violations.append(Violation(str(file), line, "image", image, "is there again"))
+            violations.append(Violation(str(file), line, "image", image, "is a duplicate"))
         elif not (value in allowed if allowed else value.isdecimal()):
             reason = f"not one of {', '.join(allowed)}" if allowed else "not a whole number"
             violations.append(Violation(str(file), line, column, value or None, reason))

@@ -1,4 +1,4 @@
-"""Tables as text: CSV of any delimiter, as spreadsheets and tools for faces write it."""
+"""Read text tables: CSV with any common delimiter, as spreadsheets and face tools write it."""
 
 import codecs
 import csv
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from facsimile.datasets.columns import NUMBERS, Columns, find_columns, spelt_like_ours
 from facsimile.datasets.rejects import Rejects
+from facsimile.datasets.table_columns import NUMBERS, TableColumns, find_columns, resembles_ours
 from facsimile.errors import FacsimileError
 from facsimile.faces.schema import Violation
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
-"""Endings of files that are read as text."""
+"""Suffixes of files that are read as text."""
 
 DELIMITERS = (",", ";", "\t", "|")
 
@@ -25,30 +25,30 @@ _DECIMAL_COMMA = re.compile(r"^([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)$")
 
 def read_delimited(
     file: Path, required: Sequence[str], rejects: Rejects
-) -> tuple[pd.DataFrame, Columns]:
-    """Values of a table as text, null where blank, with ``file`` and ``line``.
+) -> tuple[pd.DataFrame, TableColumns]:
+    """Read a table as text (null if blank), with ``file`` and ``line`` of each row.
 
-    The delimiter is that of ``DELIMITERS`` which finds most of our columns in the header, unless
-    a first line ``sep=;`` names it. Where it is no comma, numbers may have decimal commas.
+    The delimiter is the one of ``DELIMITERS`` that yields most of our columns in the header, unless
+    the first line is ``sep=;``. If it is not a comma, numbers may have decimal commas.
 
     Args:
         file: UTF-8, or UTF-16 with a byte order mark.
-        required: columns that must be there.
+        required: columns that the table must have.
         rejects: receives lines with too many or too few values.
 
     Raises:
-        FacsimileError: an unreadable or empty file, and those of `find_columns`.
+        FacsimileError: the file is unreadable or empty, or see `find_columns`.
     """
     text, skipped = _decode(file), 0
     if declared := re.match(r"sep=(.)\r?\n", text):
         text, skipped = text[declared.end() :], 1
     delimiter = declared[1] if declared else _delimiter(text)
-    # Not pandas: it does not know the line of a row, and guesses types (subject 001 is not 1).
+    # Not pandas, which loses line numbers and guesses types (subject 001 would become 1).
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
     )
     header: list[str] = []
-    columns = Columns({})
+    columns = TableColumns({})
     places: list[int] = []
     rows: list[list[str | None]] = []
     lines: list[int] = []
@@ -80,13 +80,13 @@ def read_delimited(
 
 
 def decimal_points(table: pd.DataFrame) -> pd.DataFrame:
-    """Text ``0,5`` of columns that hold numbers → ``0.5``."""
-    spelt = {
+    """Replace decimal commas by points in text values of numeric columns."""
+    replaced = {
         name: table[name].str.replace(_DECIMAL_COMMA, r"\1.\2", regex=True)
         for name in table
         if name in NUMBERS and pd.api.types.is_string_dtype(table[name])
     }
-    return table.assign(**spelt)
+    return table.assign(**replaced)
 
 
 def _decode(file: Path) -> str:
@@ -111,8 +111,8 @@ def _delimiter(text: str) -> str:
     header = next((line for line in text.splitlines() if line.strip()), "")
 
     def ours(delimiter: str) -> int:
-        # Not strict: what is wrong with the line is told when it is read.
+        # Not strict: errors in the line are reported when the table is read.
         names = next(csv.reader([header], delimiter=delimiter, skipinitialspace=True), [])
-        return sum(map(spelt_like_ours, names))
+        return sum(map(resembles_ours, names))
 
     return max(DELIMITERS, key=ours)

@@ -1,19 +1,19 @@
-"""DISFA: frames of 27 people, each with the intensities 0–5 of twelve Action Units.
+"""DISFA: video frames of 27 people with intensities 0–5 of twelve Action Units.
 
 Mavadati, Mahoor, Bartlett, Trinh, Cohn: DISFA: A Spontaneous Facial Action Intensity Database, IEEE
 Transactions on Affective Computing, 2013.
 
-    ActionUnit_Labels/SN001/SN001_au1.txt            a line a frame: ``frame,intensity``, from 1
+    ActionUnit_Labels/SN001/SN001_au1.txt            lines ``frame,intensity``, frames from 1
     Videos_LeftCamera/LeftVideoSN001_comp.avi        as published, or
     Images/SN001/<frame>.png                         extracted, cropped to the aligned face
 
-Videos are read where there is no ``Images``; the first frame has the label of frame 1, and frames
-beyond the labels are not kept. Published ones show a face in a wider picture: they are to be
-cropped in place, or taken with ``crop``. Tools that extract frames number them from 1 (ffmpeg:
+Videos are read if there is no folder ``Images``. The first video frame has label 1; frames beyond
+the labels are ignored. Published videos show the face in a wider image: crop the files, or set
+``crop``. Tools that extract frames number them from 1 (ffmpeg:
 ``LeftVideoSN001_comp/LeftVideoSN001_comp_0001.png``) or from 0 (github.com/CVI-SZU/ME-GraphAU:
-``SN001/0.png`` has the label of the first line). So a folder or video may have any name that
-contains its subject, and a frame any name that ends in its number. From where a person's frames are
-numbered shows in their folder (see `first_frame`), or is to be said.
+``SN001/0.png`` has the label of the first line). A folder or video may have any name that contains
+its subject, and a frame any name that ends in its number. The first frame number is inferred from
+each person's folder (see `numbering.first_frame`) or set by the option ``first_frame``.
 """
 
 import re
@@ -47,21 +47,22 @@ def recognises(path: Path) -> bool:
 def annotate(
     path: Path, dataset: str, rejects: Rejects, first_frame: int | None = None
 ) -> pd.DataFrame:
-    """One row for each frame, with ``sample_id`` ``<dataset>/SN001/000123`` (its label's number).
+    """One row per frame, with ``sample_id`` ``<dataset>/SN001/000123`` (the label's number).
 
-    ``file`` and ``line`` are those of its label of AU01.
+    ``file`` and ``line`` refer to the label of AU01.
 
     Args:
         path: folder with ``ActionUnit_Labels``, and ``Images`` or ``Videos_LeftCamera``.
-        dataset: begins the ids.
-        rejects: receives a subject without labels or frames, a label file that is not there or
-            empty, a line that is no ``frame,intensity``, out of order or outside 0–5, and a frame
-            that lacks an image, or a label of any AU; a person whose frames do not show whether
-            they are numbered from 0 or from 1.
-        first_frame: number of the first frame of such people, 0 or 1.
+        dataset: prefix of the ids.
+        rejects: receives subjects without labels or frames, or whose first frame number (0 or 1)
+            is ambiguous; label files that are missing or empty; lines that are not
+            ``frame,intensity``, out of order or outside 0–5; frames without an image or without a
+            label of any AU.
+        first_frame: number of the first frame, 0 or 1, where it is ambiguous.
 
     Raises:
-        FacsimileError: no such folders, two of the same subject, or `first_frame` for videos.
+        FacsimileError: folders are missing, a subject occurs twice, or `first_frame` is given for
+            videos.
     """
     labels = path / LABELS
     if not labels.is_dir():
@@ -70,7 +71,9 @@ def annotate(
     pictures = path / (IMAGES if (path / IMAGES).is_dir() else VIDEOS)
     sources = _by_subject(pictures)
     if pictures.name == VIDEOS and first_frame is not None:
-        raise FacsimileError(f"{pictures}: frames of videos are counted, first_frame says nothing")
+        raise FacsimileError(
+            f"{pictures}: first_frame does not apply to videos, whose frames are counted; remove it"
+        )
     frames: dict[str, dict[int, Path]] = {}
     if pictures.name == IMAGES:
         frames = {name: numbered_images(folder, violations) for name, folder in sources.items()}
@@ -93,15 +96,15 @@ def annotate(
 def images(
     annotations: pd.DataFrame, batch_size: int
 ) -> Iterator[tuple[pd.DataFrame, list[ImageSource]]]:
-    """Batches of annotations with their files, or with their frames of videos."""
+    """Batches of annotations with their image files or video frames."""
     read = video_frames if "frame" in annotations else image_files
     return read(annotations, batch_size)
 
 
 def _by_subject(pictures: Path) -> dict[str, Path]:
-    """Subject → folder of frames, or video."""
+    """Subject → folder of frames or video file."""
     if not pictures.is_dir():
-        raise FacsimileError(f"{pictures}: no such folder, nor {IMAGES} beside it")
+        raise FacsimileError(f"{pictures}: no such folder, and no {IMAGES} beside it")
     sources: dict[str, Path] = {}
     for entry in sorted(pictures.iterdir()):
         match = _SUBJECT.search(entry.name)
@@ -109,13 +112,13 @@ def _by_subject(pictures: Path) -> dict[str, Path]:
         if match and (video if pictures.name == VIDEOS else entry.is_dir()):
             subject = match.group()
             if subject in sources:
-                raise FacsimileError(f"{entry}: {subject} is in {sources[subject].name}, too")
+                raise FacsimileError(f"{entry}: {subject} is also in {sources[subject].name}")
             sources[subject] = entry
     return sources
 
 
 def _renumber(frames: Frames, labels: Collection[int], dataset: str, given: int | None) -> Frames:
-    """Frames by the numbers of their labels."""
+    """Renumber frames to match their labels."""
     try:
         shift = min(min(labels), 1) - find_first_frame(frames, labels, given)
     except FacsimileError as error:
@@ -131,11 +134,11 @@ def _read_subject(
     violations: list[Violation],
     renumber: Callable[[Frames, Collection[int]], Frames],
 ) -> Iterator[dict[str, object]]:
-    """Rows of the frames that have an image, or a video, and a label of every AU."""
+    """Rows of the frames that have an image (or a video) and labels of all AUs."""
     subject = labels.name
     if not labels.is_dir():
         images = source if frames is None else f"{len(frames)} frames in {source}"
-        reason = f"no such folder, but {images}"
+        reason = f"no such folder, but there is {images}"
         violations.append(Violation(str(labels), None, None, None, reason))
         return
     files = {au: labels / f"{subject}_au{int(au[2:])}.txt" for au in AUS}

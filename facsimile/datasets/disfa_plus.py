@@ -1,15 +1,15 @@
-"""DISFA+: posed and spontaneous expressions of nine people of DISFA, twelve AUs with intensities.
+"""DISFA+: posed and spontaneous expressions of nine DISFA subjects; intensities of twelve AUs.
 
 Mavadati, Sanger, Mahoor: Extended DISFA Dataset: Investigating Posed and Spontaneous Facial
 Expressions, CVPR Workshops, 2016.
 
-    Labels/SN001/<session>/AU1.txt       two lines of header, then ``000.jpg     0`` a frame
+    Labels/SN001/<session>/AU1.txt       two header lines, then lines ``000.jpg     0``
     Images/SN001/<session>/000.jpg       cropped to the aligned face
 
-A session is one trial of one expression. The layout is that which ``imageLoader_DISFAPlus`` of
-py-feat reads (github.com/cosanlab/py-feat, feat/data.py): it skips the first two lines of a label
-file and knows a frame by the name of its image.
-Subjects have the names that they have in DISFA, so a person in both is one ``subject_id``.
+A session is one trial of one expression. ``imageLoader_DISFAPlus`` of py-feat reads the same layout
+(github.com/cosanlab/py-feat, feat/data.py): it skips the first two lines of a label file and
+identifies a frame by the name of its image. Subjects have the same names as in DISFA, so a person
+in both datasets has one ``subject_id``.
 """
 
 from collections.abc import Collection
@@ -36,19 +36,20 @@ def recognises(path: Path) -> bool:
 
 
 def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
-    """One row for each frame, with ``sample_id`` ``<dataset>/SN001/<session>/000012``.
+    """One row per frame, with ``sample_id`` ``<dataset>/SN001/<session>/000012``.
 
-    ``file`` and ``line`` are those of its label of AU01.
+    ``file`` and ``line`` refer to the label of AU01.
 
     Args:
         path: folder with ``Labels`` and ``Images``.
-        dataset: begins the ids.
-        rejects: receives a session without labels or frames, a label file that is not there or
-            empty, a line that is no frame and intensity, out of order or outside 0–5, and a frame
-            that lacks an image, or a label of any AU; a session whose frames are all one off.
+        dataset: prefix of the ids.
+        rejects: receives sessions without labels or frames, or whose frame numbers are all off by
+            one; label files that are missing or empty; lines that are not a frame and an
+            intensity, out of order or outside 0–5; frames without an image or without a label of
+            any AU.
 
     Raises:
-        FacsimileError: no such folders.
+        FacsimileError: a folder is missing.
     """
     for folder in (path / LABELS, path / IMAGES):
         if not folder.is_dir():
@@ -73,7 +74,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
                 sample_id = f"{dataset}/{subject}/{session}/{row.pop('frame'):06d}"
                 rows.append({"sample_id": sample_id, "subject_id": subject, **row})
         else:
-            reason = f"no such folder, but {len(frames)} frames in {images}"
+            reason = f"no such folder, but there are {len(frames)} frames in {images}"
             violations.append(Violation(str(labels), None, None, None, reason))
         rejects.add(violations)
     columns = ["sample_id", "subject_id", *AUS, "image_path", "file", "line"]
@@ -86,7 +87,7 @@ def _as_named(frames: Frames, labels: Collection[int]) -> Frames:
 
 
 def _sessions(folder: Path) -> set[tuple[str, str]]:
-    """Names of subjects and sessions."""
+    """Names of all subjects and sessions."""
     return {(session.parent.name, session.name) for session in folder.glob("SN*/*/")}
 
 

@@ -1,24 +1,24 @@
-"""FEAFA and FEAFA+: frames of posed and spontaneous faces, 24 movements with intensities in [0, 1].
+"""FEAFA and FEAFA+: posed and spontaneous video frames; 24 movements with intensities in [0, 1].
 
 Yan, Lu, Xue, Gao, Lyu: FEAFA: A Well-Annotated Dataset for Facial Expression Analysis and 3D Facial
 Animation, ICME Workshops, 2019. Gan, Xue, Lu, Yan, Gao, Lyu: FEAFA+: An Extended Well-Annotated
 Dataset for Facial Expression Analysis and 3D Facial Animation, arXiv 2111.02751.
 
-    PV001.output/00000001.auw      24 numbers, separated by blanks
-    PV001.output/00000001.jpg      cropped to the aligned face, there or in the folder above
+    PV001.output/00000001.auw      24 numbers, separated by spaces
+    PV001.output/00000001.jpg      cropped to the aligned face; may also be in the parent folder
 
-Folders may lie in others of any name. The layout is that which the public loaders
-github.com/jamesjg/resnet-for-au and github.com/youknowitskyle/farapy-data-tools read.
+Folders may be nested in others of any name. The public loaders github.com/jamesjg/resnet-for-au and
+github.com/youknowitskyle/farapy-data-tools read this layout.
 
-``MOVEMENTS`` are in the order that the code of AUHead states for the 24 AUs of FEAFA+ (Realistic
-Emotional Talking Head Generation via Action Units Control, ICLR 2026).
-``COUNTERPARTS`` are the seven AUs on which FEAFA is used as a test of detectors trained on DISFA
-(Kirchner, Gudi, Bittner, Raman: Controlled Face Manipulation and Synthesis for Data Augmentation);
-movements get there by name. Of left and right the stronger counts, so that an AU shown on one side
-is active. All other AUs are null, as are the movements without a place in ``COUNTERPARTS``.
+``MOVEMENTS`` are in the order given by the code of AUHead for the 24 AUs of FEAFA+ (Realistic
+Emotional Talking Head Generation via Action Units Control, ICLR 2026). ``COUNTERPARTS`` are the
+seven AUs for which FEAFA serves as a test set of detectors trained on DISFA (Kirchner, Gudi,
+Bittner, Raman: Controlled Face Manipulation and Synthesis for Data Augmentation), matched by name.
+The stronger of left and right counts, so an AU shown on one side is active. All other AUs are null;
+other movements are ignored.
 
-A sequence, PV001 … PV127 (SN001 … for those of DISFA), counts as a person. FEAFA has 122 people in
-127 sequences and does not say in these names who is in two.
+Each sequence, PV001 … PV127 (SN001 … for those of DISFA), counts as a person. FEAFA has 122 people
+in 127 sequences, but the names do not show who appears in two of them.
 """
 
 import math
@@ -62,7 +62,7 @@ MOVEMENTS = (
     "cheek puff",
     "nose wrinkle",
 )
-"""What the numbers of a file stand for, in their order."""
+"""Meaning of the numbers of a label file, in order."""
 
 COUNTERPARTS: dict[str, tuple[str, ...]] = {
     "AU02": ("left brow raise", "right brow raise"),
@@ -73,7 +73,7 @@ COUNTERPARTS: dict[str, tuple[str, ...]] = {
     "AU20": ("left lip corner stretch", "right lip corner stretch"),
     "AU26": ("jaw drop",),
 }
-"""AU → movements, the stronger of which it is."""
+"""AU → movements; the AU has the intensity of the stronger one."""
 
 LABELS = "*.auw"
 
@@ -81,24 +81,24 @@ _SEQUENCE = re.compile(r"(?<![A-Za-z])(?:PV|SN)\d{3}(?!\d)")
 
 
 def recognises(path: Path) -> bool:
-    """Whether `path` is a folder with ``.auw`` files, however deep."""
+    """Whether `path` is a folder with ``.auw`` files at any depth."""
     return path.is_dir() and any(path.rglob(LABELS))
 
 
 def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
-    """One row for each label file, with ``sample_id`` ``<dataset>/PV001.output/00000001``.
+    """One row per label file, with ``sample_id`` ``<dataset>/PV001.output/00000001``.
 
-    Images without a label file are not read, with a warning.
+    Images without a label file are skipped with a warning.
 
     Args:
-        path: folder with ``.auw`` files, however deep.
-        dataset: begins the ids.
-        rejects: receives a file that is in no folder named after a sequence, has no image, is no 24
-            numbers, or has one of ``COUNTERPARTS`` outside [0, 1]; a folder whose images are all
-            one off; and an image of the same name as another.
+        path: folder with ``.auw`` files at any depth.
+        dataset: prefix of the ids.
+        rejects: receives label files that are in no folder named after a sequence, have no image,
+            do not hold 24 numbers, or have a movement of ``COUNTERPARTS`` outside [0, 1]; folders
+            whose image numbers are all off by one; and images with the same name as another.
 
     Raises:
-        FacsimileError: no ``.auw`` files.
+        FacsimileError: there are no ``.auw`` files.
     """
     files = sorted(path.rglob(LABELS))
     if not files:
@@ -108,7 +108,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
     violations: list[Violation] = []
     for image in found:
         if (first := images.setdefault(image.with_suffix(""), image)) != image:
-            reason = f"has the name of {first.name}"
+            reason = f"has the same name as {first.name}"
             violations.append(Violation(str(image), None, None, None, reason))
     shifted = _shifted(files, found, violations)
     rejects.add(violations)
@@ -121,7 +121,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
         place = file.relative_to(path).with_suffix("")
         sequences = _SEQUENCE.findall(place.parent.as_posix())
         if not sequences:
-            reason = "is in no folder named after a sequence, such as PV001.output"
+            reason = "is not in a folder named after a sequence, such as PV001.output"
             violations.append(Violation(str(file), None, None, None, reason))
         above = file.parent.parent / file.name
         image = images.get(file.with_suffix("")) or images.get(above.with_suffix(""))
@@ -144,14 +144,14 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
         rejects.add(violations)
     if unlabelled:
         warnings.warn(
-            f"{path}: {len(unlabelled):,} images without label are not read", stacklevel=2
+            f"{path}: {len(unlabelled):,} images without a label are skipped", stacklevel=2
         )
     columns = ["sample_id", "subject_id", *AUS, "image_path", "file", "line"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def _shifted(files: list[Path], images: list[Path], violations: list[Violation]) -> set[Path]:
-    """Folders of label files whose images are all one off."""
+    """Folders of label files whose image numbers are all off by one."""
     shifted: set[Path] = set()
     labels, numbered = _numbers(files), _numbers(images)
     for folder, numbers in labels.items():
@@ -164,7 +164,7 @@ def _shifted(files: list[Path], images: list[Path], violations: list[Violation])
 
 
 def _numbers(files: list[Path]) -> dict[Path, set[int]]:
-    """Folder → numbers that names of files in it are."""
+    """Folder → numbers used as file names in it."""
     numbers: dict[Path, set[int]] = {}
     for file in files:
         if file.stem.isdecimal():
@@ -173,9 +173,9 @@ def _numbers(files: list[Path]) -> dict[Path, set[int]]:
 
 
 def _read_aus(file: Path, violations: list[Violation]) -> dict[str, float]:
-    """AU → intensity, of those in ``COUNTERPARTS``."""
+    """AU → intensity, for the AUs in ``COUNTERPARTS``."""
     if not file.is_file():
-        violations.append(Violation(str(file), None, None, None, "is no file"))
+        violations.append(Violation(str(file), None, None, None, "is not a file"))
         return {}
     lines = file.read_text("utf-8-sig", "replace").splitlines()
     values = [(line, value) for line, text in enumerate(lines, 1) for value in text.split()]

@@ -1,13 +1,13 @@
-"""FFHQ: 70,000 aligned portraits; without AUs, people or a split that has a test set.
+"""FFHQ: 70,000 aligned portraits, without AUs, identities or a test split.
 
 Karras, Laine, Aila: A Style-Based Generator Architecture for Generative Adversarial Networks, CVPR
 2019, github.com/NVlabs/ffhq-dataset.
 
-    images1024x1024/00000/00000.png   or thumbnails128x128/00000/00000.png, as they are published
-    json/00000.json                   where it is, here or in a folder of any name: what a face
-                                      service saw, github.com/DCGM/ffhq-features-dataset
+    images1024x1024/00000/00000.png   or thumbnails128x128/00000/00000.png, as published
+    json/00000.json                   optional, here or in a subfolder: labels by a face analysis
+                                      service, github.com/DCGM/ffhq-features-dataset
 
-A file of labels is a list of faces, the largest first; it is empty where no face was found.
+A label file is a list of faces, largest first; it is empty if no face was found.
 """
 
 import json
@@ -33,20 +33,20 @@ def recognises(path: Path) -> bool:
 
 
 def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
-    """One row for each image, with ``sample_id`` ``<dataset>/00000``; each counts as a person.
+    """One row per image, with ``sample_id`` ``<dataset>/00000``; each image counts as a person.
 
-    Nuisances are null without labels. ``beard`` is the confidence in [0, 1] of a beard or a
-    mustache, whichever is higher; ages beyond ``AGE_YEARS`` count as its ends. Where there are both
-    of ``IMAGES``, the larger ones are read.
+    Nuisances are null without labels. ``beard`` is the higher confidence in [0, 1] of beard and
+    mustache; ages are clipped to ``AGE_YEARS``. If both folders of ``IMAGES`` exist, the larger
+    images are read.
 
     Args:
         path: folder with one of ``IMAGES``.
-        dataset: begins the ids.
-        rejects: receives two images of the same name, and images whose labels are not readable,
-            missing or out of range.
+        dataset: prefix of the ids.
+        rejects: receives images with the same name as another, and images whose labels are
+            unreadable, missing or out of range.
 
     Raises:
-        FacsimileError: no folder of images, or no images in it.
+        FacsimileError: there is no image folder, or it has no images.
     """
     folder = next((path / name for name in IMAGES if (path / name).is_dir()), None)
     if folder is None:
@@ -62,13 +62,14 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
     for image in found:
         violations: list[Violation] = []
         if image.stem in seen:
-            reason = f"has the name of {seen[image.stem]}"
+            reason = f"has the same name as {seen[image.stem]}"
             violations.append(Violation(str(image), None, None, None, reason))
         seen.setdefault(image.stem, image)
         file = labels / f"{image.stem}.json" if labels else None
         nuisances = _read_labels(file, violations) if file and file.is_file() else {}
         if file and not file.is_file():
-            violations.append(Violation(str(file), None, None, None, f"no such file, for {image}"))
+            reason = f"no such file, needed for {image}"
+            violations.append(Violation(str(file), None, None, None, reason))
         if not violations:
             row = {"sample_id": f"{dataset}/{image.stem}", "subject_id": f"ffhq-{image.stem}"}
             rows.append(
@@ -80,7 +81,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
 
 
 def _read_labels(file: Path, violations: list[Violation]) -> dict[str, float]:
-    """``NUISANCES`` of the largest face; nothing if there is no face."""
+    """``NUISANCES`` of the largest face; empty if there is no face."""
     try:
         faces = json.loads(file.read_text("utf-8-sig", "replace"))
     except json.JSONDecodeError as error:
@@ -100,7 +101,7 @@ def _read_labels(file: Path, violations: list[Violation]) -> dict[str, float]:
             "age": attributes["age"],
         }
     except (KeyError, IndexError, TypeError) as error:
-        reason = f"has no labels as they are published ({error!r})"
+        reason = f"does not have the published label format ({error!r})"
         violations.append(Violation(str(file), None, None, None, reason))
         return {}
     for name, value in found.items():
@@ -119,7 +120,7 @@ def _read_labels(file: Path, violations: list[Violation]) -> dict[str, float]:
 
 
 def _fault(name: str, value: object) -> str | None:
-    """Why a label is refused."""
+    """Why a label is invalid; None if it is valid."""
     if name == "glasses":
         return None if isinstance(value, str) else "not text"
     if name == "gender":

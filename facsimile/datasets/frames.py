@@ -1,4 +1,4 @@
-"""What datasets of videos share: numbered frames, and label files of one line a frame."""
+"""Shared by video datasets: numbered frames and label files with one line per frame."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -10,10 +10,10 @@ from facsimile.errors import FacsimileError
 from facsimile.faces.schema import Violation
 
 FACS_LEVELS = {"0": 0.0, "1": 0.2, "2": 0.4, "3": 0.6, "4": 0.8, "5": 1.0}
-"""Neutral and the FACS letters A–E, as fractions of E."""
+"""Neutral and FACS levels A–E, as fractions of E."""
 
 IMAGE_SUFFIXES = (".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
-"""In lower case; what `open_image` opens."""
+"""Suffixes of files that `open_image` reads, in lower case."""
 
 _NUMBER = re.compile(r"(\d+)$")
 
@@ -23,18 +23,18 @@ Frames = Mapping[int, Path]
 
 
 class Label(NamedTuple):
-    """Intensity in [0, 1] and where it stands; None if it was rejected."""
+    """Intensity in [0, 1] (None if rejected) and its line in the label file."""
 
     line: int
     intensity: float | None
 
 
 def numbered_images(folder: Path, violations: list[Violation]) -> dict[int, Path]:
-    """Number that ends the name of each image in a folder → image.
+    """Images of a folder by the number at the end of their names.
 
     Args:
-        folder: of one video.
-        violations: receives images without a number, or with that of another.
+        folder: frames of one video.
+        violations: receives images without a number or with a duplicate number.
     """
     frames: dict[int, Path] = {}
     for image in sorted(filter(is_image, folder.iterdir())):
@@ -42,7 +42,7 @@ def numbered_images(folder: Path, violations: list[Violation]) -> dict[int, Path
         if not match:
             violations.append(Violation(str(image), None, None, None, "has no frame number"))
         elif (number := int(match.group())) in frames:
-            reason = f"shows frame {number}, as {frames[number].name} does"
+            reason = f"has the same frame number {number} as {frames[number].name}"
             violations.append(Violation(str(image), None, None, None, reason))
         else:
             frames[number] = image
@@ -50,17 +50,17 @@ def numbered_images(folder: Path, violations: list[Violation]) -> dict[int, Path
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file is an image by its name; hidden ones are leftovers of file systems."""
+    """Whether a file name is that of an image; hidden files are ignored."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def other_suffixes(paths: Iterable[Path]) -> str:
-    """Of files none of which is an image, as the end of a sentence that says so."""
+    """Completes a message about missing images with the suffixes that were found instead."""
     found = sorted({path.suffix or path.name for path in paths if path.is_file()})
     if not found:
         return ""
     more = ", …" if len(found) > 5 else ""
-    return f", only {', '.join(found[:5])}{more}, and {', '.join(IMAGE_SUFFIXES)} are read"
+    return f", only {', '.join(found[:5])}{more}; supported: {', '.join(IMAGE_SUFFIXES)}"
 
 
 def read_labels(
@@ -73,21 +73,21 @@ def read_labels(
     suffix: str = "",
     header: int = 0,
 ) -> dict[int, Label]:
-    """Frame → label of one AU; nothing if there is no such file.
+    """Labels of one AU by frame number; empty if the file is missing.
 
     Args:
-        file: a line a frame: its number, `separator`, intensity.
-        levels: intensities as they are written → in [0, 1].
-        images: what is to be labelled, for the error.
-        violations: receives a file that is not there or empty, and lines that are no label, out of
+        file: one line per frame: number, `separator`, intensity.
+        levels: intensity as written → intensity in [0, 1].
+        images: description of the images to label, for error messages.
+        violations: receives a file that is missing or empty, and lines that are not a label, out of
             order or not one of `levels`.
-        separator: None for blanks.
-        suffix: follows the number.
-        header: lines that may precede the first label.
+        separator: None for whitespace.
+        suffix: text after the frame number.
+        header: maximum number of lines before the first label.
     """
     labels: dict[int, Label] = {}
     last = -1
-    # What is not UTF-8 is no number either, and is told as such.
+    # Invalid UTF-8 is replaced, and then reported as an invalid number.
     text = file.read_text("utf-8-sig", "replace") if file.is_file() else ""
     for line, content in enumerate(text.splitlines(), start=1):
         if not content.strip():
@@ -132,14 +132,14 @@ def labelled_frames(
         files: AU → label file.
         source: folder of the images, or the video.
         frames: number → image; None for a video, whose frames are counted when it is decoded.
-        violations: receives all that hinders a frame.
-        renumber: frames, numbers of labels → frames by the number of their label; FacsimileError
-            why it is not known, as the end of a sentence that begins with their folder.
-        layout: of the label files, see `read_labels`.
+        violations: receives the reason for each unusable frame.
+        renumber: (frames, label numbers) → frames by label number; raises FacsimileError if the
+            numbering is ambiguous, with a message that completes a sentence about their folder.
+        layout: format of the label files, see `read_labels`.
 
     Yields:
-        ``frame``, its number; AUs in [0, 1]; ``image_path``, of the image or the video; ``file``
-        and ``line`` of its label of the first AU.
+        ``frame``, its number; AUs in [0, 1]; ``image_path`` of the image or video; ``file`` and
+        ``line`` of the label of the first AU.
     """
     images = source.name if frames is None else f"{len(frames)} frames"
     tracks = {
@@ -166,15 +166,15 @@ def labelled_frames(
     first, *others = files
     for au in others:
         for frame in sorted(tracks[au].keys() ^ tracks[first].keys()):
-            here = tracks[au].get(frame)
+            label = tracks[au].get(frame)
             line, reason = (
-                (here.line, f"has no line in {files[first].name}")
-                if here
-                else (None, f"has no line, but one in {files[first].name}")
+                (label.line, f"has no line in {files[first].name}")
+                if label
+                else (None, f"has no line, unlike {files[first].name}")
             )
             violations.append(Violation(str(files[au]), line, "frame", str(frame), reason))
     for frame in sorted((frames or {}).keys() - set().union(*tracks.values())):
-        reason = f"shows frame {frame}, which has no label"
+        reason = f"has no label for frame {frame}"
         violations.append(Violation(str(frames[frame]), None, None, None, reason))
     for frame, label in tracks[first].items():
         intensities = {au: tracks[au][frame].intensity for au in files if frame in tracks[au]}

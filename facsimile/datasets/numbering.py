@@ -1,7 +1,7 @@
-"""Which label a numbered frame has: tools that extract frames number them from 0 or from 1.
+"""Match frame numbers to label numbers: tools that extract frames number them from 0 or from 1.
 
-A frame one number off gets the label of its neighbour, and nothing looks wrong. What a folder does
-not show is therefore not guessed.
+With numbers off by one, each frame would silently get the label of its neighbour. Ambiguous
+numbering is therefore an error.
 """
 
 from collections import Counter
@@ -10,32 +10,32 @@ from collections.abc import Collection, Iterable
 from facsimile.errors import FacsimileError
 
 SURPLUS = 0.01
-"""Frames after the last label that are still no hint at another numbering, as a share of labels."""
+"""Surplus frames after the last label that are tolerated, as a share of the labels."""
 
 
 def shared_numbers(tracks: Iterable[Collection[int]]) -> set[int]:
-    """Numbers of frames in most of some label files: one file may be damaged."""
+    """Frame numbers that occur in most label files, since a single file may be damaged."""
     tracks = list(tracks)
     counts = Counter(number for track in tracks for number in track)
     return {number for number, count in counts.items() if 2 * count > len(tracks)}
 
 
 def first_frame(frames: Collection[int], labels: Collection[int], given: int | None = None) -> int:
-    """Number of the first frame of a video of which these frames are left, 0 or 1.
+    """Number of the first frame of a video, 0 or 1, inferred from the frames that exist.
 
-    It is 0 if there is a frame 0, and 1 if the last frame has the number that the last label has.
+    It is 0 if there is a frame 0, and 1 if the last frame has the number of the last label.
 
     Args:
-        frames: their numbers, at least one.
-        labels: numbers of its labels, at least one; counted from 0 if there is a label 0, else
-            from 1.
-        given: answer where frames and labels do not show it.
+        frames: frame numbers, at least one.
+        labels: label numbers, at least one; they count from 0 if there is a label 0, else from 1.
+        given: result to use if frames and labels are ambiguous.
 
     Raises:
-        FacsimileError: they do not, as the end of a sentence that begins with their folder.
+        FacsimileError: the numbering is ambiguous and `given` is None; the message completes a
+            sentence that begins with the folder of the frames.
     """
     start = min(min(labels), 1)
-    end = max(labels) + 1 - start  # of the frames, where they are numbered from 1
+    end = max(labels) + 1 - start  # number of the last frame, if numbered from 1
     surplus = max(1, int(SURPLUS * len(labels)))
     from_0 = 0 in frames
     from_1 = end in frames and max(frames) <= end + surplus
@@ -44,33 +44,33 @@ def first_frame(frames: Collection[int], labels: Collection[int], given: int | N
         return int(from_1)
     if given is not None:
         return given
-    why = "whether the first one of the video has number 0 or 1 does not show"
+    why = "it is not clear whether the first frame of the video has number 0 or 1"
     if few:
-        why = "it may be a sample of the video that was numbered anew"
+        why = "they may be a renumbered sample of the video"
     raise FacsimileError(f"has {span(frames, 'frame')} for {span(labels, 'label')}: {why}")
 
 
 def refuse_shifted(frames: Collection[int], labels: Collection[int]) -> None:
-    """Refuse frames that should have the numbers of their labels, and are all one off.
+    """Reject frames that are named by label number, if all numbers are off by one.
 
     Raises:
-        FacsimileError: they are, as the end of a sentence that begins with their folder.
+        FacsimileError: they are; the message completes a sentence that begins with their folder.
     """
     if any({number + step for number in frames} == set(labels) for step in (-1, 1)):
         raise FacsimileError(
-            f"has {span(frames, 'frame')} for {span(labels, 'label')}: they are numbered from "
-            "another first frame; name them as their labels do"
+            f"has {span(frames, 'frame')} for {span(labels, 'label')}: the numbers are off by one; "
+            "rename the images to match their labels"
         )
 
 
 def span(numbers: Collection[int], what: str) -> str:
-    """How many there are, from where to where."""
+    """Count and range, as in ``5 frames (0 to 4)``."""
     plural = "" if len(numbers) == 1 else "s"
     return f"{len(numbers):,} {what}{plural} ({min(numbers)} to {max(numbers)})"
 
 
 def _is_sampled(frames: Collection[int], labels: Collection[int]) -> bool:
-    """Whether frames without a gap from the first on reach half-way at most."""
-    reach = max(frames) - min(frames) + 1
-    whole = max(labels) - min(labels) + 1
-    return min(frames) in (0, 1) and reach == len(frames) < whole and 2 * reach <= whole + 1
+    """Whether the frames have no gaps, but cover at most half of the labels."""
+    covered = max(frames) - min(frames) + 1
+    total = max(labels) - min(labels) + 1
+    return min(frames) in (0, 1) and covered == len(frames) < total and 2 * covered <= total + 1

@@ -1,4 +1,4 @@
-"""Faces in the face schema: a Parquet file or a folder of shards (see `facsimile.faces.tables`)."""
+"""Faces in the face schema: a Parquet file or folder of shards (see `facsimile.faces.tables`)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,22 +6,22 @@ from pathlib import Path
 import pandas as pd
 
 from facsimile.datasets.adapter import Adapter, ImageSource, image_file
-from facsimile.datasets.labels import interpret
-from facsimile.datasets.paths import is_file, no_file_hint, spelt_on_disk
+from facsimile.datasets.parquet_labels import image_paths, read_shards
+from facsimile.datasets.paths import is_file, missing_file_hint, resolve_spelling
 from facsimile.datasets.rejects import Rejects
-from facsimile.datasets.shards import image_paths, read_shards
+from facsimile.datasets.table_values import interpret
 from facsimile.faces.schema import Finding
 from facsimile.faces.tables import find_shards, iter_table, shard_paths
 
 REQUIRED = ("sample_id", "subject_id", "split", "image")
-"""What every face needs; whatever else of ``FACE_SCHEMA`` is absent counts as not annotated."""
+"""Required columns; other missing columns of ``FACE_SCHEMA`` count as not annotated."""
 
 OTHERS = ("image", "dataset", "z")
-"""Columns that are read apart, or not for good reason."""
+"""Columns that are read separately or deliberately ignored."""
 
 
 def recognises(path: Path) -> bool:
-    """Whether `path` is a file (of any name) or a folder of shards."""
+    """Whether `path` is a Parquet file (of any name) or a folder of shards."""
     return bool(find_shards(path))
 
 
@@ -31,24 +31,24 @@ def annotate(path: Path, dataset: str, rejects: Rejects, scale: str | None = Non
     Args:
         path: Parquet file or folder of shards; ``image`` is a struct of ``bytes`` and ``path``,
             bytes, or a path. Paths are absolute or relative to the file.
-        dataset: named in errors.
-        rejects: receives images that are not there, and what `interpret` rejects.
-        scale: of AUs, see `interpret`.
+        dataset: name in error messages.
+        rejects: receives missing images, and whatever `interpret` rejects.
+        scale: scale of the AUs, see `interpret`.
 
     Raises:
-        FacsimileError: no table, an unreadable file, a missing or misspelt column or one of another
-            kind, AUs on another scale.
+        FacsimileError: there is no table, a file is unreadable, a column is missing, misspelt or of
+            the wrong type, or AUs are on another scale.
     """
     rows, columns = read_shards(path, REQUIRED, OTHERS)
     paths = [name for file in shard_paths(path) for name in image_paths(file, "image")]
     if set(paths) != {None}:
         folders = map(Path, rows["file"])
         rows["image_path"] = [
-            name and spelt_on_disk(folder.parent, name)
+            name and resolve_spelling(folder.parent, name)
             for folder, name in zip(folders, paths, strict=True)
         ]
         found = [
-            Finding(row.Index, "image", row.image_path, f"is no file{_hint(row)}")
+            Finding(row.Index, "image", row.image_path, f"is not a file{_hint(row)}")
             for row in rows.itertuples()
             if isinstance(row.image_path, str) and not is_file(image_file(row))
         ]
@@ -57,7 +57,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects, scale: str | None = Non
 
 
 def _hint(row: tuple) -> str:
-    return no_file_hint(image_file(row), row.image_path)
+    return missing_file_hint(image_file(row), row.image_path)
 
 
 def images(

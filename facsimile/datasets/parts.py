@@ -1,7 +1,7 @@
-"""A dataset written part by part: what is written stays, so that an interrupted run resumes.
+"""Write a dataset in parts that survive an interruption, so that the next run resumes.
 
-A part is a shard of the final table. It is named after all that it is made of, so that it is found
-again by a run with the same inputs and by no other, and it is there as a whole or not at all.
+A part is a shard of the final table. It is named by a hash of all its inputs, so only a run with
+the same inputs reuses it, and it is written atomically.
 """
 
 import hashlib
@@ -16,26 +16,26 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facsimile.datasets.adapter import Adapter, Intake, image_file
+from facsimile.datasets.adapter import Adapter, Preprocessing, image_file
 from facsimile.datasets.rejects import Rejects
 from facsimile.faces.schema import Violation
 from facsimile.faces.tables import FACE_SCHEMA, atomic_file
 
 PART_ROWS = 1024
-"""Rows from which a part ends where its next person, video or file begins."""
+"""Minimum rows per part; a part ends where the next person, video or file begins."""
 
 GROUP_ROWS = 512
-"""Rows that are held before they are written."""
+"""Rows per row group, which are held in memory until written."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a dataset has become.
+    """The parts of a dataset.
 
     Attributes:
-        paths: its shards, in order; none of them is empty.
-        faces: rows in all of them.
-        thinned: faces left out by `Intake.thin`.
+        paths: shards, in order; none is empty.
+        faces: total number of rows.
+        thinned: faces removed by `Preprocessing.thin`.
     """
 
     paths: list[Path]
@@ -46,31 +46,31 @@ class Parts:
 def write_parts(
     adapter: Adapter,
     annotations: pd.DataFrame,
-    intake: Intake,
+    preprocessing: Preprocessing,
     folder: Path,
     rejects: Rejects,
     workers: int = 1,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Parts:
-    """Write the faces of a dataset into `folder`, but for parts that are there already.
+    """Write the faces of a dataset into `folder`, reusing existing parts.
 
     Args:
         adapter: reads the images.
-        annotations: what `Adapter.open` gives.
-        intake: what becomes of the images.
-        folder: of the parts, kept between runs.
-        rejects: receives images that cannot be taken, of parts made before, too.
+        annotations: returned by `Adapter.open`.
+        preprocessing: how to process the images.
+        folder: folder of the parts, kept between runs.
+        rejects: receives unusable images, including those of reused parts.
         workers: threads that decode images.
-        advance: told of each number of faces done.
+        advance: called with the number of faces done since the last call.
 
     Raises:
-        FacsimileError: what `rejects` raises; finished parts stay.
+        FacsimileError: raised by `rejects`; finished parts are kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     faces = taken = 0
     for rows in _cut(annotations, adapter.whole):
-        path = folder / f"{_key(rows, intake)}.parquet"
+        path = folder / f"{_key(rows, preprocessing)}.parquet"
         record = path.with_suffix(".json")
         if record.exists():
             made = json.loads(record.read_text())
@@ -78,9 +78,9 @@ def write_parts(
             advance(len(rows))
         else:
             found = Rejects(rejects.on_error)
-            count = _write(adapter.faces(rows, intake, found, workers), path, advance)
+            count = _write(adapter.faces(rows, preprocessing, found, workers), path, advance)
             made = {"faces": count, "rejects": [asdict(violation) for violation in found.found]}
-            # Last of all and at once: it says that the part is finished.
+            # Written last and atomically: it marks the part as finished.
             with atomic_file(record) as temporary:
                 temporary.write_text(json.dumps(made))
             rejects.add(found.found)
@@ -93,7 +93,7 @@ def write_parts(
 
 
 def _cut(annotations: pd.DataFrame, whole: str) -> Iterator[pd.DataFrame]:
-    """Parts of at least ``PART_ROWS`` rows that end where the value of a column changes."""
+    """Parts of at least ``PART_ROWS`` rows that end where the value of column `whole` changes."""
     values = annotations[whole]
     changes = np.flatnonzero(values.to_numpy()[1:] != values.to_numpy()[:-1]) + 1
     start = 0
@@ -103,9 +103,9 @@ def _cut(annotations: pd.DataFrame, whole: str) -> Iterator[pd.DataFrame]:
             start = end
 
 
-def _key(rows: pd.DataFrame, intake: Intake) -> str:
-    """Hash of all that a part is made of; of images, path, size and time of change will do."""
-    digest = hashlib.sha256(f"{_code()} {intake}".encode())
+def _key(rows: pd.DataFrame, preprocessing: Preprocessing) -> str:
+    """Hash of all inputs of a part; images count by path, size and modification time."""
+    digest = hashlib.sha256(f"{_code()} {preprocessing}".encode())
     digest.update(rows.to_csv(index=False).encode())
     sources = rows["file"]
     if "image_path" in rows:
@@ -121,15 +121,14 @@ def _key(rows: pd.DataFrame, intake: Intake) -> str:
 
 @cache
 def _code() -> str:
-    """Hash of the modules of this package, and of what it opens pictures with: other code may give
-    other faces."""
+    """Hash of the code that reads annotations and images, because a change may change faces."""
     package = Path(__file__).parent
     files = [*sorted(package.glob("*.py")), package.parent / "faces" / "images.py"]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _write(tables: Iterable[pa.Table], path: Path, advance: Callable[[int], None]) -> int:
-    """Write tables as one file, a group of rows at a time. Returns the number of rows."""
+    """Write tables to one file, one row group at a time. Returns the number of rows."""
     count = 0
     pending: list[pa.Table] = []
     with (

@@ -1,4 +1,4 @@
-"""Files as tables name them → files on disk."""
+"""Find the files on disk that a table refers to."""
 
 import os
 import re
@@ -11,19 +11,19 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file; what cannot be the name of one is none."""
+    """Whether the path is an existing file; False for invalid file names."""
     return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for names that are too long
 
 
-def spelt_on_disk(folder: Path, name: str) -> str:
-    """`name` as the file is spelt, or as given where there is none.
+def resolve_spelling(folder: Path, name: str) -> str:
+    """`name` as it is spelt on disk, or unchanged if there is no such file.
 
-    A name may have backslashes, as on Windows, and letters with accents composed (NFC) or
-    decomposed (NFD), as on macOS, part by part.
+    A name may have backslashes (Windows), and each part of it may be in Unicode normal form NFC or
+    NFD (macOS).
 
     Args:
-        folder: where relative names begin.
-        name: file, relative or absolute.
+        folder: base of relative names.
+        name: file name, relative or absolute.
     """
     spellings = dict.fromkeys((name, name.replace("\\", "/")))
     for spelling in spellings:
@@ -38,34 +38,34 @@ def spelt_on_disk(folder: Path, name: str) -> str:
 
 
 def _forms(folder: Path, parts: tuple[str, ...], found: Path = Path()) -> Iterator[Path]:
-    """Paths in `folder` that are `parts` in either form of unicode."""
+    """Existing paths in `folder` that equal `parts` in either Unicode normal form."""
     if not parts:
         yield found
         return
     first, *others = parts
-    for form in dict.fromkeys((first, composed(first), unicodedata.normalize("NFD", first))):
+    for form in dict.fromkeys((first, to_nfc(first), unicodedata.normalize("NFD", first))):
         if os.path.lexists(folder / found / form):
             yield from _forms(folder, tuple(others), found / form)
 
 
-def composed(text: str) -> str:
-    """Text with accents composed (NFC): one spelling of each name."""
+def to_nfc(text: str) -> str:
+    """Text in Unicode normal form NFC, so that each name has one spelling."""
     return unicodedata.normalize("NFC", text)
 
 
-def no_file_hint(path: Path, name: str) -> str:
-    """What may be meant by a file that is not there, to follow a message; often nothing."""
+def missing_file_hint(path: Path, name: str) -> str:
+    """A hint to append to a message about a missing file; may be empty."""
     if _DRIVE.match(name):
-        return "; it is a path of Windows: give it relative to the table"
+        return "; it is a Windows path: make it relative to the table"
     if re.match(r"[a-z]+://", name):
-        return "; it is an address: download it first"
-    alike = _names(str(path.parent)).get(path.name.casefold())
-    return f"; there is {alike}" if alike else ""
+        return "; it is a URL: download the file first"
+    similar = _names(str(path.parent)).get(path.name.casefold())
+    return f"; there is {similar}" if similar else ""
 
 
 @lru_cache(maxsize=16)
 def _names(folder: str) -> dict[str, str]:
-    """Names in a folder by their small letters."""
+    """Names in a folder by their lower-case form."""
     try:
         return {name.casefold(): name for name in os.listdir(folder)}  # noqa: PTH208
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
-"""What is refused at the door: the first violation ends the reading, or all are kept in a table.
+"""Violations found while reading a dataset: raise at the first, or collect them in a table.
 
-What is tolerated is kept in both cases.
+Tolerated violations are always collected.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ REJECT_SCHEMA = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
     ]
 )
-"""One `facsimile.faces.schema.Violation`."""
+"""One `facsimile.faces.schema.Violation` per row."""
 
 
 class Rejects:
-    """Violations found in one dataset.
+    """Violations of one dataset.
 
     Args:
-        on_error: "raise" to end at the first, "skip" to keep them and go on without these faces.
+        on_error: "raise" to raise at the first, "skip" to collect them and skip these faces.
     """
 
     def __init__(self, on_error: Literal["raise", "skip"] = "raise") -> None:
@@ -39,11 +39,11 @@ class Rejects:
         return len(self.found)
 
     def add(self, violations: Sequence[Violation]) -> None:
-        """Keep violations, or raise.
+        """Collect violations, or raise.
 
         Raises:
-            FacsimileError: the first of them and how many more there are, if `on_error` is "raise"
-                and they are not tolerated.
+            FacsimileError: the first violation that is not tolerated and how many more there are,
+                if `on_error` is "raise".
         """
         wrong = [violation for violation in violations if not violation.tolerated]
         if wrong and self.on_error == "raise":
@@ -51,12 +51,12 @@ class Rejects:
         self.found.extend(violations)
 
     def drop(self, annotations: pd.DataFrame, found: Sequence[Finding]) -> pd.DataFrame:
-        """Add findings in `annotations` (see `Adapter.annotate`); return the rows without any."""
+        """Add findings in `annotations` (see `Adapter.annotate`); return the rows without them."""
         files, lines = annotations["file"].tolist(), annotations["line"].tolist()
         self.add(locate(found, annotations, files, lines))
         rows = annotations.reset_index(drop=True)
         return rows.drop(index={finding.row for finding in found}).reset_index(drop=True)
 
     def to_table(self) -> pa.Table:
-        """What was kept, in ``REJECT_SCHEMA``."""
+        """The collected violations, in ``REJECT_SCHEMA``."""
         return pa.Table.from_pylist([vars(found) for found in self.found], REJECT_SCHEMA)

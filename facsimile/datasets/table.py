@@ -1,4 +1,4 @@
-"""A plain table: a CSV or Parquet file of image paths, subjects and Action Units."""
+"""Plain tables: a CSV or Parquet file with image paths, subjects and Action Units."""
 
 import csv
 import os
@@ -9,21 +9,21 @@ import pandas as pd
 from facsimile.datasets import parquet
 from facsimile.datasets.adapter import ANNOTATIONS, Adapter, image_files
 from facsimile.datasets.delimited import SUFFIXES, read_delimited
-from facsimile.datasets.labels import interpret
-from facsimile.datasets.paths import composed, spelt_on_disk
+from facsimile.datasets.parquet_labels import read_shards
+from facsimile.datasets.paths import resolve_spelling, to_nfc
 from facsimile.datasets.rejects import Rejects
-from facsimile.datasets.shards import read_shards
+from facsimile.datasets.table_values import interpret
 from facsimile.faces.schema import Finding
 from facsimile.faces.tables import atomic_directory, column_names, iter_table, shard_paths
 
 REQUIRED = ("image_path", "subject_id")
 
 EXPORT = "faces.csv"
-"""What `export` calls its table."""
+"""File name of the table that `export` writes."""
 
 
 def recognises(path: Path) -> bool:
-    """Whether `path` is a text file such as CSV, or Parquet with image_path and no image."""
+    """Whether `path` is a text file such as CSV, or Parquet with image_path but no image."""
     if _is_text(path):
         return True
     if not parquet.recognises(path):
@@ -35,20 +35,20 @@ def recognises(path: Path) -> bool:
 def annotate(path: Path, dataset: str, rejects: Rejects, scale: str | None = None) -> pd.DataFrame:
     """Annotations of a table with at least the columns ``REQUIRED``.
 
-    ``image_path`` is absolute or relative to the folder of the table. Where there is no
-    ``sample_id``, it is ``<dataset>/<image_path without its ending>``. A blank AU or nuisance is
-    not annotated. Columns that are not ours are not read, with a warning.
+    ``image_path`` is absolute or relative to the folder of the table. Without ``sample_id``, it is
+    ``<dataset>/<image_path without suffix>``. A blank AU or nuisance is not annotated. Unknown
+    columns are ignored with a warning.
 
     Args:
         path: text with a header (see `read_delimited`) or Parquet, one file or a folder of shards.
-        dataset: begins the sample_id of faces that have none.
-        rejects: receives lines with too many or too few values, faces that cannot be told
-            apart, and what `interpret` rejects.
-        scale: of AUs, see `interpret`.
+        dataset: prefix of the sample_id of faces without one.
+        rejects: receives lines with a wrong number of values, faces with duplicate ids, and
+            whatever `interpret` rejects.
+        scale: scale of the AUs, see `interpret`.
 
     Raises:
-        FacsimileError: an unreadable or empty file, a missing, doubled or misspelt column or one of
-            another kind, AUs on another scale.
+        FacsimileError: a file is unreadable or empty, a column is missing, duplicated, misspelt or
+            of the wrong type, or AUs are on another scale.
     """
     if _is_text(path):
         rows, columns = read_delimited(path, REQUIRED, rejects)
@@ -64,7 +64,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects, scale: str | None = Non
     rows = rejects.drop(rows, found)
     rows = interpret(rows, columns, scale, dataset, rejects)
     rows["image_path"] = [
-        spelt_on_disk(Path(file).parent, name)
+        resolve_spelling(Path(file).parent, name)
         for file, name in zip(rows["file"], rows["image_path"], strict=True)
     ]
     if "sample_id" in rows:
@@ -74,7 +74,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects, scale: str | None = Non
         dtype=str,
     )
     found = [
-        Finding(row, "image_path", rows["image_path"].iat[row], f"gives sample_id {ids[row]} again")
+        Finding(row, "image_path", rows["image_path"].iat[row], f"repeats sample_id {ids[row]}")
         for row in ids.index[ids.duplicated()]
     ]
     return rejects.drop(rows.assign(sample_id=ids), found)
@@ -89,18 +89,18 @@ def _sample_id(dataset: str, file: str, image_path: str) -> str:
     if image.is_relative_to(folder):
         image = image.relative_to(folder)
     parts = [part for part in (image.parent / image.stem).parts if part not in ("/", "..")]
-    return composed("/".join([dataset, *parts]))
+    return to_nfc("/".join([dataset, *parts]))
 
 
 def export(faces: Path, folder: Path) -> None:
-    """Write a face table as this adapter reads it: ``faces.csv`` and a picture a face beside it.
+    """Export a face table to ``faces.csv`` and one image file per face, readable by this adapter.
 
     Args:
         faces: file or folder of shards in ``FACE_SCHEMA``.
-        folder: is replaced as a whole.
+        folder: output folder; replaced atomically.
 
     Raises:
-        FacsimileError: no table, an unreadable file or a missing column.
+        FacsimileError: there is no table, a file is unreadable, or a column is missing.
     """
     with (
         atomic_directory(folder) as out,
@@ -114,7 +114,7 @@ def export(faces: Path, folder: Path) -> None:
             values = batch[list(ANNOTATIONS)].astype(object)
             blank = values.where(values.notna(), "")
             for struct, row in zip(batch["image"], blank.itertuples(index=False), strict=True):
-                # Numbered: an id may be no name of a file.
+                # Numbered, because an id need not be a valid file name.
                 path = f"images/{count:06d}.png"
                 (out / path).write_bytes(struct["bytes"])
                 writer.writerow([path, *row])

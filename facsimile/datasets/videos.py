@@ -1,4 +1,4 @@
-"""Videos as numbered frames, each file decoded once from its beginning."""
+"""Read numbered frames from videos; each file is decoded once, from its beginning."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,32 +15,32 @@ from facsimile.faces.images import MAX_PIXELS
 VIDEO_SUFFIXES = (".avi", ".mp4")
 
 FORMATS = "avi,mov"
-"""What is opened, whatever the name says, as FFmpeg calls it; mov is MP4, too."""
+"""Container formats that are opened, by FFmpeg name, whatever the suffix; mov includes MP4."""
 
 HELD = 16
-"""Frames held at once: they are as large as the video, some MB each."""
+"""Maximum frames held in memory; each has the full size of the video, some MB."""
 
 
 def video_frames(
     annotations: pd.DataFrame, batch_size: int
 ) -> Iterator[tuple[pd.DataFrame, list[Image.Image | FacsimileError]]]:
-    """Batches of annotations with the frames that they name; other frames are not kept.
+    """Batches of annotations with their video frames.
 
-    A frame that cannot be had is why, as the end of a sentence that begins with its name. After the
-    first that does not decode none is taken: what follows could not be counted, and would get the
-    labels of others.
+    For an unreadable frame, there is an error whose message completes a sentence that begins with
+    the name of the frame. Frames after the first that cannot be decoded are unreadable, too: their
+    count would be wrong, and they would get labels of other frames.
 
     Args:
-        annotations: ``image_path``, a video, and ``frame``, counted from 1 and ascending in each.
-        batch_size: most frames of a batch; there are never more than ``HELD``.
+        annotations: ``image_path``, a video, and ``frame``, counted from 1 and ascending per video.
+        batch_size: maximum frames per batch, also limited by ``HELD``.
     """
     most = min(batch_size, HELD)
     for video, rows in annotations.groupby("image_path", sort=False):
         frames: list[Image.Image | FacsimileError] = []
         start = 0
-        for frame in _pick(Path(video), rows["frame"].tolist()):
+        for frame in _select_frames(Path(video), rows["frame"].tolist()):
             frames.append(frame)
-            # What is missing takes no memory, and is told at once.
+            # Errors take no memory, so they do not limit a batch.
             if len(frames) >= most and not isinstance(frame, FacsimileError):
                 yield rows.iloc[start : start + len(frames)], frames
                 start += len(frames)
@@ -49,25 +49,25 @@ def video_frames(
             yield rows.iloc[start:], frames
 
 
-def _pick(video: Path, wanted: Sequence[int]) -> Iterator[Image.Image | FacsimileError]:
-    """The frame of each number, or why it cannot be had."""
+def _select_frames(video: Path, numbers: Sequence[int]) -> Iterator[Image.Image | FacsimileError]:
+    """The frame of each number, or the error why it is unreadable."""
     picked = decoded = 0
     why = ""
     try:
         for decoded, frame in enumerate(_decode(video), start=1):
-            if decoded == wanted[picked]:
+            if decoded == numbers[picked]:
                 yield frame.to_image()
                 picked += 1
-            if picked == len(wanted):
+            if picked == len(numbers):
                 return
-    except MemoryError:  # says nothing about the video
+    except MemoryError:  # not a fault of the video
         raise
     except FacsimileError as error:
         why = str(error)
     except av.FFmpegError as error:
         why = f"is unreadable {_after(decoded)} ({error.strerror or error})"
-    for _ in wanted[picked:]:
-        yield FacsimileError(f"cannot be had: the video {why or f'ends {_after(decoded)}'}")
+    for _ in numbers[picked:]:
+        yield FacsimileError(f"cannot be read: the video {why or f'ends {_after(decoded)}'}")
 
 
 def _after(decoded: int) -> str:
@@ -75,12 +75,12 @@ def _after(decoded: int) -> str:
 
 
 def _decode(video: Path) -> Iterator[av.VideoFrame]:
-    _check_pace(video)
+    _check_frame_rate(video)
     with _open(video) as container:
         for packet in container.demux(container.streams.video[0]):
-            # The packet at which a file breaks off would be patched up with what was before it.
+            # A truncated packet would be filled in from earlier frames.
             if packet.is_corrupt:
-                packet = None  # no more; frames that wait to be shown still come
+                packet = None  # end of the stream; flushes the frames still in the decoder
             for frame in container.streams.video[0].codec_context.decode(packet):
                 if frame.is_corrupt:
                     return
@@ -91,24 +91,25 @@ def _decode(video: Path) -> Iterator[av.VideoFrame]:
 
 @contextmanager
 def _open(video: Path) -> Iterator[av.container.InputContainer]:
-    """A file with a video in it, of a size that can be decoded."""
-    # What is written about a video may be in any encoding. Other formats can name further files.
+    """Open a file that has a video stream of acceptable size."""
+    # Metadata may be in any encoding. The whitelist excludes formats that refer to other files.
     with av.open(
         str(video), metadata_errors="ignore", options={"format_whitelist": FORMATS}
     ) as container:
         if not container.streams.video:
-            raise FacsimileError("holds no pictures")
+            raise FacsimileError("has no video stream")
         size = container.streams.video[0]
         if size.width * size.height > MAX_PIXELS:
-            raise FacsimileError(f"is {size.width} × {size.height}, more than can be decoded")
+            limit = f"more than {MAX_PIXELS:,} pixels"
+            raise FacsimileError(f"is {size.width} × {size.height}, {limit}")
         yield container
 
 
-def _check_pace(video: Path) -> None:
-    """Refuse frames that do not follow each other evenly: their numbers would not be times."""
+def _check_frame_rate(video: Path) -> None:
+    """Reject a variable frame rate, because then a frame number does not determine a time."""
     with _open(video) as container:
         stream = container.streams.video[0]
-        # Not of presentation: AVI does not have it.
+        # Decoding times, because AVI has no presentation times.
         times = [packet.dts for packet in container.demux(stream) if packet.dts is not None]
         unit = float(stream.time_base or 0)
     steps = np.diff(times)
@@ -116,6 +117,6 @@ def _check_pace(video: Path) -> None:
     if len(steps) and not 0.5 * usual < steps.min() <= steps.max() < 1.5 * usual:
         least, most = steps.min() * unit, steps.max() * unit
         raise FacsimileError(
-            f"has a frame rate that varies, {least:.3g} to {most:.3g} s a frame, so that a number "
-            "does not tell which frame a label means: give it a constant one"
+            f"has a variable frame rate, {least:.3g} to {most:.3g} s per frame, so labels cannot "
+            "be matched to frames: convert it to a constant rate"
         )

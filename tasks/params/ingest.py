@@ -20,8 +20,8 @@ class Source(Section):
         adapter: key of `facsimile.datasets.ADAPTERS` (default: recognised from the files).
         crop: take the largest centred square of images that are not square (default: refuse them).
         first_frame: number of the first frame of people whose DISFA folders do not show it.
-        scale: of the AUs of a table, see `facsimile.datasets.labels` (default: 0-5 for columns of
-            OpenFace such as ``AU01_r``, else 0-1).
+        scale: scale of the AUs of a table, see `facsimile.datasets.table_values` (default: 0-5 for
+            OpenFace columns such as ``AU01_r``, else 0-1).
     """
 
     root: Path
@@ -61,7 +61,7 @@ class Ingest(Section):
         paths: dataset of your own → its files.
         fold: test people of datasets of your own that have no split (default: a quarter of them).
         thin: skip frames of your own that have the labels of the frame before and differ from it by
-            less than this, see `facsimile.datasets.Intake`.
+            less than this, see `facsimile.datasets.Preprocessing`.
         align: dataset of your own with unaligned faces → source of their landmarks: ``columns`` of
             its table, or a function that finds them, as ``package.module:function`` (see
             `facsimile.datasets.alignment`).

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from facsimile.datasets import ADAPTERS
-from facsimile.datasets.labels import SCALES
+from facsimile.datasets.table_values import SCALES
 from facsimile.errors import FacsimileError
 from tasks.params import Source, read_params
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from facsimile import world
 from facsimile.datasets import Aligner, Rejects, table
-from facsimile.datasets.adapter import Intake
+from facsimile.datasets.adapter import Preprocessing
 from facsimile.datasets.alignment import LANDMARKS, align, four_points
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import decode_images, to_tensor
@@ -159,8 +159,8 @@ def read(path: Path, aligner: Aligner, on_error: str = "skip") -> tuple[np.ndarr
     """Images of a table, two at a time, and what was rejected."""
     rejects = Rejects(on_error)
     annotations = table.ADAPTER.open(path, "mine", 0, rejects, landmarks=not aligner.name)
-    intake = Intake(SIZE, aligner=aligner)
-    tables = table.ADAPTER.faces(annotations, intake, rejects, workers=2, batch_size=2)
+    preprocessing = Preprocessing(SIZE, aligner=aligner)
+    tables = table.ADAPTER.faces(annotations, preprocessing, rejects, workers=2, batch_size=2)
     rows = pd.concat([part.to_pandas() for part in tables])
     return decode_images(rows), rejects
 

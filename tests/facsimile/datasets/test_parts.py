@@ -5,7 +5,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from facsimile.datasets import ADAPTERS, Fold, Intake, Parts, Rejects, parts, write_parts
+from facsimile.datasets import (
+    ADAPTERS,
+    Parts,
+    Preprocessing,
+    Rejects,
+    SubjectFold,
+    parts,
+    write_parts,
+)
 from facsimile.datasets.adapter import draw_splits
 from facsimile.errors import FacsimileError
 
@@ -26,10 +34,12 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART_ROWS", 1)
 
 
-def write(root: Path, work: Path, on_error: str = "raise", **intake: float) -> Parts:
+def write(root: Path, work: Path, on_error: str = "raise", **preprocessing: float) -> Parts:
     rejects = Rejects(on_error)
     faces = ADAPTERS["disfa"].open(root, "mine", 0, rejects)
-    return write_parts(ADAPTERS["disfa"], faces, Intake(SIZE, **intake), work, rejects)
+    return write_parts(
+        ADAPTERS["disfa"], faces, Preprocessing(SIZE, **preprocessing), work, rejects
+    )
 
 
 def content(made: Parts) -> list[bytes]:
@@ -78,7 +88,7 @@ def test_rejects_of_finished_parts_are_told_again(tmp_path: Path) -> None:
     for _ in range(2):
         rejects = Rejects("skip")
         faces = ADAPTERS["disfa"].open(root, "mine", 0, rejects)
-        made = write_parts(ADAPTERS["disfa"], faces, Intake(SIZE), work, rejects)
+        made = write_parts(ADAPTERS["disfa"], faces, Preprocessing(SIZE), work, rejects)
         found.append(rejects.to_table().to_pylist())
         assert made.faces == 11 and made.thinned == 0
     assert found[0] == found[1] and len(found[0]) == 1
@@ -109,7 +119,7 @@ def test_frames_like_the_one_before_are_thinned(tmp_path: Path) -> None:
 def test_folds_partition_the_people(people: int, count: int) -> None:
     subjects = pd.Series([f"SN{n:03d}" for n in range(people)])
     folds = [
-        dict(zip(subjects, draw_splits(subjects, 7, "mine", Fold(count, n)), strict=True))
+        dict(zip(subjects, draw_splits(subjects, 7, "mine", SubjectFold(count, n)), strict=True))
         for n in range(count)
     ]
     tested = [[name for name, split in fold.items() if split == "test"] for fold in folds]
@@ -121,9 +131,9 @@ def test_folds_partition_the_people(people: int, count: int) -> None:
 def test_too_few_people_for_a_fold() -> None:
     subjects = pd.Series(["a", "b", "c"])
     with pytest.raises(FacsimileError, match=r"mine: 3 subjects \(a, b, c\) cannot .* fold 0 of 2"):
-        draw_splits(subjects, 0, "mine", Fold(2, 0))
+        draw_splits(subjects, 0, "mine", SubjectFold(2, 0))
     with pytest.raises(FacsimileError, match="fold 3 of 4"):
-        draw_splits(subjects, 0, "mine", Fold(4, 3))
+        draw_splits(subjects, 0, "mine", SubjectFold(4, 3))
 
 
 def test_people_keep_the_split_that_they_have_in_another_dataset() -> None:

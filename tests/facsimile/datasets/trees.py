@@ -14,7 +14,14 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from facsimile.datasets import ADAPTERS, Fold, Intake, Rejects, any_left, recognise
+from facsimile.datasets import (
+    ADAPTERS,
+    Preprocessing,
+    Rejects,
+    SubjectFold,
+    recognise,
+    require_faces,
+)
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import FACE_SCHEMA
@@ -209,17 +216,19 @@ def read(
     path: Path,
     on_error: str = "raise",
     seed: int = 0,
-    fold: Fold | None = None,
+    fold: SubjectFold | None = None,
     known: Mapping[str, str] = MappingProxyType({}),
     options: Mapping[str, object] = MappingProxyType({}),
-    **intake: bool | float,
+    **preprocessing: bool | float,
 ) -> tuple[pd.DataFrame, Rejects]:
     """Faces of the dataset "mine" at `path`, in batches of two, and what was rejected."""
     rejects = Rejects(on_error)
     adapter = ADAPTERS[recognise(path)]
     annotations = adapter.open(path, "mine", seed, rejects, fold, known, options=options)
-    tables = list(adapter.faces(annotations, Intake(SIZE, **intake), rejects, 2, batch_size=2))
-    any_left(len(tables), path, rejects)
+    tables = list(
+        adapter.faces(annotations, Preprocessing(SIZE, **preprocessing), rejects, 2, batch_size=2)
+    )
+    require_faces(len(tables), path, rejects)
     assert all(table.schema == FACE_SCHEMA for table in tables)
     return pa.concat_tables(tables).to_pandas(), rejects
 

@@ -1,8 +1,8 @@
-"""What tables write about faces → what the face schema means by it.
+"""Convert the values of user tables to the face schema.
 
-Unknown values, names of splits, faces that a tracker lost, generated faces, and AUs on other scales
-than [0, 1]. A scale is never guessed: where the values do not fit the one at hand, the table is
-refused as a whole, for taking what happens to lie in [0, 1] would make level A a level E.
+Handles unknown values, split names, faces a tracker lost, generated faces, and AUs on scales other
+than [0, 1]. Scales are never guessed. If the values do not fit the expected scale, the whole table
+is rejected: reading only those that happen to lie in [0, 1] would turn level A into level E.
 """
 
 import warnings
@@ -12,40 +12,40 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from facsimile.datasets.adapter import TRUTH
-from facsimile.datasets.columns import FOUND, LINEAGE, NUMBERS, Columns
+from facsimile.datasets.adapter import BOOLEANS
 from facsimile.datasets.rejects import Rejects
+from facsimile.datasets.table_columns import FOUND, LINEAGE, NUMBERS, TableColumns
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.faces.origins import ORIGINS, REAL
 from facsimile.faces.schema import SPLIT_NAMES, Finding, Violation
 
 SCALES = {"0-1": 1.0, "0-5": 5.0, "0-100": 100.0, "percent": 100.0}
-"""Scale of AUs → its upper end. On 0-5, whole numbers are neutral and the FACS letters A–E."""
+"""Scale of AUs → its maximum. On 0-5, integers are neutral and FACS levels A–E."""
 
 UNKNOWN = ("", "nan", "na", "n/a", "#n/a", "<na>", "null", "none", "-", "--", "?")
-"""Text, in small letters, for a number that is not known."""
+"""Lower-case text that stands for an unknown number."""
 
 STRAYS = 0.05
-"""Share of values beyond a scale up to which they are bad values, not another scale."""
+"""Up to this share of values outside a scale are treated as bad values, not as another scale."""
 
 DECLARED_STRAYS = 0.2
-"""The same where the scale was declared."""
+"""The same if the user declared the scale."""
 
 _SHOWN = 6
 
 
 @dataclass(frozen=True)
 class _Scaled:
-    """AUs of a table as numbers (N, A), and where each value stands.
+    """The AUs of a table that are on one scale.
 
     Attributes:
-        rows: annotations, with ``file`` and ``line``.
+        rows: N annotations, with ``file`` and ``line``.
         columns: names (A,) in the file.
-        values: NaN where not known or on another scale.
+        values: (N, A); NaN if unknown or on another scale.
         scale: key of ``SCALES``.
-        declared: whether that was said of the table.
-        dataset: its name in params.
+        declared: whether the user declared that scale.
+        dataset: name in params.yaml.
     """
 
     rows: pd.DataFrame
@@ -57,19 +57,19 @@ class _Scaled:
 
 
 def interpret(
-    rows: pd.DataFrame, columns: Columns, scale: str | None, dataset: str, rejects: Rejects
+    rows: pd.DataFrame, columns: TableColumns, scale: str | None, dataset: str, rejects: Rejects
 ) -> pd.DataFrame:
-    """Annotations as the face schema has them, AUs in [0, 1].
+    """Convert the values of a table to annotations in the face schema, with AUs in [0, 1].
 
     Args:
         rows: values of a table, numbers or text, with ``file`` and ``line``.
-        columns: what they are.
-        scale: key of ``SCALES``; None: 0-5 for intensities of OpenFace, else 0-1.
-        dataset: named in errors.
-        rejects: receives faces that a tracker did not find, and values beyond a declared scale.
+        columns: origin of the columns.
+        scale: key of ``SCALES``; None means 0-5 for OpenFace intensities, else 0-1.
+        dataset: name in error messages.
+        rejects: receives faces a tracker did not find, and values outside a declared scale.
 
     Raises:
-        FacsimileError: AUs on another scale than they should be, and what `rejects` raises.
+        FacsimileError: AUs do not fit the scale, or raised by `rejects`.
     """
     rows = rows.copy()
     for name in {*NUMBERS, FOUND} & set(rows.columns):
@@ -86,8 +86,8 @@ def interpret(
     return _to_unit(rows, columns, scale, dataset, rejects)
 
 
-def _drop_lost(rows: pd.DataFrame, columns: Columns, rejects: Rejects) -> pd.DataFrame:
-    """Without the faces that the tracker says it did not find."""
+def _drop_lost(rows: pd.DataFrame, columns: TableColumns, rejects: Rejects) -> pd.DataFrame:
+    """Drop faces that the tracker did not find."""
     if FOUND not in rows:
         return rows
     found = pd.to_numeric(rows[FOUND], errors="coerce")
@@ -96,7 +96,7 @@ def _drop_lost(rows: pd.DataFrame, columns: Columns, rejects: Rejects) -> pd.Dat
             row,
             columns.taken[FOUND],
             None if pd.isna(rows[FOUND].iat[row]) else str(rows[FOUND].iat[row]),
-            "says that no face was found",
+            "means that no face was found",
         )
         for row in np.flatnonzero(~(found > 0))
     ]
@@ -104,19 +104,19 @@ def _drop_lost(rows: pd.DataFrame, columns: Columns, rejects: Rejects) -> pd.Dat
 
 
 def _lineage(rows: pd.DataFrame) -> pd.DataFrame:
-    """With ``LINEAGE`` where faces are generated; without, where they are not or it is not ours."""
+    """Keep ``LINEAGE`` columns for faces generated by Facsimile; otherwise drop them."""
     lineage = [name for name in LINEAGE if name in rows]
     origins = rows["origin"].dropna() if "origin" in rows else pd.Series(dtype=str)
     generated = origins[origins != REAL]
     if foreign := sorted(set(generated) - set(ORIGINS)):
-        reason = f"{foreign[0]} is none of {', '.join(ORIGINS)}"
-        warnings.warn(f"{rows['file'].iat[0]}: column origin not read: {reason}", stacklevel=2)
+        reason = f"{foreign[0]} is not one of {', '.join(ORIGINS)}"
+        warnings.warn(f"{rows['file'].iat[0]}: column origin ignored: {reason}", stacklevel=2)
     if foreign or generated.empty:
         return rows.drop(columns=lineage)
     counts = " and ".join(f"{n:,} {name}" for name, n in generated.value_counts().items())
     warnings.warn(
-        f"{rows['file'].iat[0]}: {counts} faces are generated and stay marked so; what is measured "
-        "on them says nothing of real people",
+        f"{rows['file'].iat[0]}: {counts} faces are generated and stay marked as such; results "
+        "measured on them say nothing about real people",
         stacklevel=2,
     )
     rows = rows.assign(origin=rows["origin"].fillna(REAL))
@@ -126,10 +126,10 @@ def _lineage(rows: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _refuse_codes(rows: pd.DataFrame, columns: Columns) -> None:
-    """Raise FacsimileError for nuisances in years or codes: some of these lie in [0, 1], too."""
+def _refuse_codes(rows: pd.DataFrame, columns: TableColumns) -> None:
+    """Raise FacsimileError if nuisances are in years or category codes instead of [0, 1]."""
     means = {
-        "age": "0 is 18 years or younger and 1 is 80 or older, so give (years − 18) / 62",
+        "age": "0 is 18 years or younger and 1 is 80 or older, so use (years − 18) / 62",
         "male": "0 is female and 1 is male",
     }
     for name in NUISANCES:
@@ -139,15 +139,15 @@ def _refuse_codes(rows: pd.DataFrame, columns: Columns) -> None:
         finite = values[np.isfinite(values)]
         if _many(_beyond(finite, 1), finite, STRAYS, 2):
             row = np.flatnonzero(np.isfinite(values) & _beyond(values, 1))[0]
-            reason = f"is not in [0, 1], nor are others ({_examples(finite)}): "
+            reason = f"is outside [0, 1], like others ({_examples(finite)}): "
             reason += means.get(name, "0 is without and 1 is with")
             raise FacsimileError(str(_at(rows, row, columns.taken[name], values[row], reason)))
 
 
 def _to_unit(
-    rows: pd.DataFrame, columns: Columns, scale: str | None, dataset: str, rejects: Rejects
+    rows: pd.DataFrame, columns: TableColumns, scale: str | None, dataset: str, rejects: Rejects
 ) -> pd.DataFrame:
-    """AUs / the upper end of their scale; 0 or 1 where no more than presence is annotated."""
+    """Divide AUs by the maximum of their scale; presence-only AUs are 0 or 1."""
     aus = [au for au in AUS if au in rows]
     if not aus:
         return rows
@@ -156,7 +156,7 @@ def _to_unit(
     )
     flagged = np.zeros(len(rows), bool)
     if "au_presence_only" in rows:
-        flagged = rows["au_presence_only"].astype(str).str.lower().map(TRUTH).eq(True).to_numpy()
+        flagged = rows["au_presence_only"].astype(str).str.lower().map(BOOLEANS).eq(True).to_numpy()
     sources = [columns.taken[au] for au in aus]
     scales = np.empty(numbers.shape, object)
     for place, au in enumerate(aus):
@@ -167,7 +167,7 @@ def _to_unit(
         values = np.where(scales == name, numbers, np.nan)
         scaled = _Scaled(rows, sources, values, name, name == scale, dataset)
         _refuse_larger(scaled)
-        # Faint expressions are all that OpenFace finds in some people.
+        # OpenFace finds only faint expressions in some people, so small values are no error.
         levels = [au not in columns.openface for au in aus]
         _refuse_smaller(scaled, values[:, levels])
     tops = np.vectorize(SCALES.get, otypes=[float])(scales)
@@ -187,8 +187,10 @@ def _to_unit(
 def _bad_values(
     rows: pd.DataFrame, aus: list[str], numbers: np.ndarray, scales: np.ndarray, tops: np.ndarray
 ) -> list[tuple[int, int, str]]:
-    """Row, AU and reason of values that are no number or beyond their scale; of the scale 0-1, that
-    of the face schema, `check` finds them."""
+    """Row, AU and reason of values that are not numbers or outside their scale.
+
+    Skips the scale 0-1 of the face schema, which `check_annotations` covers.
+    """
     given = np.column_stack([rows[au].notna() for au in aus])
     beyond = (numbers < 0) | (numbers > tops)
     bad = (tops != 1) & given & (np.isnan(numbers) | beyond)
@@ -205,10 +207,17 @@ def _bad_values(
 
 
 def _set_presence(
-    rows: pd.DataFrame, aus: list[str], numbers: np.ndarray, columns: Columns, scale: str | None
+    rows: pd.DataFrame,
+    aus: list[str],
+    numbers: np.ndarray,
+    columns: TableColumns,
+    scale: str | None,
 ) -> pd.DataFrame:
-    """With ``au_presence_only`` where the table does not say it: true where OpenFace says no more,
-    and where nobody was given an intensity, for 1 would be the strongest there is."""
+    """Add ``au_presence_only`` if the table lacks it.
+
+    It is true if OpenFace gives presence only, or if all AUs are 0 or 1: read as intensities, every
+    1 would be the maximum.
+    """
     if "au_presence_only" in rows:
         return rows
     known = numbers[~np.isnan(numbers)]
@@ -216,10 +225,10 @@ def _set_presence(
     binary = binary and set(np.unique(known)) in ({0.0, 1.0}, {1.0})
     if columns.presence or binary:
         why = (
-            "AU01_c … of OpenFace say no more than presence: taken as au_presence_only"
+            "OpenFace columns AU01_c … give presence only: read as au_presence_only"
             if columns.presence
-            else "all AUs are 0 or 1, which says no more than presence: taken as au_presence_only; "
-            "where 1 is the strongest intensity, add that column with false"
+            else "all AUs are 0 or 1, which gives presence only: read as au_presence_only; if 1 is "
+            "the maximum intensity, add that column with value false"
         )
         warnings.warn(f"{rows['file'].iat[0]}: {why}", stacklevel=2)
         return rows.assign(au_presence_only=True)
@@ -227,10 +236,9 @@ def _set_presence(
 
 
 def _refuse_larger(table: _Scaled) -> None:
-    """Raise FacsimileError if values beyond their scale are more than single bad ones.
+    """Raise FacsimileError if too many values exceed their scale to be single errors.
 
-    Of whole numbers, as of presence or FACS levels, a single one above 1 will do: that 0, 1 and 2
-    are levels is as likely as that 2 is a slip.
+    If all values are integers, a single one above 1 is enough: 0, 1 and 2 may well be levels.
     """
     top = SCALES[table.scale]
     finite = table.values[np.isfinite(table.values)]
@@ -257,16 +265,16 @@ def _refuse_larger(table: _Scaled) -> None:
     fitting = (name for name, end in larger.items() if (above <= end).mean() > 1 - STRAYS)
     likely = next(fitting, None) if not _many(seen < 0, seen, STRAYS, 2) else None
     if table.scale == "0-1" and set(above) <= {9, 99, 999}:
-        cure = ": leave blank what is not known"
+        cure = ": leave unknown values blank"
     elif likely:
         cure = _cure(likely, table.dataset)
     else:
-        cure = f", which is on none of the scales {', '.join(SCALES)}"
+        cure = f", which fits none of the scales {', '.join(SCALES)}"
     raise FacsimileError(_misfit(table, row, place, seen, cure))
 
 
 def _refuse_smaller(table: _Scaled, values: np.ndarray) -> None:
-    """Raise FacsimileError if all values lie on a smaller scale than was declared."""
+    """Raise FacsimileError if all values fit a smaller scale than the declared one."""
     if not table.declared or table.scale == "0-1":
         return
     positive = values[np.isfinite(values) & (values > 0)]
@@ -285,8 +293,8 @@ def _cure(scale: str, dataset: str) -> str:
 
 
 def _misfit(table: _Scaled, row: int, place: int, seen: np.ndarray, cure: str) -> str:
-    said = f"`scale: {table.scale}`" if table.declared else f"the scale {table.scale}"
-    reason = f"does not fit {said}; there are {_examples(seen)}{cure}"
+    expected = f"`scale: {table.scale}`" if table.declared else f"the scale {table.scale}"
+    reason = f"does not fit {expected}; values are {_examples(seen)}{cure}"
     value = table.values[row, place]
     return str(_at(table.rows, row, table.columns[place], value, reason))
 
@@ -301,12 +309,12 @@ def _beyond(values: np.ndarray, top: float) -> np.ndarray:
 
 
 def _many(beyond: np.ndarray, values: np.ndarray, share: float, least: int) -> bool:
-    """Whether values beyond a scale are at least so many, and more than a share of those not 0."""
+    """Whether at least `least` values, and more than `share` of the nonzero ones, are `beyond`."""
     return bool(beyond.sum() >= max(least, 1) and beyond.sum() > share * (values != 0).sum())
 
 
 def _examples(values: Collection[float]) -> str:
-    """Some of the different values, the least and the greatest among them."""
+    """Some distinct values, including the smallest and the largest."""
     different = [f"{value:g}" for value in np.unique(values)]
     if len(different) > _SHOWN:
         different = [*different[: _SHOWN - 2], "…", *different[-2:]]

@@ -1,4 +1,4 @@
-"""Tables as Parquet: labels as numbers and text, whichever types they were written in."""
+"""Read labels from Parquet tables, converting any stored type to numbers and text."""
 
 import json
 from collections.abc import Sequence
@@ -9,32 +9,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import types
 
-from facsimile.datasets.columns import FOUND, NUMBERS, Columns, find_columns
 from facsimile.datasets.delimited import decimal_points
+from facsimile.datasets.table_columns import FOUND, NUMBERS, TableColumns, find_columns
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import open_parquet, shard_paths, shard_split
 
 
 def read_shards(
     path: Path, required: Sequence[str], others: Sequence[str] = ()
-) -> tuple[pd.DataFrame, Columns]:
-    """Labels of a table, with ``file`` and ``line``, the row in it.
+) -> tuple[pd.DataFrame, TableColumns]:
+    """Read the labels of a table, with ``file`` and ``line`` (the row index) of each face.
 
-    Numbers may have been written as text, text as whole numbers or as classes of Hugging Face
-    `datasets`. In a folder without a column ``split`` the names of shards say it, unless all are
-    ``train``, which is what the hub calls a dataset that has no splits.
+    Numbers may be stored as text, and text as integers or as class labels of Hugging Face
+    `datasets`. Without a column ``split``, the split comes from the names of the shards, unless all
+    are ``train``, as the hub names a dataset without splits.
 
     Args:
         path: file or folder of shards.
-        required: columns that every shard must have; of a folder without ``split``, that one.
-        others: columns that are not to be read here.
+        required: columns that every shard must have; ``split`` may come from shard names instead.
+        others: further known columns, which are read elsewhere.
 
     Raises:
-        FacsimileError: no table, an unreadable file, a column of another kind, those of
-            `find_columns`, or shards that differ in whose AUs they have.
+        FacsimileError: there is no table, a file is unreadable, a column has the wrong type, shards
+            differ in their OpenFace columns, or see `find_columns`.
     """
     tables: list[pd.DataFrame] = []
-    first = Columns({})
+    first = TableColumns({})
     splits = _named_splits(path)
     needed = [name for name in required if name != "split" or not splits]
     for file in shard_paths(path):
@@ -52,12 +52,12 @@ def read_shards(
         tables.append(decimal_points(rows).assign(file=str(file), line=range(len(rows))))
         first = columns if len(tables) == 1 else first
         if (columns.openface, columns.presence) != (first.openface, first.presence):
-            raise FacsimileError(f"{file}: has other columns of OpenFace than {tables[0].file[0]}")
+            raise FacsimileError(f"{file}: OpenFace columns differ from {tables[0].file[0]}")
     return pd.concat(tables, ignore_index=True), first
 
 
 def _named_splits(path: Path) -> dict[Path, str | None]:
-    """Shard of a folder → split that its name says; None of all where the hub split nothing."""
+    """Shard → split in its name; None for all shards if the hub's dataset has no splits."""
     if path.is_file():
         return {}
     splits = {file: shard_split(file) for file in shard_paths(path)}
@@ -67,7 +67,7 @@ def _named_splits(path: Path) -> dict[Path, str | None]:
 
 
 def image_paths(file: Path, column: str) -> list[str | None]:
-    """Paths of the images of one file, row by row; None where it holds their bytes itself.
+    """Image path of each row of a file; None if the image is stored in the file.
 
     Raises:
         FacsimileError: the column holds neither bytes nor paths.
@@ -75,7 +75,7 @@ def image_paths(file: Path, column: str) -> list[str | None]:
     with open_parquet(file) as parquet:
         kind = parquet.schema_arrow.field(column).type
         fields = {field.name: field.type for field in kind} if types.is_struct(kind) else {}
-        # A field or column without a single value has no type.
+        # A field or column without any value has the null type.
         content, name = (fields.get(key, pa.null()) for key in ("bytes", "path"))
         if types.is_null(kind) or _is_binary(kind):
             return [None] * parquet.metadata.num_rows
@@ -96,7 +96,7 @@ def image_paths(file: Path, column: str) -> list[str | None]:
 
 
 def _group_paths(parquet: pq.ParquetFile, group: int, column: str) -> list[str | None]:
-    """See `image_paths`; bytes are read only where statistics do not tell whether there are any."""
+    """Part of `image_paths`; reads the bytes only if statistics do not count their nulls."""
     metadata = parquet.metadata.row_group(group)
     chunks = [metadata.column(index) for index in range(metadata.num_columns)]
     (chunk,) = (chunk for chunk in chunks if chunk.path_in_schema == f"{column}.bytes")
@@ -112,7 +112,7 @@ def _group_paths(parquet: pq.ParquetFile, group: int, column: str) -> list[str |
 
 
 def _child(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
-    # Not `flatten`, which would forget that a whole struct is null.
+    # Not `flatten`, which loses the information that a whole struct is null.
     chunks = [pa.compute.struct_field(chunk, name) for chunk in table.column(column).chunks]
     return pa.chunked_array(chunks, table.schema.field(column).type.field(name).type)
 
@@ -120,13 +120,13 @@ def _child(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
 def _values(
     column: pa.ChunkedArray, name: str, field: pa.Field, schema: pa.Schema, file: Path
 ) -> pd.Series:
-    """Values of a column as those of `name` are to be: floats, text, or what may be a truth."""
+    """Convert a column to the type that `name` needs: floats, text, or possible booleans."""
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind = column.type
     if types.is_null(kind):
         column = column.cast(pa.string())
-    elif _is_text(kind) or _is_binary(kind):  # bytes are what Spark writes for text
+    elif _is_text(kind) or _is_binary(kind):  # Spark writes text as bytes
         try:
             column = column.cast(pa.string())
             column.validate(full=True)
@@ -155,7 +155,7 @@ def _values(
 
 
 def _class_names(schema: pa.Schema, column: str) -> list[str] | None:
-    """What the numbers of a column stand for, as Hugging Face `datasets` notes it."""
+    """Class names of an integer column from the metadata of Hugging Face `datasets`."""
     try:
         noted = json.loads((schema.metadata or {})[b"huggingface"])
         return list(noted["info"]["features"][column]["names"])
@@ -175,5 +175,5 @@ def _is_number(kind: pa.DataType) -> bool:
     return types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
 
 
-def _wrong_kind(file: Path, column: str, kind: pa.DataType, wanted: str) -> FacsimileError:
-    return FacsimileError(f"{file}: column {column} holds {kind}, not {wanted}")
+def _wrong_kind(file: Path, column: str, kind: pa.DataType, expected: str) -> FacsimileError:
+    return FacsimileError(f"{file}: column {column} holds {kind}, expected {expected}")

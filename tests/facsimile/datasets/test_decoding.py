@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facsimile.datasets.pictures import UniformError, decode_rgb, decode_square
+from facsimile.datasets.decoding import BlankImageError, decode_rgb, decode_square
 from facsimile.errors import FacsimileError
 
 from .trees import LINES, pixels, png, read, shade, write_csv
@@ -226,7 +226,9 @@ def noisy(level: int, kind: str, **options: object) -> bytes:
     ],
 )
 def test_pictures_of_one_colour_show_nothing(content: bytes) -> None:
-    with pytest.raises(UniformError, match=r"shows nothing: all of it is RGB \(\d+, \d+, \d+\)$"):
+    with pytest.raises(
+        BlankImageError, match=r"shows nothing: all of it is RGB \(\d+, \d+, \d+\)$"
+    ):
         decode_square(content, 8)
 
 
@@ -238,7 +240,7 @@ def test_dark_and_pale_pictures_are_taken() -> None:
 def test_only_what_is_taken_is_looked_at() -> None:
     wide = np.zeros((8, 24, 3), np.uint8)
     wide[:, :8] = pixels(1)
-    with pytest.raises(UniformError):
+    with pytest.raises(BlankImageError):
         decode_square(png(wide), 8, crop=True)
 
 
