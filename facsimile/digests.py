@@ -14,16 +14,19 @@ DIGESTS = "SHA256SUMS"
 
 
 def record_digests(folder: Path, names: Iterable[str]) -> None:
-    """Write the digests of some files of a folder, in place of those recorded before."""
+    """Write the digests of the named files in a folder, replacing earlier ones."""
     lines = (f"{_sha256(folder / name)}  {name}\n" for name in sorted(names))
     (folder / DIGESTS).write_text("".join(lines))
 
 
 def check_digests(folder: Path) -> bool:
-    """Whether the files of a folder were found to be those recorded; False without a record.
+    """Check the files of a folder against their recorded digests.
+
+    Returns:
+        True if all match; False if no digests are recorded.
 
     Raises:
-        FacsimileError: a file is another one or missing, or the record cannot be read.
+        FacsimileError: a file was modified or is missing, or the record is invalid.
     """
     record = folder / DIGESTS
     if not record.exists():
@@ -31,17 +34,17 @@ def check_digests(folder: Path) -> bool:
     for number, line in enumerate(record.read_text().splitlines(), 1):
         digest, _, name = line.partition("  ")
         if not name or len(digest) != 64:
-            raise FacsimileError(f"{record}: line {number}: no SHA-256 digest and file name")
+            raise FacsimileError(f"{record}: line {number}: not a SHA-256 digest and a file name")
         path = folder / name
-        cure = f"`git checkout -- {folder}` brings back what was shipped"
+        cure = f"`git checkout -- {folder}` restores the shipped files"
         if not path.exists():
-            raise FacsimileError(f"{path}: missing, though {DIGESTS} beside it lists it; {cure}")
+            raise FacsimileError(f"{path}: missing, but listed in {DIGESTS} beside it; {cure}")
         found = _sha256(path)
         if found != digest:
             raise FacsimileError(
-                f"{path}: not the file that {DIGESTS} beside it records (SHA-256 {found[:8]}… "
-                f"instead of {digest[:8]}…); {cure}, and if it was meant to be replaced, "
-                f"`sha256sum {_names(record)} > {DIGESTS}` in that folder records what is there"
+                f"{path}: does not match {DIGESTS} beside it (SHA-256 {found[:8]}… instead of "
+                f"{digest[:8]}…); {cure}; to keep the new file, run "
+                f"`sha256sum {_names(record)} > {DIGESTS}` in that folder"
             )
     return True
 

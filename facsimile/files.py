@@ -1,4 +1,4 @@
-"""Files and folders that are there as a whole or not at all; values as plain JSON."""
+"""Atomic writes of files and folders, and conversion to plain JSON."""
 
 import math
 import os
@@ -12,14 +12,14 @@ import numpy as np
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` that replaces it on success and vanishes on failure."""
+    """Yield a temporary folder that replaces `path` on success and is removed on failure."""
     path = Path(path)
     temporary = _temporary(path)
     replaced = temporary.with_suffix(".replaced.tmp")
     temporary.mkdir()
     try:
         yield temporary
-        # Renamed away, not deleted in place: a reader must not see a table that is half gone.
+        # Renamed, not deleted in place, so that a reader never sees a partial table.
         if path.exists():
             path.rename(replaced)
         temporary.rename(path)
@@ -30,7 +30,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path`; what is written there replaces it on success only."""
+    """Yield a temporary path; the file written there replaces `path` on success only."""
     path = Path(path)
     temporary = _temporary(path)
     try:
@@ -41,7 +41,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def _temporary(path: Path) -> Path:
-    """A sibling of `path` to write to, after what processes killed outright have left is gone."""
+    """Temporary sibling of `path`, after removing leftovers of killed processes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for stale in path.parent.glob(f".{path.name}.*.tmp"):
         if stale.is_dir():

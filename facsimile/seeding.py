@@ -1,4 +1,4 @@
-"""Random draws that belong to a sample: batch size, shard and worker count do not matter."""
+"""Per-sample random draws, independent of batch size, shard and number of workers."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,25 +8,25 @@ import torch
 
 
 def sample_seed(seed: int, sample_id: str) -> int:
-    """63-bit seed of one sample: the first bytes of SHA-256(seed, sample_id)."""
+    """63-bit seed of a sample: the first bytes of SHA-256(seed, sample_id)."""
     digest = hashlib.sha256(f"{seed}\0{sample_id}".encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
 
 
 def sample_rng(seed: int, sample_id: str) -> np.random.Generator:
-    """NumPy generator of one sample."""
+    """NumPy random generator of a sample."""
     return np.random.default_rng(sample_seed(seed, sample_id))
 
 
 def sample_noise(seed: int, sample_ids: Sequence[str], shape: Sequence[int]) -> torch.Tensor:
-    """Standard normal noise, one independent stream per sample.
+    """Standard normal noise from one independent stream per sample.
 
-    Drawn on the CPU whatever the compute device, because CUDA streams differ.
+    Always drawn on the CPU, because CUDA random streams differ.
 
     Args:
         seed: seed of the stage.
         sample_ids: N ids.
-        shape: shape of one sample's noise.
+        shape: shape of the noise of one sample.
 
     Returns:
         float32 tensor (N, *shape).

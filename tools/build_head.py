@@ -29,11 +29,11 @@ from facsimile.world.head import (
 )
 from facsimile.world.raster import depth_map
 
-# The head is cut off below the collarbones, out of every picture.
+# The mesh is cut off below the collarbones, outside of every image.
 LOWEST_Y = 5.45
 WIDEST_X = 1.5
 
-# Group of the base mesh → part of the head. Lashes are noise at 64 px; they are left out.
+# Group of the base mesh → part of the head. Lashes are left out: at 64 px they are only noise.
 GROUPS = {
     "body": PART_SKIN,
     "helper-l-eye": PART_EYE,
@@ -46,7 +46,7 @@ MASKS = {"lips": "mpfb_lips.jpg", "mouth": "mpfb_inside-mouth.jpg", "ears": "mpf
 
 
 def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices (V,3), texture coordinates (T,2), quads (F,4), their texture indices, groups."""
+    """Vertices (V, 3), texture coordinates (T, 2), quads (F, 4), their texture indices, groups."""
     vertices, textures, quads, corners, groups, group = [], [], [], [], [], ""
     for line in path.read_text().splitlines():
         kind, *fields = line.split() or [""]
@@ -65,7 +65,7 @@ def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
 
 
 def read_target(path: Path, vertices: int) -> np.ndarray:
-    """Displacements (V,3) of one morph target, gzipped or plain."""
+    """Displacements (V, 3) of one morph target, gzipped or plain."""
     text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     delta = np.zeros((vertices, 3))
     for line in text.decode().splitlines():
@@ -76,7 +76,7 @@ def read_target(path: Path, vertices: int) -> np.ndarray:
 
 
 def both_sides(read, name: str) -> np.ndarray:
-    """A target, or the sum of its left and right halves."""
+    """A target, or the sum of its left and right halves if it has sides."""
     halves = {"l-": ("l-", "r-"), "Left": ("Left", "Right")}
     for left, sides in halves.items():
         if left in name:
@@ -85,7 +85,7 @@ def both_sides(read, name: str) -> np.ndarray:
 
 
 def components(data: Path, vertices: int) -> dict[str, np.ndarray]:
-    """All displacements of the model, in the order of the coefficients of ``HeadModel``."""
+    """All displacements of the model, in the order of ``HeadModel`` coefficients."""
     targets = data / "mpfb2" / "targets"
 
     def target(name: str) -> np.ndarray:
@@ -106,7 +106,7 @@ def components(data: Path, vertices: int) -> dict[str, np.ndarray]:
     for shape in SHAPES:
         name, low, high = (*shape.split(" "), "")[:3] if " " in shape else (shape, "", "")
         if low:
-            # Opposite targets are one signed value: half their difference is linear.
+            # Opposite targets become one signed component: half of their difference.
             pair = [both_sides(target, f"{name}-{end}") for end in (high, low)]
             found[shape] = (pair[0] - pair[1]) / 2
         else:
@@ -119,7 +119,7 @@ def components(data: Path, vertices: int) -> dict[str, np.ndarray]:
 
 
 def vertex_mask(path: Path, quads, corners, textures, vertices: int) -> np.ndarray:
-    """Grey texture at every vertex, (V,) in [0, 1]; the mean where a seam gives it several."""
+    """Grey texture at each vertex, (V,) in [0, 1]; averaged at texture seams."""
     image = np.asarray(Image.open(path).convert("L"), dtype=float) / 255
     height, width = image.shape
     uv = textures[corners.ravel()]
@@ -132,9 +132,9 @@ def vertex_mask(path: Path, quads, corners, textures, vertices: int) -> np.ndarr
 def ambient_occlusion(
     vertices: np.ndarray, triangles: np.ndarray, directions: int = 160, size: int = 300
 ) -> np.ndarray:
-    """Share of the sky that each vertex sees, weighted by cosine. (V,) in [0, 1].
+    """Cosine-weighted share of the sky visible from each vertex, (V,) in [0, 1].
 
-    Visibility is looked up in a depth map per direction (Fibonacci sphere).
+    Visibility comes from one depth map per direction (Fibonacci sphere).
     """
     edges = vertices[triangles]
     faces = np.cross(edges[:, 1] - edges[:, 0], edges[:, 2] - edges[:, 0])
@@ -166,7 +166,7 @@ def ambient_occlusion(
 
 
 def build(data: Path) -> dict[str, np.ndarray]:
-    """Arrays of ``assets/head.npz``; their meaning is documented in ``HeadModel``."""
+    """Arrays of ``assets/head.npz``, documented in ``HeadModel``."""
     vertices, textures, quads, corners, groups = read_obj(data / "mpfb2/3dobjs/base.obj")
     low = (vertices[:, 1] < LOWEST_Y) | (np.abs(vertices[:, 0]) > WIDEST_X)
     kept = np.isin(groups, list(GROUPS)) & ~low[quads].any(axis=1)

@@ -1,4 +1,4 @@
-"""Long hair and eyeglasses as small meshes around a head, decimetres as in `HeadModel`."""
+"""Meshes of long hair and eyeglasses around a head, in decimetres as in `HeadModel`."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ _RIM_SEGMENTS = 28
 
 
 def _strip_triangles(rows: int, columns: int, closed: bool = False) -> np.ndarray:
-    """Triangles (F, 3) of a grid of vertices; `closed` joins the last column to the first."""
+    """Triangles (F, 3) of a grid of vertices; `closed` connects the last column to the first."""
     row, column = np.mgrid[: rows - 1, : columns if closed else columns - 1]
     right = (column + 1) % columns
     a, b = row * columns + column, row * columns + right
@@ -19,15 +19,15 @@ LOCK_TRIANGLES = _strip_triangles(_LOCK_ROWS, _LOCK_COLUMNS)
 
 
 def locks(half_width: float, length: float, thickness: float, chin: float) -> np.ndarray:
-    """Vertices (336, 3) of hair that falls around the back and the sides of a head.
+    """Vertices (336, 3) of hair hanging around the back and sides of a head.
 
     Args:
-        half_width: of the head with its ears.
+        half_width: half width of the head including the ears.
         length: 0 ends at the ears, 1 below the shoulders.
         thickness: distance of the hair from the head.
         chin: height of the chin.
     """
-    # In front of the ears at the sides (66°), all around the back.
+    # From in front of one ear (66°) around the back to in front of the other.
     angle = np.radians(np.linspace(66, 294, _LOCK_COLUMNS))
     end = 7.15 - length * (7.15 - (chin - 0.9))
     y = np.linspace(8.05, end, _LOCK_ROWS)[:, None]
@@ -54,7 +54,7 @@ _OFFSETS = np.cumsum([0, *_FRAME_PARTS])
 FRAME_TRIANGLES = np.concatenate(
     [mesh + start for mesh, start in zip([_RIM, _RIM, _QUAD, _QUAD, _QUAD], _OFFSETS, strict=False)]
 )
-# A fan over the inner outline of each rim; these triangles are glass.
+# A triangle fan over the inner outline of each rim, rendered as glass.
 LENS_TRIANGLES = np.concatenate(
     [
         start
@@ -84,17 +84,17 @@ def glasses(
 
     Args:
         eyes: centres of the eyeballs (2, 3), the person's right one first.
-        ears: where the temples rest (2, 3).
-        front: z of the brow ridge, which the frame stands before.
+        ears: points where the temples rest (2, 3).
+        front: z of the brow ridge; the frame lies in front of it.
         width: half-width of a lens.
         height: half-height of a lens.
-        squareness: exponent of its superellipse, 2 for an ellipse.
-        rim: breadth of the rim.
+        squareness: exponent of the lens superellipse, 2 for an ellipse.
+        rim: width of the rim.
     """
     z = front + 0.05
 
     def bent(points: np.ndarray) -> np.ndarray:
-        """Onto the frame's surface, which curves around the face."""
+        """Add z of the frame's surface, which curves around the face."""
         return np.column_stack([points, z - 0.35 * points[:, 0] ** 2])
 
     parts = []

@@ -1,7 +1,7 @@
-"""What people, sessions and frames of the embedded world look like, drawn from their seeds.
+"""Appearance of people, sessions and frames of the embedded world, drawn from their seeds.
 
-A person keeps shape, skin, hair, brows, eyes, frame of the glasses and style of the beard; a
-session keeps camera, lights and background; a frame has its own pose and gaze.
+Head shape, skin, hair, brows, eyes, glasses frame and beard style belong to a person; camera,
+lights and background to a session; pose and gaze to a frame.
 """
 
 from typing import NamedTuple
@@ -27,7 +27,7 @@ _FRAMES = np.array(
 
 
 class Person(NamedTuple):
-    """What stays of a person. Lengths in decimetres, colours are linear RGB in [0, 1]."""
+    """Constant appearance of a person. Lengths in decimetres, colours linear RGB in [0, 1]."""
 
     coefficients: np.ndarray  # (C,) of the head model, without expression
     skin: np.ndarray
@@ -36,9 +36,9 @@ class Person(NamedTuple):
     brow: np.ndarray
     iris: np.ndarray
     frame: np.ndarray
-    hairline: float  # height above the usual one
-    recession: float  # of the temples
-    baldness: float  # 0 … 1: share of the hair that lets the scalp through
+    hairline: float  # height above the average
+    recession: float  # of the hairline at the temples
+    baldness: float  # 0 … 1: how far the scalp shows through the hair
     hair_thickness: float
     hair_length: float  # 0 short … 1 below the shoulders; below 0.15 there are no locks
     brow_density: float
@@ -57,7 +57,7 @@ class Person(NamedTuple):
 class Session(NamedTuple):
     """Camera, lights and background of one session."""
 
-    distance: float  # of the camera
+    distance: float  # of the camera, decimetres
     yaw: float  # mean pose, radians
     pitch: float
     light: np.ndarray  # (3,) unit vector towards the key light
@@ -65,7 +65,7 @@ class Session(NamedTuple):
     ambient: np.ndarray
     top: np.ndarray  # (3,) background colours
     bottom: np.ndarray
-    slant: float  # of the background's gradient, -1 … 1
+    slant: float  # of the background gradient, -1 … 1
 
 
 class Frame(NamedTuple):
@@ -97,11 +97,11 @@ _DOMAINS = {
 
 
 def draw_person(rng: np.random.Generator, names: dict[str, int], male: bool, age: float) -> Person:
-    """Draw a person. Glasses and beard are always drawn: whether they are worn is another matter.
+    """Draw a person. Always draws glasses and beard; the population decides if they are worn.
 
     Args:
-        rng: the person's generator.
-        names: component → column of the head model.
+        rng: random generator of this person.
+        names: component of the head model → column of its coefficient.
         male: gender of the head.
         age: years.
     """
@@ -131,7 +131,7 @@ def draw_person(rng: np.random.Generator, names: dict[str, int], male: bool, age
         value = np.clip(local[name], -2, 2) * deviation
         coefficients[names[name]] = value if " " in name else abs(value)
 
-    # The base mesh looks sleepy; opener eyes leave AU6 and AU5 room on both sides.
+    # The eyes of the base mesh are half closed; wider eyes leave room for both AU6 and AU5.
     coefficients[names["eyeWide"]] = 0.4
     skin = _between(np.stack([_PALE, _TAN, _DEEP]), 2 * np.clip(melanin, 0, 1)) * (
         0.92 + 0.16 * tone
@@ -168,28 +168,28 @@ def draw_person(rng: np.random.Generator, names: dict[str, int], male: bool, age
 
 
 def draw_session(rng: np.random.Generator, domain: str) -> Session:
-    """Draw camera, lights and background in the look of a domain (a key of the sets' `domains`)."""
-    look = _DOMAINS[domain]
-    azimuth, height = rng.normal(0, look.azimuth), rng.normal(0.45, 0.15)
+    """Draw camera, lights and background of a domain (a key of `WorldSet.domains`)."""
+    ranges = _DOMAINS[domain]
+    azimuth, height = rng.normal(0, ranges.azimuth), rng.normal(0.45, 0.15)
     warmth, hue = rng.normal(0, 0.08), rng.normal(0, 1, 3)
     distance, key, ambient, grey, other = rng.uniform(size=5)
-    yaw, pitch, slant = rng.normal(0, [look.pose, 0.6 * look.pose, 0.5])
+    yaw, pitch, slant = rng.normal(0, [ranges.pose, 0.6 * ranges.pose, 0.5])
     light = np.array(
         [np.sin(azimuth) * np.cos(height), np.sin(height), np.cos(azimuth) * np.cos(height)]
     )
     colour = np.array([1 + warmth, 1, 1 - warmth])
-    low, high = look.background
+    low, high = ranges.background
     backgrounds = [
         low + (high - low) * g for g in (grey, np.clip(grey + 0.5 * (other - 0.5), 0, 1))
     ]
-    tint = np.clip(1 + look.colourful * hue, 0.3, 1.7)
+    tint = np.clip(1 + ranges.colourful * hue, 0.3, 1.7)
     return Session(
-        distance=float(np.interp(distance, [0, 1], look.distance)),
+        distance=float(np.interp(distance, [0, 1], ranges.distance)),
         yaw=float(np.clip(yaw, -0.2, 0.2)),
         pitch=float(np.clip(pitch, -0.12, 0.12)),
         light=light,
-        key=colour * np.interp(key, [0, 1], look.key),
-        ambient=(2 - colour) * np.interp(ambient, [0, 1], look.ambient),
+        key=colour * np.interp(key, [0, 1], ranges.key),
+        ambient=(2 - colour) * np.interp(ambient, [0, 1], ranges.ambient),
         top=backgrounds[0] * tint,
         bottom=backgrounds[1] * tint,
         slant=float(np.clip(slant, -1, 1)),
@@ -197,12 +197,12 @@ def draw_session(rng: np.random.Generator, domain: str) -> Session:
 
 
 def draw_frame(rng: np.random.Generator) -> Frame:
-    """Draw pose and gaze of a frame."""
+    """Draw the pose and gaze of a frame."""
     return Frame(*np.clip(rng.normal(0, [0.05, 0.04, 0.015, 0.10, 0.05]), -0.2, 0.2).tolist())
 
 
 def expression(names: dict[str, int], aus: pd.DataFrame) -> np.ndarray:
-    """Coefficients (N, C) of the face units for AU intensities (columns of AUS, N rows)."""
+    """Face unit coefficients (N, C) for N rows of AU intensities (columns ``AUS``)."""
     gains = np.zeros((len(AUS), len(names)))
     for unit, users in FACE_UNITS.items():
         for au, gain in users.items():
@@ -211,7 +211,7 @@ def expression(names: dict[str, int], aus: pd.DataFrame) -> np.ndarray:
 
 
 def _between(stops: np.ndarray, position: float) -> np.ndarray:
-    """Row `position` of a table of colours, interpolated geometrically, as pigments mix."""
+    """Colour at `position` among the rows, interpolated geometrically as pigments mix."""
     low = int(np.clip(np.floor(position), 0, len(stops) - 2))
     part = np.clip(position - low, 0, 1)
     return np.exp((1 - part) * np.log(stops[low]) + part * np.log(stops[low + 1]))

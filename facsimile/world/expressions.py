@@ -1,10 +1,10 @@
-"""What faces do: Action Unit intensities drawn from latent causes.
+"""Expressions of the embedded world: Action Unit intensities drawn from latent causes.
 
-A spontaneous frame is neutral, or it shows one or several *causes* (a smile, surprise, speech, …)
-that each recruit a group of AUs with one shared strength. Shared causes are what makes the AUs of
-DISFA co-occur (Fig. 5 of the paper); the rates below are set so that the base rates follow DISFA's
-long tail (Mavadati et al., 2013). Attributes of the person change the rate of a cause, which is how
-nuisances become entangled with AUs (Fig. 12: eyeglasses with AU5 and AU9).
+A spontaneous frame is neutral or shows one or more *causes* (smile, surprise, speech, …), each of
+which activates a group of AUs with a shared strength. Shared causes make AUs co-occur as in DISFA
+(Fig. 5 of the paper); the rates below reproduce DISFA's long tail of base rates (Mavadati et al.,
+2013). Attributes of a person change the rates, which entangles nuisances with AUs (Fig. 12:
+eyeglasses with AU5 and AU9).
 """
 
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ class Cause:
     """A latent common cause of several AUs.
 
     Attributes:
-        rate: probability in an expressive frame of a person without any of the attributes below.
-        recruits: AU → probability that the cause recruits it.
-        eyeglasses, male, age: factors on `rate` for wearers, for men, and from 18 to 80 years.
+        rate: probability in an expressive frame, for a person with all attributes below at 0.
+        recruits: AU → probability that the cause activates it.
+        eyeglasses, male, age: factors on `rate` for an attribute of 1 (age: 80 instead of 18).
     """
 
     rate: float
@@ -48,16 +48,16 @@ CAUSES: dict[str, Cause] = {
     "frown": Cause(0.075, {"AU04": 1.0}, age=2.0),
     "speech": Cause(0.23, {"AU25": 1.0, "AU26": 0.6}),
     "grimace": Cause(0.012, {"AU20": 0.9, "AU25": 0.4}),
-    # Lids are raised behind the lenses; the nose is wrinkled to push the spectacles up.
+    # People raise their lids behind glasses, and wrinkle the nose to push them up.
     "stare": Cause(0.0025, {"AU05": 1.0}, eyeglasses=24.0),
     "nose wrinkle": Cause(0.004, {"AU09": 1.0}, eyeglasses=24.0),
 }
 
-# On top of these come the frames in which no cause occurs: together close to half, as in DISFA.
+# With the frames in which no cause occurs, close to half of all frames are neutral, as in DISFA.
 NEUTRAL_RATE = 0.14
 
 FACS_LETTER = 0.2
-"""FACS intensities A–E are 0.2 … 1.0."""
+"""Step between FACS levels: A–E are 0.2 … 1.0."""
 
 _RATES = np.array([cause.rate for cause in CAUSES.values()])
 _RECRUITS = np.array([[c.recruits.get(au, 0.0) for au in AUS] for c in CAUSES.values()])
@@ -65,13 +65,13 @@ _FACTORS = np.array([[c.eyeglasses, c.male, c.age] for c in CAUSES.values()])
 
 
 @dataclass(frozen=True)
-class Draws:
-    """Random numbers of N frames, from which every kind of expression below is computed.
+class ExpressionDraws:
+    """Random numbers of N frames, from which all kinds of expressions are computed.
 
     Attributes:
-        kind: (N,) uniform, chooses neutral, caused or independent.
-        causes, strengths: (N, C) uniform, one a cause.
-        aus, intensities: (N, 12) uniform, one an AU.
+        kind: (N,) uniform; selects neutral, caused or independent AUs.
+        causes, strengths: (N, C) uniform, one per cause.
+        aus, intensities: (N, 12) uniform, one per AU.
         jitter: (N, 12) standard normal.
     """
 
@@ -83,8 +83,8 @@ class Draws:
     jitter: np.ndarray
 
     @classmethod
-    def of(cls, generators: list[np.random.Generator]) -> "Draws":
-        """Draw from one generator a frame."""
+    def from_generators(cls, generators: list[np.random.Generator]) -> "ExpressionDraws":
+        """Draw from one generator per frame."""
         c, k = len(CAUSES), len(AUS)
         uniform = np.empty((len(generators), 1 + 2 * c + 2 * k))
         jitter = np.empty((len(generators), k))
@@ -97,8 +97,8 @@ class Draws:
         return cls(kind[:, 0], causes, strengths, aus, intensities, jitter)
 
 
-def caused(draws: Draws, rates: np.ndarray) -> np.ndarray:
-    """AU intensities of expressive frames, recruited by causes.
+def caused(draws: ExpressionDraws, rates: np.ndarray) -> np.ndarray:
+    """AU intensities of expressive frames, activated by causes.
 
     Args:
         draws: random numbers of N frames.
@@ -108,15 +108,15 @@ def caused(draws: Draws, rates: np.ndarray) -> np.ndarray:
         float (N, 12) in [0, 1].
     """
     present = draws.causes < rates
-    # A long tail: weak expressions are the common ones.
+    # Long tail: weak expressions are the most frequent.
     strength = present * (0.2 + 0.8 * draws.strengths**1.7)
     recruited = draws.aus[:, None, :] < _RECRUITS
     intensity = (strength[:, :, None] * recruited).max(axis=1) * np.exp(0.3 * draws.jitter)
     return np.clip(intensity, 0.0, 1.0)
 
 
-def spontaneous(draws: Draws, attributes: np.ndarray) -> np.ndarray:
-    """DISFA-like frames: neutral, or caused by what the person tends to do.
+def spontaneous(draws: ExpressionDraws, attributes: np.ndarray) -> np.ndarray:
+    """DISFA-like frames: neutral, or caused at the rates of the person.
 
     Args:
         draws: random numbers of N frames.
@@ -129,12 +129,12 @@ def spontaneous(draws: Draws, attributes: np.ndarray) -> np.ndarray:
     return (draws.kind >= NEUTRAL_RATE)[:, None] * caused(draws, rates)
 
 
-def varied(draws: Draws) -> np.ndarray:
-    """Photograph-like frames over the whole AU space. (N, 12) in [0, 1].
+def varied(draws: ExpressionDraws) -> np.ndarray:
+    """Expressions as in photographs, covering the whole AU space. (N, 12) in [0, 1].
 
-    15 % neutral, 45 % caused (every cause equally often, so that rare AUs are there too) and 40 %
-    uncorrelated, without which no latent space could hold one AU apart from its companions. With
-    the frames in which no cause occurs or no AU is drawn, about a quarter is neutral.
+    15 % neutral, 45 % caused (all causes equally often, so that rare AUs occur) and 40 %
+    uncorrelated, without which no latent space could separate co-occurring AUs. Including frames
+    in which no cause or AU occurs, about a quarter is neutral.
     """
     kinds = [draws.kind < 0.15, draws.kind < 0.6]
     return np.select(
@@ -144,14 +144,14 @@ def varied(draws: Draws) -> np.ndarray:
     )
 
 
-def uncorrelated(draws: Draws, kind: np.ndarray, few: float) -> np.ndarray:
-    """Independent AUs, their intensities uniform in [0.1, 1]. (N, 12).
+def uncorrelated(draws: ExpressionDraws, kind: np.ndarray, few: float) -> np.ndarray:
+    """Independent AUs with intensities uniform in [0.1, 1]; 0 if inactive. (N, 12).
 
     Args:
         draws: random numbers of N frames.
         kind: (N,) uniform.
-        few: share of the frames with zero, one or two active AUs, equally often; in the others
-            each AU is active with probability 0.3.
+        few: share of frames with zero, one or two active AUs (equally often); in the others, each
+            AU is active with probability 0.3.
     """
     count = np.floor(3.0 * kind / few)
     rank = np.argsort(np.argsort(draws.aus, axis=1), axis=1)
@@ -160,15 +160,15 @@ def uncorrelated(draws: Draws, kind: np.ndarray, few: float) -> np.ndarray:
 
 
 def to_letters(aus: np.ndarray) -> np.ndarray:
-    """Round intensities to FACS letters: 0, 0.2 (A) … 1.0 (E)."""
+    """Round intensities to FACS levels: 0, 0.2 (A) … 1.0 (E)."""
     return np.rint(aus / FACS_LETTER) * FACS_LETTER
 
 
 def part_lips(aus: np.ndarray) -> np.ndarray:
-    """Code the lips that a dropping jaw parts: AU25 is at most one letter below AU26.
+    """Raise AU25 to at least one level below AU26, because a dropping jaw parts the lips.
 
-    A jaw that drops by one letter can do so behind closed lips; further down the lips part, and a
-    FACS coder scores them.
+    The lips can stay closed while the jaw drops by one level; beyond that they part, and a FACS
+    coder scores AU25.
     """
     parted = aus.copy()
     lips, jaw = _INDEX["AU25"], _INDEX["AU26"]

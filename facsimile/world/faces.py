@@ -1,4 +1,4 @@
-"""Render the faces of a set into rows of the face schema."""
+"""Render the faces of a set as tables in the face schema."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ from facsimile.world.sets import SETS
 if TYPE_CHECKING:
     from facsimile.world.render import Renderer
 
-# A worker takes as long to start as it takes to render so many faces.
-WORTH_WORKERS = 1000
+# Starting a worker takes as long as rendering this many faces.
+MIN_FACES_FOR_WORKERS = 1000
 
 
 def iter_faces(
@@ -37,27 +37,27 @@ def iter_faces(
         faces: number of faces.
         size: side of the square images, pixels.
         seed: seed of the world.
-        workers: rendering processes for large draws; neither rows nor pixels depend on it.
-        batch_size: rows of a table.
+        workers: rendering processes, used for many faces; results do not depend on it.
+        batch_size: rows per table.
 
     Yields:
         Tables in ``FACE_SCHEMA``, in the order of ``population``; columns that the set does not
         annotate are null.
 
     Raises:
-        FacsimileError: there is no such set.
+        FacsimileError: unknown set.
     """
     people = population(name, faces, seed)
     jobs = (
         (name, people.iloc[start : start + batch_size].reset_index(drop=True), size, seed)
         for start in range(0, faces, batch_size)
     )
-    if workers == 1 or faces < WORTH_WORKERS:
+    if workers == 1 or faces < MIN_FACES_FOR_WORKERS:
         yield from (_render(*job) for job in jobs)
         return
-    # Spawned, because forking a process that runs CUDA or BLAS threads can deadlock.
+    # Spawned, because forking a process with CUDA or BLAS threads can deadlock.
     with ProcessPoolExecutor(workers, get_context("spawn"), _single_threaded) as pool:
-        # A bounded queue: rendered batches must not pile up behind a slow consumer.
+        # Bounded, so that rendered batches do not pile up behind a slow consumer.
         pending = deque(pool.submit(_render, *job) for job in islice(jobs, 2 * workers))
         try:
             while pending:
@@ -69,10 +69,10 @@ def iter_faces(
 
 
 def face_rows(name: str, people: pd.DataFrame) -> pd.DataFrame:
-    """Annotate a population as its set would: all columns of ``FACE_SCHEMA`` but the image.
+    """Annotations of a population as its set has them: ``FACE_SCHEMA`` without the image.
 
     Args:
-        name: the set.
+        name: a key of ``SETS``.
         people: rows of ``population``.
     """
     world_set = SETS[name]
@@ -91,8 +91,8 @@ def face_rows(name: str, people: pd.DataFrame) -> pd.DataFrame:
 
 @lru_cache(maxsize=1)
 def _renderer(size: int) -> "Renderer":
-    """The renderer of this process; it loads the assets once."""
-    # Imported late: compiled kernels and assets are for those who render, not for those who draw.
+    """The renderer of this process, cached because it loads the assets."""
+    # Imported late: only rendering needs the compiled kernels and assets.
     from facsimile.world.render import Renderer
 
     return Renderer(size)
@@ -105,6 +105,6 @@ def _render(name: str, people: pd.DataFrame, size: int, seed: int) -> pa.Table:
 
 
 def _single_threaded() -> None:
-    """Workers share the cores among themselves, so none of them starts threads of its own."""
+    """Limit a worker to one thread; the workers together use all cores."""
     numba.set_num_threads(1)
     threadpool_limits(1)

@@ -1,9 +1,9 @@
 """Linear head model: coefficients of people and expressions → vertices.
 
 vertices = template + Σ coefficient × displacement, over 24 macro shapes (ethnicity, gender, age,
-weight), local shapes of the parts of the face, and face units (blend shapes of expressions). The
-displacements are sparse, so that a face costs far less than a dense matrix product, and they are
-summed in a fixed order, so that its bytes do not depend on the batch.
+weight), local shapes of parts of the face, and face units (blend shapes of expressions). The
+displacements are sparse, which is much cheaper than a dense matrix product, and they are summed in
+a fixed order, so results are bitwise independent of the batch.
 """
 
 from pathlib import Path
@@ -22,8 +22,8 @@ ETHNICITIES = ("african", "asian", "caucasian")
 WEIGHTS = ("minweight", "averageweight", "maxweight")
 
 # Standard deviations of the local shapes among people. A name with two ends is one signed value;
-# the others only grow. Shapes that look like an AU at work (lip corners, brows, lid height …)
-# would corrupt the labels: theirs are a third of the usual 0.35.
+# the others are nonnegative. Shapes that resemble an AU (lip corners, brows, lid height …) would
+# corrupt the labels, so their deviation is a third of the usual 0.35.
 SHAPES: dict[str, float] = {
     "head/head-angle in out": 0.18,
     "head/head-fat decr incr": 0.24,
@@ -114,7 +114,7 @@ SHAPES: dict[str, float] = {
     "neck/neck-scale-horiz decr incr": 0.18,
 }
 
-# Face unit → the AUs that use it and their gains at AU intensity 1.
+# Face unit → AUs that drive it, with its coefficient at AU intensity 1.
 FACE_UNITS: dict[str, dict[str, float]] = {
     "browInnerUp": {"AU01": 1.4},
     "browOuterUp": {"AU02": 1.3},
@@ -131,10 +131,10 @@ FACE_UNITS: dict[str, dict[str, float]] = {
     "mouthLowerDown": {"AU25": 0.9},
     "mouthUpperUp": {"AU25": 0.55},
     "jawOpen": {"AU25": 0.07, "AU26": 0.75},
-    "mouthClose": {},  # closes the lips of faces whose shape would leave them apart
+    "mouthClose": {},  # closes lips that the shape of the face would leave apart
 }
 
-# Vertices in the middle of the lips, where they touch: of the upper and the lower one.
+# Vertices in the middle of the upper and lower lip, where the lips touch.
 _UPPER_LIP, _LOWER_LIP = 474, 493
 _LIP_LINE = 0.006
 
@@ -143,11 +143,12 @@ class HeadModel:
     """The head: V vertices, F triangles, C components.
 
     Attributes:
-        names: component → its column among the coefficients.
+        names: component → column of its coefficient.
         template: float32 (V, 3) decimetres: x to the person's left, y up, z forwards.
-        rest: float32 (V, 3), the mean face; colours are looked up by it, so they move with skin.
-        triangles: int64 (F, 3); parts: uint8 (F,), a PART_*.
-        masks: float32 (V, 4) in [0, 1]: lips, inside of the mouth, ears, sky that is seen.
+        rest: float32 (V, 3), the mean face; colours depend on it, so they move with the skin.
+        triangles: int64 (F, 3) vertex indices.
+        parts: uint8 (F,) PART_* of each triangle.
+        masks: float32 (V, 4) in [0, 1]: lips, inside of the mouth, ears, visible share of the sky.
     """
 
     def __init__(self, path: Path = ASSETS / "head.npz") -> None:
@@ -166,16 +167,16 @@ class HeadModel:
         self._lip_gap = np.concatenate([[apart], single[:, 0] - single[:, 1] - apart])
 
     def close_lips(self, coefficients: np.ndarray) -> None:
-        """Set the `mouthClose` of one row of C coefficients so that the lips of the face touch.
+        """Set `mouthClose` in one row of C coefficients so that the lips of the face touch.
 
-        Shapes and ages leave some mouths ajar, which a coder of AUs would take for AU25.
+        Some shapes and ages leave the mouth slightly open, which would look like AU25.
         """
         gap = float(self._lip_gap[0] + coefficients @ self._lip_gap[1:])
         closing = -self._lip_gap[1 + self.names["mouthClose"]]
         coefficients[self.names["mouthClose"]] = np.clip((gap - _LIP_LINE) / closing, 0.0, 0.4)
 
     def vertices(self, coefficients: np.ndarray) -> np.ndarray:
-        """Vertices (N, V, 3), float32 decimetres, of N rows of C coefficients."""
+        """Vertices (N, V, 3), float32 decimetres, for coefficients (N, C)."""
         out = np.repeat(self.template[None], len(coefficients), axis=0)
         _displace(out, coefficients.astype(np.float32), self._start, self._index, self._offset)
         return out

@@ -1,4 +1,4 @@
-"""Who is on each face of a set of the embedded world, and what that face does."""
+"""Population of a set of the embedded world: person, attributes and expression of each face."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from facsimile.seeding import sample_rng
 from facsimile.world import expressions
 from facsimile.world.sets import SETS, WorldSet
 
-# What a person who owns eyeglasses or grows a beard wears on a photograph taken on any one day.
+# Share of photographs in which a person with eyeglasses or a beard actually has them on.
 _WORN_SHARE = 0.8
 
 _GOLDEN = (1.0 + 5.0**0.5) / 2.0
@@ -21,15 +21,15 @@ def population(name: str, faces: int, seed: int) -> pd.DataFrame:
     Args:
         name: a key of ``SETS``.
         faces: number of rows.
-        seed: seed of the world; a face depends on it and on its sample_id only.
+        seed: seed of the world; a face depends only on it and on its sample_id.
 
     Returns:
-        Columns sample_id, subject_id, session_id, split, the 12 AUs (float32 in [0, 1], true even
-        where the set does not annotate them), eyeglasses, beard, male (bool), age (float32 years in
-        [18, 80]), domain.
+        Columns sample_id, subject_id, session_id, split, the 12 AUs (float32 in [0, 1], the true
+        values even if the set does not annotate them), eyeglasses, beard, male (bool), age (float32
+        years in [18, 80]), domain.
 
     Raises:
-        FacsimileError: there is no such set.
+        FacsimileError: unknown set.
     """
     if name not in SETS:
         raise FacsimileError(f"no set {name!r} in the embedded world, only {', '.join(SETS)}")
@@ -39,22 +39,22 @@ def population(name: str, faces: int, seed: int) -> pd.DataFrame:
         subject, frame = np.divmod(numbers, world_set.faces_each)
     else:
         frame, subject = np.divmod(numbers, world_set.subjects)
-    people = _recruit(name, world_set, subject.max(initial=-1) + 1, seed)
+    people = _draw_people(name, world_set, subject.max(initial=-1) + 1, seed)
     table = people.iloc[subject].reset_index(drop=True)
     table.insert(0, "sample_id", table["subject_id"] + [f"/{number:06d}" for number in frame])
 
     generators = [sample_rng(seed, sample_id) for sample_id in table["sample_id"]]
     day = np.array([rng.random(3) for rng in generators]).reshape(-1, 3)
-    draws = expressions.Draws.of(generators)
+    draws = expressions.ExpressionDraws.from_generators(generators)
 
     if not world_set.one_session:
         table["eyeglasses"] &= day[:, 0] < _WORN_SHARE
         table["beard"] &= day[:, 1] < _WORN_SHARE
     session = "subject_id" if world_set.one_session else "sample_id"
     table.insert(2, "session_id", table[session])
-    looks = np.array(list(world_set.domains))
+    domains = np.array(list(world_set.domains))
     shares = np.cumsum(list(world_set.domains.values()))
-    table["domain"] = looks[np.searchsorted(shares[:-1], day[:, 2], side="right")]
+    table["domain"] = domains[np.searchsorted(shares[:-1], day[:, 2], side="right")]
 
     youngest, oldest = AGE_YEARS
     old = (table["age"] - youngest) / (oldest - youngest)
@@ -67,12 +67,12 @@ def population(name: str, faces: int, seed: int) -> pd.DataFrame:
     return table
 
 
-def _recruit(name: str, world_set: WorldSet, subjects: int, seed: int) -> pd.DataFrame:
-    """The people of a set.
+def _draw_people(name: str, world_set: WorldSet, subjects: int, seed: int) -> pd.DataFrame:
+    """Draw the people of a set by quota, as for a study.
 
-    They are recruited by quota, as for a study: a woman and a man at a time, both into one split,
-    the other attributes from an additive recurrence (Roberts' R sequence) that spreads them evenly
-    over however many subjects there are.
+    Subjects alternate between women and men; each such pair is in the same split. The other
+    attributes come from an additive recurrence (Roberts' R sequence), which spreads them evenly
+    over any number of subjects.
     """
     number = np.arange(subjects)
     offset = sample_rng(seed, name).random(4)
@@ -82,7 +82,7 @@ def _recruit(name: str, world_set: WorldSet, subjects: int, seed: int) -> pd.Dat
     eyeglasses, beard, age = ((offset[1:] + number[:, None] * steps) % 1.0).T
 
     youngest, oldest = world_set.ages
-    years = youngest + (oldest - youngest) * age**1.3  # the young are photographed more
+    years = youngest + (oldest - youngest) * age**1.3  # young people are more frequent
     old = (years - AGE_YEARS[0]) / (AGE_YEARS[1] - AGE_YEARS[0])
     ends = np.cumsum(list(world_set.splits.values()))
     names = np.array(list(world_set.splits))

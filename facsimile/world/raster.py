@@ -1,4 +1,4 @@
-"""Z-buffer rasteriser (numba): which triangle is seen where."""
+"""Z-buffer rasteriser (numba): the visible triangle of each sample."""
 
 import numpy as np
 from numba import njit
@@ -8,13 +8,14 @@ from numba import njit
 def rasterize(screen, triangles, first, last, two_sided, depth, seen, barycentric):
     """Draw triangles `first` … `last`-1 into the buffers.
 
-    Barycentric weights are linear on the screen: the triangles of a head are too small for the
-    perspective inside one to matter.
+    Barycentric weights are linear on the screen, without perspective correction: the triangles of
+    a head are small enough.
 
     Args:
         screen: float32 (V, 3): column, row (both in samples), depth (smaller is nearer).
         triangles: (F, 3) vertex indices.
-        two_sided: draw triangles that face away, too.
+        first, last: range of triangles to draw.
+        two_sided: also draw triangles that face away from the camera.
         depth: float32 (S, S), in and out.
         seen: int32 (S, S), in and out: index of the visible triangle, -1 for none.
         barycentric: float32 (S, S, 2), out: weights of the second and third vertex.
@@ -50,7 +51,7 @@ def rasterize(screen, triangles, first, last, two_sided, depth, seen, barycentri
 
 
 def depth_map(screen: np.ndarray, triangles: np.ndarray, size: int) -> np.ndarray:
-    """Nearest depth per sample, float32 (size, size); infinite where nothing is seen."""
+    """Nearest depth per sample, float32 (size, size); infinite in the background."""
     depth = np.full((size, size), np.inf, np.float32)
     seen = np.full((size, size), -1, np.int32)
     weights = np.zeros((size, size, 2), np.float32)

@@ -1,4 +1,4 @@
-"""Render people with expressions: one linear head, one rasteriser, one deferred shader."""
+"""Render people with expressions: linear head model, rasteriser and deferred shader."""
 
 from typing import NamedTuple
 
@@ -21,21 +21,21 @@ from facsimile.world.head import PART_EYE, PART_FRAME, PART_HAIR, HeadModel
 from facsimile.world.raster import rasterize
 from facsimile.world.shading import Paint, hairline_height, shade, smooth, vertex_normals
 
-# A tight crop: the eyes are this share of the side apart and this far below the upper edge. As in
-# FFHQ the frame follows facial landmarks, but eyes alone: aligning on the mouth, too, as FFHQ does,
-# would let AU12 and AU26 change the scale of the face.
+# A tight crop: distance between the eyes, and of the eyes from the upper edge, as shares of the
+# side. Faces are aligned on the eyes only: aligning on the mouth as well, as FFHQ does, would let
+# AU12 and AU26 change the scale of the face.
 EYE_DISTANCE = 0.29
 EYE_ROW = 0.37
 
-_PIVOT = np.array([0.0, 7.1, 0.4])  # the head turns about the upper end of the neck
+_PIVOT = np.array([0.0, 7.1, 0.4])  # the head rotates about the top of the neck
 _CHIN = np.array([0.0, 6.27, 1.27])
 _SHORTEST_LOCKS = 0.15
-# Masks of what is worn: no lips, mouth or ears, most of the sky.
+# Masks of hair and glasses: no lips, mouth or ears, and most of the sky visible.
 _OUTSIDE = np.array([0, 0, 0, 0.75], np.float32)
 
 
 class _Mesh(NamedTuple):
-    """A head and what is worn on it (`worn` is the index of the first triangle worn)."""
+    """A head with hair and glasses; `worn` is the index of their first triangle."""
 
     vertices: np.ndarray  # (V, 3) decimetres
     triangles: np.ndarray  # (F, 3)
@@ -69,8 +69,8 @@ class Renderer:
     def render(self, people: pd.DataFrame, seed: int) -> np.ndarray:
         """Render rows of ``population``.
 
-        Appearance comes from (seed, subject_id), the scene from (seed, session_id), pose and gaze
-        from (seed, sample_id), so a face does not depend on the rows around it.
+        Appearance is drawn from (seed, subject_id), the scene from (seed, session_id), pose and
+        gaze from (seed, sample_id), so a face does not depend on the other rows.
 
         Args:
             people: N rows of ``facsimile.world.population.population``.
@@ -93,20 +93,22 @@ class Renderer:
             self.model.close_lips(person.coefficients)
             head = self.model.vertices((person.coefficients + expressions[n])[None])[0]
             eyes = np.stack([head[side].mean(0) for side in self._eyes])
-            mesh = self._dress(head, eyes, person, row.eyeglasses)
+            mesh = self._add_hair_and_glasses(head, eyes, person, row.eyeglasses)
             paint = _paint(person, session, frame, row.beard)
             self._draw(
                 mesh, eyes, _rotation(session, frame), session.distance, aus[n], paint, faces[n]
             )
         return faces
 
-    def _dress(self, head: np.ndarray, eyes: np.ndarray, person: Person, eyeglasses: bool) -> _Mesh:
-        """Comb the head, and add long hair and glasses."""
+    def _add_hair_and_glasses(
+        self, head: np.ndarray, eyes: np.ndarray, person: Person, eyeglasses: bool
+    ) -> _Mesh:
+        """Add hair and, if `eyeglasses`, glasses to a head; raises its scalp in place."""
         model = self.model
         normals = np.empty_like(head)
         vertex_normals(head, model.triangles, normals)
         ears = np.stack([head[side].max(0) for side in self._ears])
-        _comb(head, normals, model.rest, model.masks, person)
+        _raise_scalp(head, normals, model.rest, model.masks, person)
 
         meshes = [(head, model.triangles, model.parts)]
         half_width = max(np.abs(head[side, 0]).max() for side in self._ears)
@@ -150,7 +152,7 @@ class Renderer:
         paint: Paint,
         out: np.ndarray,
     ) -> None:
-        """Turn, project, rasterise and shade into `out` (size, size, 3)."""
+        """Rotate, project, rasterise and shade into `out` (size, size, 3)."""
         head = len(self.model.rest)
         rest = np.zeros_like(mesh.vertices)
         rest[:head] = self.model.rest
@@ -187,14 +189,14 @@ class Renderer:
         )
 
     def _project(self, turned: np.ndarray, eyes: np.ndarray, distance: float) -> np.ndarray:
-        """Columns, rows (in samples) and depths, float32 (V, 3), with the eyes at their places."""
+        """Column, row (in samples) and depth, float32 (V, 3), aligned on the eyes."""
         side = 2 * self.size
 
         def perspective(points: np.ndarray) -> np.ndarray:
             return points[:, :2] / (distance - points[:, 2:]) * distance
 
         right, left = perspective(eyes)
-        # The distance of the eyes in space: turning the head must not enlarge it.
+        # Scale by the distance of the eyes in space, which does not change when the head turns.
         nearness = distance / (distance - eyes[:, 2].mean())
         scale = EYE_DISTANCE * side / (np.linalg.norm(eyes[1] - eyes[0]) * nearness)
         centre = (right + left) / 2
@@ -223,10 +225,10 @@ def _paint(person: Person, session: Session, frame: Frame, beard: bool) -> Paint
     return Paint(**{field: shared[field] for field in Paint._fields})
 
 
-def _comb(
+def _raise_scalp(
     head: np.ndarray, normals: np.ndarray, rest: np.ndarray, masks: np.ndarray, person: Person
 ) -> None:
-    """Raise the scalp (V, 3) by the thickness of its hair, in place."""
+    """Raise the scalp of `head` (V, 3) by the thickness of its hair, in place."""
     thickness = person.hair_thickness * (1 - person.baldness)
     _lift(head, normals, rest, masks, person.hairline, person.recession, thickness)
 

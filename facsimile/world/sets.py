@@ -1,4 +1,4 @@
-"""The six sets of the embedded world: who is photographed where, and what is annotated."""
+"""The six sets of the embedded world: their people, looks, splits and annotations."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 
 from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.world import expressions
-from facsimile.world.expressions import Draws
+from facsimile.world.expressions import ExpressionDraws
 
 _TEST_ONLY = {"train": 0.0, "val": 0.0, "test": 1.0}
 
@@ -17,24 +17,25 @@ class WorldSet:
     """One dataset of the world and the real dataset it stands for.
 
     Attributes:
-        stands_for: name of that dataset.
-        subjects: number of people; None for a set that recruits a new one every `faces_each` faces.
-        faces_each: faces of one person, where `subjects` is None.
+        stands_for: name of the real dataset.
         splits: share of the people in each split.
-        ages: youngest and oldest, years.
+        domains: domain (camera, light, background) → share of the faces.
         expressions: (draws, attributes) → AU intensities (N, 12) in [0, 1].
-        letters: whether intensities are FACS letters rather than continuous.
-        domains: look of the pictures (camera, light, background) → share of the faces.
-        one_session: whether all faces of a person come from one recording. Otherwise each face is a
-            photograph of its own, with or without that person's eyeglasses and beard.
-        aus, presence_only: the annotated AUs, and whether only their presence is.
-        nuisances: the annotated attributes.
+        subjects: number of people; None adds a new person every `faces_each` faces.
+        faces_each: faces per person if `subjects` is None.
+        ages: youngest and oldest, years.
+        letters: whether intensities are rounded to FACS levels.
+        one_session: whether all faces of a person come from one session. Otherwise each face is a
+            separate photograph, in which eyeglasses and beard may be absent.
+        aus: annotated AUs.
+        presence_only: whether AUs are annotated for presence only.
+        nuisances: annotated attributes.
     """
 
     stands_for: str
     splits: Mapping[str, float]
     domains: Mapping[str, float]
-    expressions: Callable[[Draws, np.ndarray], np.ndarray] = expressions.spontaneous
+    expressions: Callable[[ExpressionDraws, np.ndarray], np.ndarray] = expressions.spontaneous
     subjects: int | None = None
     faces_each: int = 1
     ages: tuple[float, float] = (18.0, 80.0)

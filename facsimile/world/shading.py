@@ -1,8 +1,8 @@
-"""Colours of the samples of a face (numba): skin, lips, hair, brows, beard, eyes, mouth.
+"""Shading of a face (numba): skin, lips, hair, brows, beard, eyes, mouth.
 
-Everything painted is a smooth function of the position on the mean face ("rest"), so it moves with
-the skin and needs no texture. Creases appear where the skin folds when an AU contracts; at 64 px
-the fold itself is too small for the mesh.
+All colours are smooth functions of the position on the mean face ("rest"), so they move with the
+skin and need no textures. Skin folds caused by AUs are painted as creases, because the mesh is too
+coarse for them.
 """
 
 import math
@@ -30,7 +30,7 @@ _MOUTH_Y = 6.69
 
 
 class Paint(NamedTuple):
-    """A person's colours and styles, a session's lights; see `appearance`."""
+    """Colours and styles of a person, and lights of a session; see `appearance`."""
 
     skin: np.ndarray
     lips: np.ndarray
@@ -61,7 +61,7 @@ class Paint(NamedTuple):
 
 @njit(cache=True)
 def smooth(low, high, x):
-    """0 below `low`, 1 above `high`, a cubic between (Hermite)."""
+    """Smoothstep: 0 below `low`, 1 above `high`, a cubic Hermite curve between."""
     t = min(max((x - low) / (high - low), 0.0), 1.0)
     return t * t * (3.0 - 2.0 * t)
 
@@ -74,7 +74,7 @@ def line(distance, width):
 
 @njit(cache=True)
 def hairline_height(x, z, hairline, recession):
-    """Height above which there is hair, at a position of the mean head."""
+    """Height of the hairline at a position of the mean head."""
     front = 7.96 + hairline - 0.9 * x * x + recession * smooth(0.25, 0.55, abs(x))
     temple = 7.52 + 0.5 * recession
     if z > 0.95:
@@ -94,7 +94,7 @@ def hairiness(x, y, z, ears, hairline, recession):
 
 @njit(cache=True)
 def _brow(x, y, width):
-    """Share of brow hair at |x|, y."""
+    """Density of brow hair at |x|, y, in [0, 1]."""
     t = (x - 0.09) / 0.43
     if t < -0.1 or t > 1.1:
         return 0.0
@@ -106,7 +106,7 @@ def _brow(x, y, width):
 
 @njit(cache=True)
 def _beard(x, y, z, paint):
-    """Share of beard hair at |x|, y, z."""
+    """Density of beard hair at |x|, y, z, in [0, 1]."""
     if z < 0.45 or y > 7.15:
         return 0.0
     jaw = paint.jaw_beard * (
@@ -125,7 +125,7 @@ def _beard(x, y, z, paint):
 
 @njit(cache=True)
 def _creases(x, y, z, aus, age):
-    """Depth of the folds of the skin at |x|, y, z: 0 none … 1 deep."""
+    """Depth of skin folds at |x|, y, z: 0 none … 1 deep."""
     if z < 0.8:
         return 0.0
     depth = 0.0
@@ -159,12 +159,12 @@ def _creases(x, y, z, aus, age):
 
 @njit(cache=True)
 def _eye(x, y, z, paint, colour):
-    """Colour of the eyeball at a point of its rest position; returns how much it is lit."""
+    """Set the colour of the eyeball at a rest position; returns the share of light it gets."""
     side = 1.0 if x > 0.0 else -1.0
     dx, dy, dz = x - side * _EYE_X, y - _EYE_Y, z - _EYE_Z
     length = math.sqrt(dx * dx + dy * dy + dz * dz) + 1e-9
     angle = (dx * paint.gaze_x + dy * paint.gaze_y + dz * paint.gaze_z) / length
-    # A human iris spans about 29° of the eyeball's front, its pupil 10°.
+    # The iris extends to about 29° from the gaze direction, the pupil to about 10°.
     iris = smooth(0.845, 0.885, angle)
     pupil = smooth(0.972, 0.985, angle)
     rim = smooth(0.845, 0.88, angle) * (1.0 - smooth(0.88, 0.92, angle))
@@ -178,7 +178,7 @@ def _eye(x, y, z, paint, colour):
 
 @njit(cache=True)
 def _skin(x, y, z, masks, aus, paint, colour):
-    """Colour of the skin and of what grows on it; returns its gloss."""
+    """Set the colour of skin, lips and hair at a rest position; returns its gloss."""
     lips, mouth, ears = masks[0], masks[1], masks[2]
     side = abs(x)
     inside = smooth(0.45, 0.75, mouth)
@@ -207,7 +207,7 @@ def _skin(x, y, z, masks, aus, paint, colour):
 
 @njit(cache=True)
 def background(row, column, side, paint, colour):
-    """Gradient behind the person."""
+    """Set the colour of the background gradient."""
     t = row / side + paint.slant * (column / side - 0.5)
     t = min(max(t, 0.0), 1.0)
     for c in range(3):
@@ -216,17 +216,20 @@ def background(row, column, side, paint, colour):
 
 @njit(cache=True)
 def shade(seen, barycentric, glass, triangles, parts, rest, normals, masks, aus, paint, out):
-    """Shade all samples and average 2×2 of them into a pixel.
+    """Shade all samples and average 2×2 samples per pixel.
 
     Args:
         seen: int32 (2S, 2S) visible triangle, -1 for the background.
-        barycentric: float32 (2S, 2S, 2).
-        glass: bool (2S, 2S): behind a lens.
-        triangles: (F, 3); parts: (F,) PART_*.
-        rest: (V, 3) positions on the mean face; normals: (V, 3), unit, in camera space.
-        masks: (V, 4): lips, inside of the mouth, ears, sky that is seen.
-        aus: (12,) intensities; paint: see `Paint`.
-        out: uint8 (S, S, 3), sRGB, written.
+        barycentric: float32 (2S, 2S, 2) weights of the second and third vertex.
+        glass: bool (2S, 2S), whether a sample is behind a lens.
+        triangles: (F, 3) vertex indices.
+        parts: (F,) PART_*.
+        rest: (V, 3) positions on the mean face.
+        normals: (V, 3) unit normals in camera space.
+        masks: (V, 4): lips, inside of the mouth, ears, visible share of the sky.
+        aus: (12,) intensities.
+        paint: a `Paint`.
+        out: uint8 (S, S, 3), receives sRGB pixels.
     """
     side = len(seen)
     colour, total, mask = np.empty(3), np.empty(3), np.empty(4)
@@ -274,10 +277,10 @@ def shade(seen, barycentric, glass, triangles, parts, rest, normals, masks, aus,
                     gloss = 0.05
                 else:
                     gloss = _skin(x, y, z, mask, aus, paint, colour)
-                    # Inside the mouth the sky is hidden by lips that the rest position cannot see.
+                    # The mask ignores the lips, which hide the sky from the inside of the mouth.
                     sky *= 1.0 - 0.65 * smooth(0.45, 0.75, mask[1])
 
-                # Wrapped Lambert: light bleeds past the terminator of skin.
+                # Wrapped Lambert: light bleeds past the terminator, as on skin.
                 facing = nx * paint.light[0] + ny * paint.light[1] + nz * paint.light[2]
                 diffuse = max((facing + 0.25) / 1.25, 0.0) * (0.35 + 0.65 * sky)
                 around = sky * (0.75 + 0.25 * ny)
@@ -302,7 +305,7 @@ def shade(seen, barycentric, glass, triangles, parts, rest, normals, masks, aus,
 
 @njit(cache=True)
 def vertex_normals(vertices, triangles, normals):
-    """Unit normals (V, 3): area-weighted sums over the triangles around a vertex."""
+    """Write unit normals (V, 3): area-weighted sums over the triangles around each vertex."""
     normals[:] = 0.0
     for f in range(len(triangles)):
         a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]

@@ -11,7 +11,7 @@ SIZE = 32
 
 
 def test_rows_and_pixels_do_not_depend_on_workers(monkeypatch):
-    monkeypatch.setattr("facsimile.world.faces.WORTH_WORKERS", 0)
+    monkeypatch.setattr("facsimile.world.faces.MIN_FACES_FOR_WORKERS", 0)
     one, two = (
         pa.concat_tables(world.iter_faces("world-oracle", 7, SIZE, 0, workers, batch_size=3))
         for workers in (1, 2)

@@ -9,7 +9,13 @@ from facsimile.errors import FacsimileError
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.faces.schema import validate_faces
 from facsimile.world import SETS, population
-from facsimile.world.expressions import Draws, part_lips, spontaneous, to_letters, uncorrelated
+from facsimile.world.expressions import (
+    ExpressionDraws,
+    part_lips,
+    spontaneous,
+    to_letters,
+    uncorrelated,
+)
 from facsimile.world.faces import face_rows
 
 # Share of DISFA's frames in which an AU is active, per cent (Mavadati et al., 2013).
@@ -42,8 +48,8 @@ def active(faces: pd.DataFrame) -> pd.DataFrame:
     return faces[list(AUS)] >= ACTIVE_THRESHOLD
 
 
-def draws_of(count: int) -> Draws:
-    return Draws.of([np.random.default_rng(k) for k in range(count)])
+def draws_of(count: int) -> ExpressionDraws:
+    return ExpressionDraws.from_generators([np.random.default_rng(k) for k in range(count)])
 
 
 def test_disfa_base_rates_are_those_of_disfa(disfa):
