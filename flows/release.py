@@ -17,7 +17,7 @@ from facsimile.release import (
     Licence,
     Release,
     Signer,
-    Source,
+    SourceDataset,
     StageFacts,
     find_licence,
     write_release,
@@ -116,7 +116,7 @@ def release(
     return line
 
 
-def _sources(faces: pd.DataFrame, permitted: list[str]) -> tuple[Source, ...]:
+def _sources(faces: pd.DataFrame, permitted: list[str]) -> tuple[SourceDataset, ...]:
     """Datasets that the faces derive from, with how each was used and its terms.
 
     Raises:
@@ -154,7 +154,7 @@ def _sources(faces: pd.DataFrame, permitted: list[str]) -> tuple[Source, ...]:
                 "with --synthetic-only"
             )
     return tuple(
-        Source(dataset, tuple(made), terms[dataset], permitted=dataset in permitted)
+        SourceDataset(dataset, tuple(made), terms[dataset], permitted=dataset in permitted)
         for dataset, made in uses.items()
     )
 
@@ -180,7 +180,7 @@ def _generator() -> tuple[str, Terms]:
     return "training images of the generator", IMPORTED
 
 
-def _licence(text: str | None, sources: tuple[Source, ...]) -> Licence:
+def _licence(text: str | None, sources: tuple[SourceDataset, ...]) -> Licence:
     """The licence given by `text`, or the one that all sources share."""
     if text:
         return find_licence(text)

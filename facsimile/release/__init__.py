@@ -1,10 +1,17 @@
-"""Generated faces as a dataset to publish: Parquet shards, card, Croissant file, marked images.
+"""Publish generated faces as a dataset: Parquet shards, card, Croissant file, marked images.
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", V-B: "future data
 releases should include safeguards such as restricted access and intended-use statements".
 """
 
-from facsimile.release.facts import LICENCES, Licence, Release, Source, StageFacts, find_licence
+from facsimile.release.facts import (
+    LICENCES,
+    Licence,
+    Release,
+    SourceDataset,
+    StageFacts,
+    find_licence,
+)
 from facsimile.release.folder import write_release
 from facsimile.release.signing import Signer
 from facsimile.release.xmp import DIGITAL_SOURCE_TYPE, embed, packet, read_packet
@@ -15,7 +22,7 @@ __all__ = [
     "Licence",
     "Release",
     "Signer",
-    "Source",
+    "SourceDataset",
     "StageFacts",
     "embed",
     "find_licence",

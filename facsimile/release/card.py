@@ -1,4 +1,4 @@
-"""The dataset card: README.md, as the Hugging Face hub reads and shows it."""
+"""The dataset card, README.md, for the Hugging Face hub."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,17 +21,17 @@ from facsimile.report import Picture
 TEMPLATE = "card.md"
 
 INTENDED = (
-    "training and testing of detectors of facial Action Units, together with real annotated faces",
-    "research on imbalance, co-activation and fairness of such detectors",
-    "research on synthetic training data, and on telling it from photographs",
+    "training and testing facial Action Unit detectors, together with real annotated faces",
+    "research on class imbalance, co-activation and fairness of such detectors",
+    "research on synthetic training data and its detection",
 )
 PROHIBITED = (
-    "identifying, verifying or tracking people, or training models that do",
-    "making anyone believe that a person did, said or felt what a face here shows; passing a face "
-    "off as a photograph, or taking its marks away to that end",
-    "inferring emotions, character, health, gender or origin of people, at work, in education, by "
-    "authorities or insurers or wherever else something is decided about them",
-    "harassing or exposing anyone, the people in the sources included",
+    "identifying, verifying or tracking people, or training models to do so",
+    "deceiving anyone about what a person did, said or felt; presenting a face as a photograph, or "
+    "removing its provenance marks for that purpose",
+    "inferring emotions, character, health, gender or origin of people at work, in education, by "
+    "authorities or insurers, or for any other decision about them",
+    "harassing or exposing anyone, including the people in the sources",
 )
 
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"))
@@ -46,14 +46,14 @@ def render_card(
     image_size: tuple[int, int],
     signed: bool,
 ) -> str:
-    """The card as Markdown with YAML in front.
+    """Render the card as Markdown with YAML front matter.
 
     Args:
-        release: what is said of it.
-        faces: released rows without their images.
+        release: facts about the release.
+        faces: released rows without images.
         shards: files of the release.
         demographics: see `demographic_counts`.
-        pictures: name in ``figures/`` without its ending → its words.
+        pictures: file name in ``figures/`` without suffix → alt text and caption.
         image_size: height and width of the images, pixels.
         signed: whether the images have C2PA manifests.
     """
@@ -101,10 +101,10 @@ def render_card(
 
 
 def gate(name: str) -> str:
-    """What is to be agreed to before access, where whoever publishes restricts it."""
+    """The conditions to accept before access, if the publisher restricts it."""
     return (
-        f"The faces of {name} are synthetic. They may be used for research on detectors of facial "
-        "Action Units, and not to identify, deceive, judge or harass anyone: see Intended use and "
+        f"The faces of {name} are synthetic. They may be used for research on facial Action Unit "
+        "detectors, but not to identify, deceive, judge or harass anyone: see Intended use and "
         "Prohibited use in the card."
     )
 
@@ -130,12 +130,12 @@ def _front_matter(release: Release, faces: pd.DataFrame, shards: Sequence[Shard]
             }
         ],
         "dataset_info": {"features": [_feature(name) for name in RELEASE_SCHEMA.names]},
-        "extra_gated_heading": "These faces are synthetic, and come with conditions",
+        "extra_gated_heading": "These faces are synthetic and come with conditions",
         "extra_gated_prompt": gate(release.name),
         "extra_gated_fields": {
             "Name and affiliation": "text",
-            "What I want to use the faces for": "text",
-            "I use them as the card intends, and for nothing that it prohibits": "checkbox",
+            "What I will use the faces for": "text",
+            "I will use them only as the card intends, for nothing it prohibits": "checkbox",
         },
     }
     if licence.identifier == "other":
@@ -154,7 +154,7 @@ def _feature(name: str) -> dict[str, Any]:
 
 
 def _per_au(faces: pd.DataFrame, release: Release) -> list[dict[str, Any]]:
-    """What there is to say of each AU: counts and, where they were measured, edits and F1."""
+    """Counts of each AU and, if measured, its edit effect and F1."""
     counts = release.evidence.tables["au_counts"]
     active = counts.pivot(index="au", columns="origin", values="active").reindex(list(AUS))
     active = active[[origin for origin in ORIGINS if origin in active]]
@@ -187,5 +187,5 @@ def _number(value: float | None, digits: int = 2) -> str:
 
 
 def _cell(value: object) -> str:
-    """Text that cannot break out of its cell of a Markdown table."""
+    """Escape text for a cell of a Markdown table."""
     return str(value).replace("|", "\\|").replace("\n", " ")

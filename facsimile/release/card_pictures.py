@@ -1,4 +1,4 @@
-"""The pictures of a card: distributions, and a contact sheet of released faces."""
+"""Demographic counts and the contact sheet of a release."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,12 @@ from facsimile.faces.tables import decode_images
 from facsimile.report import contact_sheet, gallery_rows
 
 FACES_PER_AU = 5  # of each origin on the contact sheet
+<<<<<<<< HEAD:facsimile/release/card_pictures.py
 FACE_WIDTH = 96  # pixels on the contact sheet, about
+========
+FACE_WIDTH = 96  # approximate width of a face on the contact sheet, pixels
+UNKNOWN = "not annotated"
+>>>>>>>> d29c0da (Say in plain English what a release says of itself):facsimile/release/contact_sheet.py
 MIXED = "mixed"
 
 
@@ -27,9 +32,9 @@ def demographic_counts(faces: pd.DataFrame) -> pd.DataFrame:
 
 
 def choose_faces(faces: pd.DataFrame) -> pd.DataFrame:
-    """The faces of the contact sheet: sample_id, row and column of each.
+    """Choose the faces of the contact sheet: sample_id, row and column of each.
 
-    Of each AU and origin those edited most strongly, each of another person while there are any.
+    Takes the most strongly edited faces per AU and origin, of different people where possible.
 
     Args:
         faces: rows with sample_id, subject_id, origin, edited_au and intensity.

@@ -1,4 +1,4 @@
-"""The Croissant file: what is in a release, for machines (mlcommons.org/croissant, version 1.1)."""
+"""The Croissant file: machine-readable metadata (mlcommons.org/croissant, version 1.1)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from facsimile.release.columns import RELEASE_SCHEMA, describe_columns
 from facsimile.release.facts import Release
 from facsimile.release.shards import Shard
 
-# The context that the specification gives.
+# The context from the specification.
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -81,7 +81,7 @@ def croissant(release: Release, shards: Sequence[Shard]) -> dict[str, Any]:
     """The content of ``croissant.json``.
 
     Args:
-        release: what is said of it.
+        release: facts about the release.
         shards: files of the release.
     """
     faces = sum(shard.rows for shard in shards)
@@ -112,7 +112,8 @@ def croissant(release: Release, shards: Sequence[Shard]) -> dict[str, Any]:
         ),
         "rai:dataCollectionType": ["Others"],
         "rai:dataAnnotationProtocol": [
-            "Labels are the intensities that were set, null where nobody knows; no one annotated."
+            "Labels are the intensities that were set, corrected by an estimator, and null if "
+            "unknown; no human annotated them."
         ],
         "rai:dataUseCases": list(INTENDED),
         "rai:dataLimitations": [f"Prohibited: {use}" for use in PROHIBITED],
@@ -143,7 +144,7 @@ def croissant(release: Release, shards: Sequence[Shard]) -> dict[str, Any]:
             {
                 "@type": "cr:RecordSet",
                 "@id": RECORDS,
-                "description": "One record a face.",
+                "description": "One record per face.",
                 "key": {"@id": f"{RECORDS}/sample_id"},
                 "field": [_field(name) for name in RELEASE_SCHEMA.names],
             }
@@ -172,6 +173,6 @@ def _personal(release: Release) -> str:
     if not people:
         return "None: the people in all sources were rendered and do not exist."
     return (
-        f"Faces edited from {', '.join(people)}, if any, look like people who exist or may exist; "
-        "gender and age group are coarse and serve to balance."
+        f"Faces edited from {', '.join(people)}, if any, resemble people who exist or may exist; "
+        "gender and age group are coarse and serve only to balance the data."
     )

@@ -1,4 +1,4 @@
-"""What a release says about itself, gathered by whoever makes it."""
+"""Facts that a release states about itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from facsimile.report import Evidence
 
 @dataclass(frozen=True)
 class Licence:
-    """A licence: its identifier at the Hugging Face hub ("other" for any it does not know)."""
+    """A licence; the identifier is that of the Hugging Face hub, or "other"."""
 
     identifier: str
     name: str
@@ -30,14 +30,14 @@ LICENCES: dict[str, Licence] = {
         Licence("cc-by-nc-sa-4.0", "CC BY-NC-SA 4.0", f"{_CC}/by-nc-sa/4.0/"),
     )
 }
-"""Licences known by name; any other one is named by its address."""
+"""Licences that can be given by identifier; others are given by their address."""
 
 
 def find_licence(text: str) -> Licence:
-    """A key of ``LICENCES`` or the https address of a licence.
+    """The licence with this identifier (a key of ``LICENCES``) or https address.
 
     Raises:
-        FacsimileError: it is neither.
+        FacsimileError: `text` is neither.
     """
     if text.startswith("https://"):
         return Licence("other", text, text)
@@ -48,14 +48,14 @@ def find_licence(text: str) -> Licence:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A dataset that released faces come from.
+class SourceDataset:
+    """A dataset that released faces derive from.
 
     Attributes:
-        name: of the dataset.
-        uses: what was made of it.
-        terms: those it comes under.
-        permitted: whether whoever made the release said that the terms allow it.
+        name: name of the dataset.
+        uses: how it was used.
+        terms: its terms of use.
+        permitted: whether the publisher stated that the terms allow the release.
     """
 
     name: str
@@ -66,14 +66,14 @@ class Source:
 
 @dataclass(frozen=True)
 class StageFacts:
-    """How one stage ran that the faces went through, as far as that was recorded.
+    """Recorded facts about one stage that produced the faces.
 
     Attributes:
-        name, command: of the stage.
+        name, command: name and command of the stage.
         params: dotted name → value.
         reads, writes: path → MD5.
-        run: id of its MLflow run; None where there is none.
-        revision: git commit of its code; None where it is not known.
+        run: id of its MLflow run; None if there is none.
+        revision: git commit of its code; None if unknown.
     """
 
     name: str
@@ -87,25 +87,25 @@ class StageFacts:
 
 @dataclass(frozen=True)
 class Release:
-    """What is said of a release beside what its faces say.
+    """Facts about a release, apart from its faces.
 
     Attributes:
-        name: of the dataset.
-        licence: under which it is published.
-        sources: datasets it was made of.
-        evidence: metrics of the evaluation, empty where nothing was measured on these faces; table
-            ``au_counts`` (origin, au, active) holds real and released faces.
-        stages: in the order in which they ran.
-        stale: stage → what has changed since it ran; such faces do not come out again as they are.
+        name: name of the dataset.
+        licence: licence it is published under.
+        sources: datasets it derives from.
+        evidence: metrics of the evaluation, empty if nothing was measured on these faces; table
+            ``au_counts`` (origin, au, active) covers real and released faces.
+        stages: stages that produced the faces, in order.
+        stale: stage → what has changed since it ran, so that its faces are not reproducible.
     """
 
     name: str
     licence: Licence
-    sources: tuple[Source, ...]
+    sources: tuple[SourceDataset, ...]
     evidence: Evidence
     stages: tuple[StageFacts, ...] = ()
     stale: Mapping[str, list[str]] = field(default_factory=dict)
 
     def stage(self, name: str) -> StageFacts | None:
-        """What is known of one stage."""
+        """Facts about one stage; None if not recorded."""
         return next((stage for stage in self.stages if stage.name == name), None)

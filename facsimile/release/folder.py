@@ -1,7 +1,7 @@
-"""The folder of a release, written whole or not at all.
+"""Write the folder of a release, atomically.
 
 data/<split>-00000-of-00001.parquet   marked images and labels
-figures/*.png                         pictures of the card
+figures/*.png                         figures of the card
 README.md                             the card
 croissant.json                        the Croissant file
 """
@@ -30,11 +30,11 @@ from facsimile.release.croissant import croissant
 from facsimile.release.facts import Release
 from facsimile.release.shards import SHARD_BYTES, write_split_shards
 from facsimile.release.signing import Signer
-from facsimile.release.xmp import Lineage, embed, packet
+from facsimile.release.xmp import Provenance, embed, packet
 from facsimile.report import Picture, demographics, pictures, to_png
 
 CROISSANT = "croissant.json"
-BATCH = 256  # faces held at once, and rows of a row group
+BATCH = 256  # faces in memory at once, and rows per row group
 
 _CARD_PICTURES = ("au_counts", "f1_per_au", "edit_effects")
 
@@ -51,34 +51,34 @@ def write_release(
     advance: Callable[[int], None] = lambda count: None,
     shard_bytes: int = SHARD_BYTES,
 ) -> int:
-    """Write a release. The same input gives the same bytes, C2PA manifests apart.
+    """Write a release. The same input gives the same bytes, except for C2PA manifests.
 
     Args:
-        out: folder to write.
+        out: output folder.
         faces: table of generated faces.
-        release: what is said of it; ``au_counts`` of its evidence holds real faces only, or is
-            absent.
-        origins: which faces are released; all generated ones by default.
-        edits: sample_id as index → intensity of every AU that was set, null where not known.
+        release: facts about the release; the table ``au_counts`` of its evidence, if any, holds
+            real faces only.
+        origins: origins of the faces to release (default: all generated ones).
+        edits: intensities that were set, one column per AU, indexed by sample_id; null if unknown.
         signer: signs every image; None for no signatures.
-        overwrite: replace the release in `out`, the whole folder.
-        advance: told how many faces more are written.
-        shard_bytes: bytes of images from which on a new shard begins.
+        overwrite: replace an existing release in `out`.
+        advance: called with the number of faces written since the last call.
+        shard_bytes: a new shard begins when the images of a shard reach this size, bytes.
 
     Returns:
         Number of faces.
 
     Raises:
-        FacsimileError: `out` is taken; no such face; a face is real, or its image is no PNG,
-            unreadable or of another size than the others; images cannot be signed.
+        FacsimileError: `out` exists; there is no face to release; a face is real, or its image is
+            not a PNG, is unreadable or differs in size; images cannot be signed.
     """
     out = Path(out)
     if out.exists() and not overwrite:
-        raise FacsimileError(f"{out} is there already; overwrite it or choose another folder")
+        raise FacsimileError(f"{out} already exists; overwrite it or choose another folder")
     if out.exists() and not (out / CROISSANT).exists():
-        raise FacsimileError(f"{out} holds no release, and nothing else is overwritten")
+        raise FacsimileError(f"{out} is not a release, so it is not overwritten; choose another")
     rows = read_faces(faces, [name for name in RELEASE_SCHEMA.names if name != "image"])
-    _refuse_real(rows, faces)
+    _reject_real(rows, faces)
     origins = generated_origins() if origins is None else origins
     rows = rows[rows["origin"].isin(origins)].reset_index(drop=True)
     if rows.empty:
@@ -111,10 +111,10 @@ def write_release(
 
 
 class _Batches:
-    """Faces of some origins, batch by batch; keeps the images of a few for later.
+    """Iterates over faces of the given origins in batches, and keeps the images in `keep`.
 
     Attributes:
-        kept: sample_id → image of those that were to be kept.
+        kept: sample_id → image of the faces in `keep`.
         image_size: height and width of all images, pixels.
     """
 
@@ -139,15 +139,15 @@ class _Batches:
             if size != self.image_size:
                 first = batch["sample_id"].iloc[0]
                 raise FacsimileError(
-                    f"{self.faces}: {first}: image is {size}, others are {self.image_size}"
+                    f"{self.faces}: {first}: image is {size}, but others are {self.image_size}"
                 )
-            wanted = batch[batch["sample_id"].isin(self.keep)]
-            self.kept |= dict(zip(wanted["sample_id"], wanted["image"], strict=True))
+            kept = batch[batch["sample_id"].isin(self.keep)]
+            self.kept |= dict(zip(kept["sample_id"], kept["image"], strict=True))
             yield batch
             self.advance(len(batch))
 
 
-def _refuse_real(rows: pd.DataFrame, faces: Path) -> None:
+def _reject_real(rows: pd.DataFrame, faces: Path) -> None:
     real = rows.index[rows["origin"] == REAL]
     if len(real):
         name = rows.at[real[0], "sample_id"]
@@ -156,8 +156,8 @@ def _refuse_real(rows: pd.DataFrame, faces: Path) -> None:
         )
 
 
-def _lineage(row: dict[str, Any], release: Release, edits: pd.DataFrame) -> Lineage:
-    """What the XMP of a face says of where it comes from, as far as it is known."""
+def _lineage(row: dict[str, Any], release: Release, edits: pd.DataFrame) -> Provenance:
+    """Provenance of a face for its XMP, as far as known."""
     values: dict[str, str | list[str]] = {
         "SampleID": row["sample_id"],
         "Release": release.name,
@@ -188,7 +188,7 @@ def _lineage(row: dict[str, Any], release: Release, edits: pd.DataFrame) -> Line
 
 
 def _with_counts(release: Release, rows: pd.DataFrame) -> Release:
-    """The release with the counts of its own faces beside those of real ones."""
+    """Add AU counts of the released faces to those of real faces."""
     tables = release.evidence.tables
     counts = [tables["au_counts"]] if "au_counts" in tables else []
     counts = pd.concat([*counts, count_aus(rows)], ignore_index=True)
@@ -203,7 +203,7 @@ def _write_pictures(folder: Path, release: Release, cells: pd.DataFrame) -> dict
     drawn = {name: found[name] for name in _CARD_PICTURES if name in found}
     drawn["demographics"] = Picture(
         partial(demographics, cells),
-        "Stacked bars: released faces of each gender and age group, by origin.",
+        "Stacked bars: number of released faces by gender, age group and origin.",
         "",
     )
     for name, picture in drawn.items():
@@ -212,11 +212,11 @@ def _write_pictures(folder: Path, release: Release, cells: pd.DataFrame) -> dict
 
 
 def _write_sheet(path: Path, sheet: np.ndarray, release: Release, signer: Signer | None) -> Picture:
-    """The contact sheet, marked like the faces on it."""
+    """Write the contact sheet, marked like the faces on it."""
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, "PNG")
     name = f"{release.name}/figures/{path.name}"
     png = embed(buffer.getvalue(), packet(name, release.licence.url, {"Release": release.name}))
     path.write_bytes(signer(png, name) if signer else png)
-    caption = "Of each AU the faces edited most strongly, of different people where there are any."
+    caption = "The most strongly edited faces per AU, of different people where possible."
     return Picture(lambda: None, "Released faces by AU.", caption)

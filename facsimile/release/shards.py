@@ -1,4 +1,4 @@
-"""Parquet shards of marked images, split by split, in one pass over the faces."""
+"""Write Parquet shards of marked images per split, in one pass over the faces."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -14,12 +14,12 @@ from facsimile.faces.tables import conform
 from facsimile.release.columns import RELEASE_SCHEMA
 
 SHARD_BYTES = 400_000_000
-"""Images of a shard, from which on the next one begins; 500 MB is what the hub advises at most."""
+"""Size of the images at which a shard is closed; the hub recommends at most 500 MB."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One written file: its path within the release, split, faces, size and SHA-256."""
+    """A written file: path within the release, split, number of faces, size in bytes, SHA-256."""
 
     path: str
     split: str
@@ -30,7 +30,7 @@ class Shard:
 
 @dataclass
 class _Writer:
-    """The shards of one split; their number is known, and put into their names, at the end."""
+    """Writes the shards of one split; names them at the end, when their number is known."""
 
     folder: Path
     split: str
@@ -76,13 +76,13 @@ def write_split_shards(
     mark: Callable[[dict[str, Any]], bytes],
     shard_bytes: int = SHARD_BYTES,
 ) -> list[Shard]:
-    """Write faces as ``<split>-00000-of-00001.parquet`` …; a batch is a row group.
+    """Write faces as ``<split>-00000-of-00001.parquet`` …; each batch is a row group.
 
     Args:
-        batches: rows of ``RELEASE_SCHEMA``; no more than one batch is held.
-        folder: where the shards go.
-        mark: row → bytes of its image as they are to be released.
-        shard_bytes: bytes of images from which on a new shard begins.
+        batches: rows of ``RELEASE_SCHEMA``; only one batch is in memory at a time.
+        folder: output folder.
+        mark: row → contents of the marked image file.
+        shard_bytes: a new shard begins when the images of a shard reach this size, bytes.
 
     Returns:
         The shards, in the order of splits.

@@ -1,6 +1,6 @@
-"""C2PA: a signed manifest in every image, by the certificate of whoever publishes it.
+"""Sign every image with a C2PA manifest, using the certificate of the publisher.
 
-Content Credentials (c2pa.org) say who made an image and how, and that it is still as it was made.
+Content Credentials (c2pa.org) state who made an image and how, and prove that it is unmodified.
 """
 
 import io
@@ -17,15 +17,14 @@ _SETTINGS = {"builder": {"thumbnail": {"enabled": False}}}
 
 
 class Signer:
-    """Signs PNG images by ES256, without the time stamp of an authority, which is asked online.
+    """Signs PNG images with ES256, without an authority's time stamp, which needs network access.
 
     Args:
-        certificate: PEM, the certificate first and those of its issuers after it.
-        private_key: PEM of its P-256 key, PKCS #8, not encrypted.
+        certificate: PEM file, the certificate first, then those of its issuers.
+        private_key: PEM file of its P-256 key, PKCS #8, not encrypted.
 
     Raises:
-        FacsimileError: c2pa-python is not installed, or a file is not readable or not what it
-            should be.
+        FacsimileError: c2pa-python is not installed, or a file is unreadable or invalid.
     """
 
     def __init__(self, certificate: Path, private_key: Path) -> None:
@@ -47,10 +46,10 @@ class Signer:
             raise FacsimileError(f"{self._source}: cannot sign ({error})") from error
 
     def __call__(self, png: bytes, sample_id: str) -> bytes:
-        """The image with a signed manifest; its pixels and XMP stay as they are.
+        """Add a signed manifest to an image; pixels and XMP are unchanged.
 
         Raises:
-            FacsimileError: certificate and key do not fit, or are not made for this.
+            FacsimileError: certificate and key do not match, or are not suitable for signing.
         """
         manifest = {
             "claim_generator_info": [{"name": "Facsimile", "version": __version__}],

@@ -1,6 +1,6 @@
-"""The terms that datasets come under, as far as faces made of their pictures may be published.
+"""Terms of use of datasets, as far as they concern publishing faces derived from their images.
 
-They are a reminder, not legal advice: what counts is what the owner of a dataset wrote.
+They are a reminder, not legal advice: the terms written by the owner of a dataset apply.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ CC0 = "https://creativecommons.org/publicdomain/zero/1.0/"
 
 @dataclass(frozen=True)
 class Terms:
-    """Terms of a dataset.
+    """Terms of use of a dataset.
 
     Attributes:
-        summary: what they are, in one sentence.
-        url: where they are, or where the dataset is; None where that is not known.
-        licence: key of `facsimile.release.LICENCES`; None where it is none of these.
-        publishable: whether they are known to let anyone publish faces made of its pictures.
-        people: whether its pictures show people who exist; None where that is not known.
+        summary: one-sentence summary.
+        url: address of the terms or of the dataset; None if unknown.
+        licence: key of `facsimile.release.LICENCES`; None if none of these.
+        publishable: whether they are known to allow publishing faces derived from its images.
+        people: whether its images show real people; None if unknown.
     """
 
     summary: str
@@ -34,16 +34,16 @@ RENDERED = Terms(
     publishable=True,
     people=False,
 )
-"""Of built-in datasets."""
+"""Terms of built-in datasets."""
 
 OWN = Terms(
-    "data of whoever made this release, whose terms Facsimile does not know",
+    "data of the publisher of this release; Facsimile does not know its terms",
     None,
     licence=None,
     publishable=False,
     people=None,
 )
-"""Of files whose layout does not tell what they are."""
+"""Terms of files whose layout does not identify the dataset."""
 
 
 def _agreement(summary: str, url: str) -> Terms:
@@ -74,11 +74,11 @@ TERMS: dict[str, Terms] = {
         "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
     ),
     "ffhq": Terms(
-        "CC BY-NC-SA 4.0; each photograph comes under a licence of its own, which asks for credit",
+        "CC BY-NC-SA 4.0; each photograph has its own licence, which requires attribution",
         "https://github.com/NVlabs/ffhq-dataset",
         licence="cc-by-nc-sa-4.0",
         publishable=True,
         people=True,
     ),
 }
-"""Key of `facsimile.datasets.ADAPTERS` → terms of the dataset that comes in that layout."""
+"""Key of `facsimile.datasets.ADAPTERS` → terms of the dataset with that layout."""

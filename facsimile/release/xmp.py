@@ -1,8 +1,8 @@
-"""The mark in every released image: XMP that says it is synthetic, which face it is, and of what.
+"""Mark released images with XMP: that they are synthetic, their id and their provenance.
 
-IPTC Photo Metadata Standard, Digital Source Type: an image that "trainedAlgorithmicMedia" has made.
-Edited faces count as such, too: every pixel of them is decoded from a latent code, none is kept of
-the picture they were made of. XMP in PNG: XMP specification part 3, 1.1.5.
+Uses the Digital Source Type "trainedAlgorithmicMedia" of the IPTC Photo Metadata Standard. It also
+applies to edited faces: all of their pixels are decoded from a latent code, none is kept from the
+source image. XMP in PNG: XMP specification part 3, 1.1.5.
 """
 
 import re
@@ -26,7 +26,7 @@ NAMESPACES = {
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
     "facsimile": "urn:x-facsimile:face/1.0/",
 }
-"""Prefix → namespace; the last one holds the lineage."""
+"""Prefix → namespace; the last one holds the provenance."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KEYWORD = b"XML:com.adobe.xmp\0"
@@ -34,19 +34,19 @@ _HEADER = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
 _FOOTER = '\n<?xpacket end="r"?>'
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-Lineage = Mapping[str, str | Sequence[str]]
+Provenance = Mapping[str, str | Sequence[str]]
 
 
-def packet(identifier: str, licence_url: str, lineage: Lineage) -> str:
-    """An XMP packet.
+def packet(identifier: str, licence_url: str, provenance: Provenance) -> str:
+    """Create an XMP packet.
 
     Args:
-        identifier: of the face (sample_id) or picture.
-        licence_url: where the licence is.
-        lineage: property of the namespace ``facsimile`` → text, or texts for a list.
+        identifier: sample_id of the face, or name of the image.
+        licence_url: address of the licence.
+        provenance: property of the namespace ``facsimile`` → text, or several for a list.
 
     Raises:
-        FacsimileError: a text has a character that XML cannot hold.
+        FacsimileError: a text has a character that XML cannot represent.
     """
     for prefix, uri in NAMESPACES.items():
         ElementTree.register_namespace(prefix, uri)
@@ -71,21 +71,21 @@ def packet(identifier: str, licence_url: str, lineage: Lineage) -> str:
     add("dc:identifier", identifier)
     add("xmp:CreatorTool", f"Facsimile {__version__}")
     add("xmpRights:WebStatement", licence_url)
-    for name, value in lineage.items():
+    for name, value in provenance.items():
         add(f"facsimile:{name}", value)
     text = ElementTree.tostring(meta, encoding="unicode")
     if found := _NOT_XML.search(text):
-        raise FacsimileError(f"{identifier!r}: XMP cannot hold the character {found[0]!r}")
+        raise FacsimileError(f"{identifier!r}: XMP cannot represent the character {found[0]!r}")
     return f"{_HEADER}{text}{_FOOTER}"
 
 
 def embed(png: bytes, text: str) -> bytes:
-    """A PNG with this XMP in place of any it has. All else stays as it is, byte for byte.
+    """Set the XMP of a PNG, replacing any existing XMP. All other bytes are unchanged.
 
     Raises:
         FacsimileError: not a PNG.
     """
-    # Compression flag and method, language and translated keyword: none.
+    # No compression, language or translated keyword.
     data = _KEYWORD + b"\0\0\0\0" + text.encode()
     chunk = struct.pack(">I", len(data)) + b"iTXt" + data
     chunk += struct.pack(">I", zlib.crc32(chunk[4:]))
@@ -94,7 +94,7 @@ def embed(png: bytes, text: str) -> bytes:
 
 
 def read_packet(png: bytes) -> dict[str, str | list[str]]:
-    """Properties of the XMP in a PNG, by name with prefix; empty if there is none.
+    """XMP properties of a PNG by prefixed name; empty if it has no XMP.
 
     Raises:
         FacsimileError: not a PNG.
@@ -114,7 +114,7 @@ def read_packet(png: bytes) -> dict[str, str | list[str]]:
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Type of each chunk, and the whole of it: length, type, data and checksum."""
+    """Type and raw bytes (length, type, data and checksum) of each chunk."""
     if not png.startswith(_SIGNATURE):
         raise FacsimileError("not a PNG")
     start = len(_SIGNATURE)

@@ -104,7 +104,7 @@ def broken(column: str, row: int, value: Any) -> pd.DataFrame:
         ),
         (
             broken("image", 1, {"bytes": encode_png(np.zeros((4, 6, 3), np.uint8)), "path": None}),
-            "row 1 (a/1) column image: image is 6 × 4, aligned faces are square",
+            "row 1 (a/1) column image: image is 6 × 4, but aligned faces are square",
         ),
         (broken("image", 0, None), "mine.parquet: row 0 (a/0) column image: image has no bytes"),
     ],
@@ -205,7 +205,7 @@ def test_the_first_frame_is_said_where_it_does_not_show(tmp_path: Path) -> None:
     assert take(tmp_path, on_error="skip", mine=said)["faces"] == 9
     path = write(faces(), tmp_path / "mine.parquet")
     with pytest.raises(
-        FacsimileError, match=r"mine\.parquet: such files are read without first_frame"
+        FacsimileError, match=r"mine\.parquet: this file layout has no option first_frame"
     ):
         take(tmp_path, mine={"root": path, "first_frame": 1})
 
@@ -247,7 +247,7 @@ def test_faces_that_are_not_aligned(tmp_path: Path) -> None:
         datasets = Datasets(aus="mine", attributes="mine")
         return ingest.run(tmp_path / "out", COMPUTE, datasets, section)
 
-    with pytest.raises(FacsimileError, match="image is 50 × 30, aligned faces are square"):
+    with pytest.raises(FacsimileError, match="image is 50 × 30, but aligned faces are square"):
         take_aligned({}, "raise")
     with pytest.raises(FacsimileError, match=r"row 1 \(a/1\) column left_eye_x: is missing"):
         take_aligned({"mine": "columns"}, "raise")

@@ -123,12 +123,12 @@ def test_68_landmarks_and_5_are_the_same_points() -> None:
 @pytest.mark.parametrize(
     ("points", "message"),
     [
-        (POINTS[[1, 0, 3, 2]], "left and right the wrong way round"),
+        (POINTS[[1, 0, 3, 2]], "left and right landmarks swapped"),
         (
             POINTS + np.array([60, 0]),
-            r"has its right eye at \(142\.06, 46\.86\), the picture is 128 × 128",
+            r"has its right eye at \(142\.06, 46\.86\), outside the image of 128 × 128",
         ),
-        (np.full((4, 2), 60.0), "eyes and mouth in one place"),
+        (np.full((4, 2), 60.0), "eyes or mouth at the same point"),
         (np.full((4, 2), np.nan), "has its left eye at"),
     ],
 )
@@ -235,8 +235,8 @@ def test_landmarks_of_a_model(tmp_path: Path, face: Image.Image, model: Callable
     assert len(images) == 3 and similarity(images[2], images[0]) > 0.98
     (reject,) = rejects.to_table().to_pylist()
     assert reject["line"] == 5 and reject["value"] == "3.jpg"
-    assert reject["reason"] == "shows no face to my_landmarks:find"
-    with pytest.raises(FacsimileError, match=r"line 5 .*: 3\.jpg shows no face to my_landmarks"):
+    assert reject["reason"] == "has no face that my_landmarks:find can find"
+    with pytest.raises(FacsimileError, match=r"line 5 .*: 3\.jpg has no face that my_landmarks"):
         read(path, Aligner("my_landmarks:find"), "raise")
 
 
@@ -248,5 +248,5 @@ def test_model_that_cannot_be_used(
     with pytest.raises(FacsimileError, match=r"landmark model io:find: module 'io' has no"):
         Aligner(f"{io.__name__}:find")
     name = model(lambda image: np.zeros((3, 2)))
-    with pytest.raises(FacsimileError, match=r"0\.jpg is not understood: .*\(3, 2\), not \(5, 2\)"):
+    with pytest.raises(FacsimileError, match=r"0\.jpg cannot be aligned: .*\(3, 2\), not \(5, 2\)"):
         read(write(tmp_path, face), Aligner(name), "raise")

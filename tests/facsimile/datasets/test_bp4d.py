@@ -32,7 +32,7 @@ UNCODED = ("AU05", "AU20", "AU25", "AU26")
 def test_faces_of_bp4d(tmp_path: Path) -> None:
     root = write_bp4d(tmp_path)
     assert recognise(root) == "bp4d"
-    with pytest.warns(UserWarning, match="12 frames without AU codes are not read"):
+    with pytest.warns(UserWarning, match="12 frames without AU codes are skipped"):
         faces, rejects = read(root)
     assert len(rejects) == 0 and len(faces) == 24
     assert faces["sample_id"].tolist()[3:5] == ["mine/F001/T1/000006", "mine/F001/T2/000003"]
@@ -139,7 +139,7 @@ WRONG = {
     ),
     "not square": (
         lambda root: write_image(root / IMAGES / "0004.jpg", pixels(3, 6, 8)),
-        (CODES, 3, "image", "{root}/F002/T1/0004.jpg", "is 8 × 6, aligned faces are square"),
+        (CODES, 3, "image", "{root}/F002/T1/0004.jpg", "is 8 × 6, but aligned faces are square"),
         [3, 5, 6],
     ),
     "intensity 6": (
@@ -149,7 +149,7 @@ WRONG = {
     ),
     "no intensity": (
         line(TRACK, 2, ""),
-        (TRACK, None, "frame", "4", "has no line, but one in F002_T1.csv"),
+        (TRACK, None, "frame", "4", "has no line, unlike F002_T1.csv"),
         [3, 5, 6],
     ),
     "no intensities": (
@@ -173,7 +173,7 @@ def test_what_is_wrong(tmp_path: Path, case: str) -> None:
 def test_sequence_in_two_folders(tmp_path: Path) -> None:
     root = write_bp4d(tmp_path)
     (root / "more" / "F001" / "T1").mkdir(parents=True)
-    with pytest.raises(FacsimileError, match=r"more/F001/T1: F001_T1 is in .*F001/T1, too"):
+    with pytest.raises(FacsimileError, match=r"more/F001/T1: F001_T1 is also in .*F001/T1"):
         read(root)
 
 

@@ -227,7 +227,7 @@ def noisy(level: int, kind: str, **options: object) -> bytes:
 )
 def test_pictures_of_one_colour_show_nothing(content: bytes) -> None:
     with pytest.raises(
-        BlankImageError, match=r"shows nothing: all of it is RGB \(\d+, \d+, \d+\)$"
+        BlankImageError, match=r"is blank: all pixels are about RGB \(\d+, \d+, \d+\)$"
     ):
         decode_square(content, 8)
 
@@ -252,7 +252,7 @@ def test_pictures_of_one_colour_are_rejects_that_end_nothing(tmp_path: Path) -> 
         assert len(faces) == len(LINES) - 1
         (row,) = rejects.to_table().to_pylist()
         assert (row["line"], row["value"]) == (5, "img/3.png")
-        assert row["reason"] == "shows nothing: all of it is RGB (0, 0, 0)"
+        assert row["reason"] == "is blank: all pixels are about RGB (0, 0, 0)"
     (tmp_path / "img" / "4.png").write_bytes(b"")
     with pytest.raises(FacsimileError, match=r"img/4\.png has no bytes$"):
         read(path)

@@ -195,7 +195,7 @@ WRONG = {
         line(4, 2, "two,0"),
         [
             (AU04, 2, "frame", "two", "is not a frame number"),
-            (AU04, None, "frame", "2", "has no line, but one in SN002_au1.txt"),
+            (AU04, None, "frame", "2", "has no line, unlike SN002_au1.txt"),
         ],
         [1, 3, 4],
     ),
@@ -211,7 +211,7 @@ WRONG = {
     ),
     "a line too few": (
         labels(4, lambda lines: lines.pop()),
-        [(AU04, None, "frame", "4", "has no line, but one in SN002_au1.txt")],
+        [(AU04, None, "frame", "4", "has no line, unlike SN002_au1.txt")],
         [1, 2, 3],
     ),
     "a line too many": (
@@ -231,7 +231,15 @@ WRONG = {
     ),
     "subject without labels": (
         no_labels,
-        [(str(LABELS), None, None, None, "no such folder, but 4 frames in {root}/Images/SN002")],
+        [
+            (
+                str(LABELS),
+                None,
+                None,
+                None,
+                "no such folder, but there are 4 frames in {root}/Images/SN002",
+            )
+        ],
         [],
     ),
     "subject without images": (
@@ -246,12 +254,12 @@ WRONG = {
     ),
     "image without label": (
         lambda root: write_image(root / IMAGES / "5.png", pixels(5)),
-        [(str(IMAGES / "5.png"), None, None, None, "shows frame 5, which has no label")],
+        [(str(IMAGES / "5.png"), None, None, None, "has no label for frame 5")],
         [1, 2, 3, 4],
     ),
     "frame in two images": (
         lambda root: write_image(root / IMAGES / "3.jpg", pixels(5)),
-        [(str(IMAGES / "3.png"), None, None, None, "shows frame 3, as 3.jpg does")],
+        [(str(IMAGES / "3.png"), None, None, None, "has the same frame number 3 as 3.jpg")],
         [1, 2, 3, 4],
     ),
     "image without number": (
@@ -285,7 +293,7 @@ WRONG = {
                 3,
                 "image",
                 "{root}/Images/SN002/3.png",
-                "is 8 × 6, aligned faces are square",
+                "is 8 × 6, but aligned faces are square",
             )
         ],
         [1, 2, 4],
@@ -326,12 +334,12 @@ def test_what_is_wrong(tmp_path: Path, case: str) -> None:
 def test_no_frames_at_all(tmp_path: Path) -> None:
     root = write_disfa(tmp_path)
     (root / "Images").rename(root / "Frames")
-    with pytest.raises(FacsimileError, match="Videos_LeftCamera: no such folder, nor Images"):
+    with pytest.raises(FacsimileError, match="Videos_LeftCamera: no such folder, and no Images"):
         read(root)
 
 
 def test_two_cameras(tmp_path: Path) -> None:
     root = write_disfa(tmp_path)
     (root / "Images" / "RightVideoSN002_comp").mkdir()
-    with pytest.raises(FacsimileError, match="SN002: SN002 is in RightVideoSN002_comp, too"):
+    with pytest.raises(FacsimileError, match="SN002: SN002 is also in RightVideoSN002_comp"):
         read(root)

@@ -98,7 +98,13 @@ WRONG = {
     ),
     "session without labels": (
         remove(LABELS),
-        (str(LABELS), None, None, None, "no such folder, but 4 frames in {root}/Images/SN002/Y_H"),
+        (
+            str(LABELS),
+            None,
+            None,
+            None,
+            "no such folder, but there are 4 frames in {root}/Images/SN002/Y_H",
+        ),
         [],
     ),
     "session without images": (
@@ -113,7 +119,13 @@ WRONG = {
     ),
     "not square": (
         lambda root: write_image(root / IMAGES / "003.jpg", pixels(3, 6, 8)),
-        (AU01, 6, "image", "{root}/" + f"{IMAGES}/003.jpg", "is 8 × 6, aligned faces are square"),
+        (
+            AU01,
+            6,
+            "image",
+            "{root}/" + f"{IMAGES}/003.jpg",
+            "is 8 × 6, but aligned faces are square",
+        ),
         [0, 1, 2],
     ),
 }

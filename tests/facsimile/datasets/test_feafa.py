@@ -60,7 +60,7 @@ def test_images_above_and_without_label(tmp_path: Path) -> None:
     for folder in list(root.glob("*/*.output")):
         folder.rename(folder.with_suffix("") / "labels")
     write_image(root / "FEAFA-A" / "PV001" / "00000009.png", pixels(9))
-    with pytest.warns(UserWarning, match="1 images without label are not read"):
+    with pytest.warns(UserWarning, match="1 images without a label are skipped"):
         faces, _ = read(root)
     assert faces["sample_id"][0] == "mine/FEAFA-A/PV001/labels/00000001"
     np.testing.assert_array_equal(decode_images(faces)[:3], [pixels(n) for n in (1, 2, 3)])
@@ -101,7 +101,7 @@ WRONG = {
     ),
     "not square": (
         lambda root: write_image(root / IMAGE, pixels(2, 6, 8)),
-        (LABEL, 1, "image", f"{{root}}/{IMAGE}", "is 8 × 6, aligned faces are square"),
+        (LABEL, 1, "image", f"{{root}}/{IMAGE}", "is 8 × 6, but aligned faces are square"),
     ),
 }
 
@@ -145,10 +145,10 @@ def test_images_that_are_all_one_off(tmp_path: Path) -> None:
 def test_two_images_of_a_label_and_a_pipe(tmp_path: Path) -> None:
     root = write_feafa(tmp_path / "feafa", sequences=4)
     write_image((root / IMAGE).with_suffix(".png"), pixels(9))
-    with pytest.raises(FacsimileError, match=r"00000002\.png: has the name of 00000002\.jpg"):
+    with pytest.raises(FacsimileError, match=r"00000002\.png: has the same name as 00000002\.jpg"):
         read(root)
     (root / IMAGE).with_suffix(".png").unlink()
     (root / LABEL).unlink()
     os.mkfifo(root / LABEL)
-    with pytest.raises(FacsimileError, match=r"00000002\.auw: is no file"):
+    with pytest.raises(FacsimileError, match=r"00000002\.auw: is not a file"):
         read(root)

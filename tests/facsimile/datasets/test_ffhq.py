@@ -69,7 +69,7 @@ WRONG = {
     "glasses": (label("glasses", None), (LABELS, None, "glasses", "None", "not text")),
     "no attributes": (
         lambda root: (root / LABELS).write_text('[{"faceId": 1}]'),
-        (LABELS, None, None, None, "has no labels as they are published (KeyError('faceAttr"),
+        (LABELS, None, None, None, "does not have the published label format (KeyError("),
     ),
     "no JSON": (
         lambda root: (root / LABELS).write_text("[\n{,"),
@@ -77,7 +77,13 @@ WRONG = {
     ),
     "no labels": (
         lambda root: (root / LABELS).unlink(),
-        (LABELS, None, None, None, "no such file, for {root}/thumbnails128x128/00000/00002.png"),
+        (
+            LABELS,
+            None,
+            None,
+            None,
+            "no such file, needed for {root}/thumbnails128x128/00000/00002.png",
+        ),
     ),
     "truncated": (
         lambda root: (root / IMAGE).write_bytes((root / IMAGE).read_bytes()[:60]),
@@ -85,7 +91,7 @@ WRONG = {
     ),
     "not square": (
         lambda root: write_image(root / IMAGE, pixels(2, 6, 8)),
-        (IMAGE, None, "image", f"{{root}}/{IMAGE}", "is 8 × 6, aligned faces are square"),
+        (IMAGE, None, "image", f"{{root}}/{IMAGE}", "is 8 × 6, but aligned faces are square"),
     ),
 }
 
@@ -102,7 +108,7 @@ def test_image_twice(tmp_path: Path) -> None:
         write_image(root / "thumbnails128x128" / "01000" / "00002.png", pixels(9))
 
     place = "thumbnails128x128/01000/00002.png"
-    reason = f"has the name of {{root}}/{IMAGE}"
+    reason = f"has the same name as {{root}}/{IMAGE}"
     assert len(refused(write_ffhq(tmp_path), harm, place, None, None, None, reason)) == 6
 
 

@@ -157,12 +157,14 @@ def test_images_that_are_not_there(tmp_path: Path) -> None:
     path = write(faces(image=struct_of_paths(tmp_path)), tmp_path / "faces.parquet")
     with pytest.raises(FacsimileError) as caught:
         read(path)
-    assert str(caught.value) == f"{path}: row 5 (f5) column image: img/5.png is no file"
+    assert str(caught.value) == f"{path}: row 5 (f5) column image: img/5.png is not a file"
     found, rejects = read(path, "skip")
     assert len(found) == 5 and len(rejects) == 1
     address = ["https://x.org/a.png"] * 6
     path = write(faces(image=address), tmp_path / "faces.parquet")
-    with pytest.raises(FacsimileError, match=r"row 0 .* is no file; it is an address: download it"):
+    with pytest.raises(
+        FacsimileError, match=r"row 0 .* is not a file; it is a URL: download the file"
+    ):
         read(path)
 
 
@@ -206,15 +208,30 @@ def test_classes_of_the_hub(tmp_path: Path) -> None:
 
 DAY = datetime.datetime(2020, 1, 1)
 WRONG = {
-    "AU as list": ({"AU04": [[0.5]] * 6}, "column AU04 holds list<.*: double>, not numbers"),
-    "AU as time": ({"AU04": [DAY] * 6}, "column AU04 holds timestamp.us., not numbers"),
-    "AU as struct": ({"AU04": [{"value": 1}] * 6}, "column AU04 holds struct.*, not numbers"),
-    "person as time": ({"subject_id": [DAY] * 6}, "column subject_id holds timestamp.*, not text"),
-    "person as fraction": ({"subject_id": [0.5] * 6}, "column subject_id holds double, not text"),
-    "person as bytes": ({"subject_id": [b"\xff\xfe"] * 6}, "column subject_id holds binary, not U"),
+    "AU as list": ({"AU04": [[0.5]] * 6}, "column AU04 holds list<.*: double>, expected numbers"),
+    "AU as time": ({"AU04": [DAY] * 6}, "column AU04 holds timestamp.us., expected numbers"),
+    "AU as struct": ({"AU04": [{"value": 1}] * 6}, "column AU04 holds struct.*, expected numbers"),
+    "person as time": (
+        {"subject_id": [DAY] * 6},
+        "column subject_id holds timestamp.*, expected text",
+    ),
+    "person as fraction": (
+        {"subject_id": [0.5] * 6},
+        "column subject_id holds double, expected text",
+    ),
+    "person as bytes": (
+        {"subject_id": [b"\xff\xfe"] * 6},
+        "column subject_id holds binary, expected U",
+    ),
     "flag as list": ({"au_presence_only": [[True]] * 6}, "column au_presence_only holds list.*, n"),
-    "image as list": ({"image": [[1, 2]] * 6}, "column image holds list.*, not a struct of bytes"),
-    "image as numbers": ({"image": [1] * 6}, "column image holds int64, not a struct of bytes and"),
+    "image as list": (
+        {"image": [[1, 2]] * 6},
+        "column image holds list.*, expected a struct of bytes",
+    ),
+    "image as numbers": (
+        {"image": [1] * 6},
+        "column image holds int64, expected a struct of bytes and",
+    ),
     "huge number": (
         {"AU04": pa.array([0, 2**63 - 1, 0, 0, 0, 0])},
         r"row 1 column AU04: 9\.22337e\+18 does not fit the scale 0-1",
@@ -224,7 +241,7 @@ WRONG = {
         {"AU12": pa.array([2**62] * 6, pa.int64()).cast(pa.timestamp("us"))},
         "column AU12 holds timestamp",
     ),
-    "another name": ({"AU04": None, "AU4": [0.5] * 6}, "column AU4 must be called AU04"),
+    "another name": ({"AU04": None, "AU4": [0.5] * 6}, "column AU4 must be renamed AU04"),
 }
 
 
@@ -254,7 +271,9 @@ def test_damaged_files_are_one_line(tmp_path: Path, part: str) -> None:
 def test_text_that_is_no_unicode(tmp_path: Path) -> None:
     bad = pa.array([b"\xff\xfe"] * 6, pa.binary()).view(pa.string())
     path = write(faces(subject_id=bad), tmp_path / "faces.parquet")
-    with pytest.raises(FacsimileError, match=r"column subject_id holds string, not UTF-8 text"):
+    with pytest.raises(
+        FacsimileError, match=r"column subject_id holds string, expected UTF-8 text"
+    ):
         read(path)
 
 
@@ -283,6 +302,6 @@ def test_generated_faces_stay_marked(tmp_path: Path) -> None:
 
 def test_origins_of_others(tmp_path: Path) -> None:
     path = write(faces(origin=["left"] * 6, intensity=[7.0] * 6), tmp_path / "faces.parquet")
-    with pytest.warns(UserWarning, match="column origin not read: left is none of real, edited"):
+    with pytest.warns(UserWarning, match="column origin ignored: left is not one of real, edited"):
         found, _ = read(path)
     assert set(found["origin"]) == {"real"} and found["intensity"].isna().all()

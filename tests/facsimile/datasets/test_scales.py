@@ -28,8 +28,8 @@ REFUSED = {
     "FACS levels": (
         {"AU12": LEVELS},
         None,
-        "line 4 column AU12: 2 does not fit the scale 0-1; there are 0, 1, 2, 3, 4, 5, which looks "
-        "like 0–5: set `scale: 0-5` under ingest.paths.mine",
+        "line 4 column AU12: 2 does not fit the scale 0-1; values are 0, 1, 2, 3, 4, 5, which "
+        "looks like 0–5: set `scale: 0-5` under ingest.paths.mine",
     ),
     "FACS levels and blanks": ({"AU12": [0, None, 1, 3, None, 0]}, None, "looks like 0–5"),
     "presence with some 2": ({"AU04": [0, 1, 0, 1, 1, 0], "AU12": [0, 2, 1, 0, 1, 0]}, None, "0–5"),
@@ -42,10 +42,10 @@ REFUSED = {
     "percent": (
         {"AU12": [0, 20, 40, 60, 80, 100]},
         None,
-        "there are 0, 20, 40, 60, 80, 100, which looks like 0–100 (percent): set `scale: 0-100`",
+        "values are 0, 20, 40, 60, 80, 100, which looks like 0–100 (percent): set `scale: 0-100`",
     ),
     "real-valued percent": ({"AU12": [0.1, 22.5, 4.5, 61.2, 88.1, 97.3]}, None, "`scale: 0-100`"),
-    "a code for not known": ({"AU12": [0, 1, 9, 9, 0, 1]}, None, "leave blank what is not known"),
+    "a code for not known": ({"AU12": [0, 1, 9, 9, 0, 1]}, None, "leave unknown values blank"),
     "no known scale": ({"AU12": [0, 1000, 40, 255, 255, 9]}, None, "on none of the scales 0-1, 0"),
     "evidence of both signs": ({"AU12": [-1.2, 0.3, 2.1, -3.5, 0.8, 0.2]}, None, "on none of the"),
     "flagged as presence": (
@@ -56,12 +56,12 @@ REFUSED = {
     "declared 0-1": (
         {"AU12": LEVELS},
         "0-1",
-        "does not fit `scale: 0-1`; there are 0, 1, 2, 3, 4, 5, which looks like 0–5",
+        "does not fit `scale: 0-1`; values are 0, 1, 2, 3, 4, 5, which looks like 0–5",
     ),
     "declared 0-5, percent": (
         {"AU12": [0, 20, 40, 60, 80, 100]},
         "0-5",
-        "column AU12: 20 does not fit `scale: 0-5`; there are 0, 20, 40, 60, 80, 100, which looks "
+        "column AU12: 20 does not fit `scale: 0-5`; values are 0, 20, 40, 60, 80, 100, which looks "
         "like 0–100 (percent): set `scale: 0-100`",
     ),
     "declared 0-5, fractions": ({"AU12": [0, 0.2, 0.4, 0.6, 0.8, 1]}, "0-5", "looks like 0–1"),
@@ -160,5 +160,5 @@ def test_codes_of_attributes_are_refused(
 
 
 def test_scale_is_for_tables(tmp_path: Path) -> None:
-    with pytest.raises(FacsimileError, match="such files are read without scale"):
+    with pytest.raises(FacsimileError, match="this file layout has no option scale"):
         read(write_disfa(tmp_path), options={"scale": "0-5"})

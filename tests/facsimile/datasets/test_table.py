@@ -70,7 +70,7 @@ def test_all_columns_there_are(tmp_path: Path) -> None:
     header = "sample_id,image_path,subject_id,split,au_presence_only,AU01,eyeglasses,age,camera"
     lines = ("x1,img/0.png,007,train,TRUE,1,1,0.25,left", "x2,img/1.png,008,test,false,,0,,left")
     path = write_csv(tmp_path, lines, header)
-    with pytest.warns(UserWarning, match=r"faces\.csv: columns not read: camera"):
+    with pytest.warns(UserWarning, match=r"faces\.csv: columns ignored: camera"):
         faces, _ = read(path)
     assert faces["sample_id"].tolist() == ["x1", "x2"]
     assert faces["subject_id"].tolist() == ["007", "008"]
@@ -205,15 +205,15 @@ WRONG_FACES = {
     ),
     "no subject": (4, "img/2.png,,val,1,0", "subject_id", None, "is missing"),
     "no path": (4, ",b,val,1,0", "image_path", None, "is missing"),
-    "no such file": (4, "img/9.png,b,val,1,0", "image_path", "img/9.png", "is no file"),
-    "no such absolute file": (4, "/no/9.png,b,val,1,0", "image_path", "/no/9.png", "is no file"),
-    "folder": (4, "img,b,val,1,0", "image_path", "img", "is no file"),
+    "no such file": (4, "img/9.png,b,val,1,0", "image_path", "img/9.png", "is not a file"),
+    "no such absolute file": (4, "/no/9.png,b,val,1,0", "image_path", "/no/9.png", "is not a file"),
+    "folder": (4, "img,b,val,1,0", "image_path", "img", "is not a file"),
     "file twice": (
         5,
         "./img/2.png,b,val,1,0",
         "image_path",
         "./img/2.png",
-        "gives sample_id mine/img/2 again",
+        "repeats sample_id mine/img/2",
     ),
     "too few values": (4, "img/2.png,b,val,1", None, None, "has 4 values, the header 5"),
     "too many values": (4, "img/2.png,b,val,1,0,5", None, None, "has 6 values, the header 5"),
@@ -232,7 +232,7 @@ WRONG_IMAGES = {
     "zero bytes": (damage("2.png", b""), "has no bytes"),
     "truncated": (damage("2.png", png(pixels(2))[:120]), "is unreadable (image file is truncated"),
     "no image": (damage("2.png", b"not an image"), "is unreadable (cannot identify image file"),
-    "not square": (damage("2.png", png(pixels(2, 6, 4))), "is 4 × 6, aligned faces are square"),
+    "not square": (damage("2.png", png(pixels(2, 6, 4))), "is 4 × 6, but aligned faces are square"),
 }
 
 
@@ -298,9 +298,9 @@ WRONG_FILES = {
         "image_path~subject_id\n",
         "missing column image_path, found image_path~",
     ),
-    "misspelt AU": ("image_path,subject_id,AU1\n", "column AU1 must be called AU01"),
-    "misspelt name": ("image_path,Subject ID\n", "column Subject ID must be called subject_id"),
-    "column twice": ("image_path,subject_id,AU01,AU01\n", "column AU01 is there twice"),
+    "misspelt AU": ("image_path,subject_id,AU1\n", "column AU1 must be renamed AU01"),
+    "misspelt name": ("image_path,Subject ID\n", "column Subject ID must be renamed subject_id"),
+    "column twice": ("image_path,subject_id,AU01,AU01\n", "column AU01 occurs twice"),
     "empty": ("", "empty file"),
     "no face": (HEADER + "\n", "no faces"),
     "quote without end": (f'{HEADER}\n{LINES[0]}\n"img', "line 3: not readable as CSV (unexpected"),

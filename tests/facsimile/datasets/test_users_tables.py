@@ -35,11 +35,9 @@ def openface(folder: Path, columns: str, rows: list[str]) -> Path:
 def test_openface(tmp_path: Path) -> None:
     rows = [f"1, 0.00, {n}.50, {n % 2}.00, {n % 2}.00, 0.00" for n in range(5)]
     path = openface(tmp_path, "AU01_r, AU12_r, AU01_c, AU12_c, AU28_c", [*rows, "0, 0, 0, 0, 0, 0"])
-    with pytest.raises(FacsimileError, match="line 7 column success: 0 says that no face was fou"):
+    with pytest.raises(FacsimileError, match="line 7 column success: 0 means that no face was f"):
         read(path)
-    with pytest.warns(
-        UserWarning, match="columns not read: AU01_c, AU12_c, AU28_c, frame, face_id"
-    ):
+    with pytest.warns(UserWarning, match="columns ignored: AU01_c, AU12_c, AU28_c, frame, face_id"):
         faces, rejects = read(path, "skip")
     assert [found.column for found in rejects.found] == ["success"]
     np.testing.assert_allclose(faces["AU12"], [0.1, 0.3, 0.5, 0.7, 0.9], rtol=1e-6)
@@ -63,7 +61,7 @@ def test_openface_of_faint_expressions_is_still_0_to_5(tmp_path: Path) -> None:
 
 def test_openface_presence_where_there_is_no_intensity(tmp_path: Path) -> None:
     path = openface(tmp_path, "AU01_c, AU12_c", [f"1, {n % 2}.00, 0.00" for n in range(6)])
-    with pytest.warns(UserWarning, match="AU01_c … of OpenFace say no more than presence"):
+    with pytest.warns(UserWarning, match="OpenFace columns AU01_c … give presence only"):
         faces, _ = read(path)
     assert faces["au_presence_only"].all()
     assert faces["AU01"].tolist() == [0, 1, 0, 1, 0, 1]
@@ -89,25 +87,23 @@ def test_py_feat(tmp_path: Path) -> None:
     head = "FaceRectX,FaceScore,x_0,Pitch,AU01,AU07,AU12,anger,input,frame,subject_id"
     rows = [f"1,0.99,3,0.1,0.{n},0.5,0.25,0.1,img/{n}.png,{n},{'aabbcc'[n]}" for n in range(5)]
     path = write(tmp_path, "\n".join([head, *rows, ",,,,,,,,img/5.png,5,c"]))
-    with pytest.warns(
-        UserWarning, match="columns not read: AU07, FaceRectX, x_0, Pitch, anger, fr"
-    ):
+    with pytest.warns(UserWarning, match="columns ignored: AU07, FaceRectX, x_0, Pitch, anger, fr"):
         faces, rejects = read(path, "skip")
     assert faces["sample_id"].tolist() == [f"mine/img/{n}" for n in range(5)]
     np.testing.assert_allclose(faces["AU01"], np.arange(5) / 10, rtol=1e-6)
     (lost,) = rejects.found
-    assert str(lost) == f"{path}: line 7 column FaceScore: says that no face was found"
+    assert str(lost) == f"{path}: line 7 column FaceScore: means that no face was found"
 
 
 LOST = {
-    "all unknown": ("AU01_x,AU04_x", "column AU01_x, AU04_x would not be read as an Action Unit: "),
-    "one unknown": ("AU04,AU12_mean", "column AU12_mean would not be read as an Action Unit: call"),
+    "all unknown": ("AU01_x,AU04_x", "column AU01_x, AU04_x is not recognised as an Action Unit: "),
+    "one unknown": ("AU04,AU12_mean", "column AU12_mean is not recognised as an Action Unit: r"),
     "in words": (
         "Action Unit 12 - Lip Corner Puller,AU01",
         "call it AU12, or AU12_r (0–5) and AU1",
     ),
-    "of another tool": ("fac_AU12int,AU01", "column fac_AU12int would not be read"),
-    "one digit": ("AU1_r,AU12", "column AU1_r would not be read as an Action Unit: call it AU01"),
+    "of another tool": ("fac_AU12int,AU01", "column fac_AU12int is not recognised"),
+    "one digit": ("AU1_r,AU12", "column AU1_r is not recognised as an Action Unit: rename it AU01"),
 }
 
 
@@ -127,7 +123,7 @@ def test_columns_like_aus_are_not_lost(tmp_path: Path, case: str) -> None:
 
 def test_other_statistics_of_an_au_that_is_read(tmp_path: Path) -> None:
     path = write(tmp_path, f"{HEADER},AU12_mean\n" + "".join(f"{line},0\n" for line in LINES))
-    with pytest.warns(UserWarning, match="columns not read: AU12_mean"):
+    with pytest.warns(UserWarning, match="columns ignored: AU12_mean"):
         read(path)
 
 
@@ -190,11 +186,11 @@ def test_an_au_that_is_not_known(tmp_path: Path, mark: str) -> None:
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
-        ("C:\\faces\\1.png", "is no file; it is a path of Windows: give it relative to the table"),
-        ("https://x.org/1.png", "is no file; it is an address: download it first"),
-        ("img/1.PNG", "is no file; there is 1.png"),
-        ("x" * 300 + ".png", "is no file"),
-        ("img/\0.png", "is no file"),
+        ("C:\\faces\\1.png", "is not a file; it is a Windows path: make it relative to the table"),
+        ("https://x.org/1.png", "is not a file; it is a URL: download the file first"),
+        ("img/1.PNG", "is not a file; there is 1.png"),
+        ("x" * 300 + ".png", "is not a file"),
+        ("img/\0.png", "is not a file"),
     ],
 )
 def test_pictures_that_are_not_there(tmp_path: Path, path: str, hint: str) -> None:

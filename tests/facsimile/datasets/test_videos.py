@@ -96,11 +96,11 @@ BROKEN = {
     ),
     "sound alone": (
         lambda video: write_sound(video),
-        "the video holds no pictures",
+        "the video has no video stream",
     ),
     "uneven": (
         lambda video: write_uneven(video),
-        "the video has a frame rate that varies, 0.05 to 0.15 s a frame",
+        "the video has a variable frame rate, 0.05 to 0.15 s per frame",
     ),
     "too short": (
         lambda video: write_video(video, [pixels(n) for n in range(7)]),
@@ -123,14 +123,14 @@ def test_what_breaks_off_names_the_video_and_the_first_missing_frame(
     missing = range(kept + 1, 21)
     assert [row["line"] for row in rows] == list(missing)
     assert [row["value"] for row in rows] == [f"{root / VIDEO} frame {n}" for n in missing]
-    assert all(row["reason"].startswith(f"cannot be had: {reason}") for row in rows)
+    assert all(row["reason"].startswith(f"cannot be read: {reason}") for row in rows)
     assert kept == 0 or f"after frame {kept}" in rows[0]["reason"]
 
     with pytest.raises(FacsimileError) as caught:
         read(root)
     message = str(caught.value)
     assert f"line {kept + 1} (mine/SN002/{kept + 1:06d}) column image" in message
-    assert f"{root / VIDEO} frame {kept + 1} cannot be had: {reason}" in message
+    assert f"{root / VIDEO} frame {kept + 1} cannot be read: {reason}" in message
 
 
 def test_labels_of_videos_count_from_1(tmp_path: Path) -> None:
@@ -174,7 +174,9 @@ def test_wide_pictures_are_refused_or_cropped(tmp_path: Path) -> None:
     root = write_disfa_videos(tmp_path)
     wide = [pixels(n, SIZE, 2 * SIZE) for n in range(4)]
     write_video(root / VIDEO, wide)
-    with pytest.raises(FacsimileError, match=r"avi frame 1 is 16 × 8, aligned faces are square"):
+    with pytest.raises(
+        FacsimileError, match=r"avi frame 1 is 16 × 8, but aligned faces are square"
+    ):
         read(root)
     faces = read(root, crop=True)[0]
     centre = np.stack(wide)[:, :, SIZE // 2 : SIZE // 2 + SIZE]

@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, image_structs, write_shards
 from facsimile.measurement import count_aus
-from facsimile.release import LICENCES, Release, Source, StageFacts, write_release
+from facsimile.release import LICENCES, Release, SourceDataset, StageFacts, write_release
 from facsimile.release.terms import RENDERED, TERMS
 from facsimile.report import Evidence
 from tests.facsimile.report.conftest import write_evidence
@@ -89,8 +89,8 @@ def release(faces: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Re
         "small faces",
         LICENCES["cc-by-nc-4.0"],
         (
-            Source("disfa", ("faces edited",), TERMS["disfa"], permitted=True),
-            Source("world-ffhq", ("generator trained",), RENDERED),
+            SourceDataset("disfa", ("faces edited",), TERMS["disfa"], permitted=True),
+            SourceDataset("world-ffhq", ("generator trained",), RENDERED),
         ),
         Evidence(evidence.metrics, evidence.tables | {"au_counts": real}),
         (

@@ -146,7 +146,7 @@ def test_the_card_says_what_there_is_to_say(folder: Path) -> None:
     ]
     assert "small faces" in values["extra_gated_prompt"]
     for heading in (
-        "What it is",
+        "Contents",
         "How it was made",
         "What the labels mean",
         "Distribution",
@@ -155,12 +155,12 @@ def test_the_card_says_what_there_is_to_say(folder: Path) -> None:
         "Prohibited use",
         "Synthetic, and marked as such",
         "Sources and licences",
-        "Lineage",
+        "Provenance",
     ):
         assert f"\n## {heading}\n" in body
     assert "**Every face here is synthetic.**" in body
-    assert "but\n> edited and transferred faces look like the people of their sources" in body
-    assert "University of Denver" in body and "states to be permitted" in body
+    assert "but\n> edited and transferred faces resemble the people in their sources" in body
+    assert "University of Denver" in body and "states that publishing faces" in body
     assert "| real+generated | 0." in body
     assert "raises the edited AU by 0.91" in body
     assert "**Changed since `edit` ran:** edit.seed modified" in body
@@ -190,8 +190,8 @@ def test_without_measurements_the_card_says_so(
     assert count == 20
     text = (out / "README.md").read_text()
     assert "Nothing was measured on exactly these faces" in text
-    assert "did not run by DVC" in text
-    assert "**Edited**" not in text and "look like the people" not in text
+    assert "were not run through DVC" in text
+    assert "**Edited**" not in text and "resemble the people" not in text
     rows = read_table(out / "data" / "val-00000-of-00001.parquet")
     assert set(rows["origin"]) == {"synthetic"}
 
@@ -205,8 +205,8 @@ def test_transferred_faces_are_told_apart(
     folder = write(tmp_path / "release", faces=path)
     text = (folder / "README.md").read_text()
     assert "20 synthetic and 20 transferred faces" in text
-    assert "**Transferred** faces: an annotated expression of disfa" in text
-    assert "**Edited**" not in text and "look like the people of their sources" in text
+    assert "**Transferred** faces: an annotated expression from disfa" in text
+    assert "**Edited**" not in text and "resemble the people in their sources" in text
     packets = [
         read_packet(image["bytes"])
         for shard in sorted((folder / "data").iterdir())
@@ -230,9 +230,9 @@ def test_only_a_release_is_overwritten(write: Callable[..., Path], tmp_path: Pat
     home = tmp_path / "home"
     home.mkdir()
     (home / "letter").write_text("dear")
-    with pytest.raises(FacsimileError, match="is there already"):
+    with pytest.raises(FacsimileError, match="already exists"):
         write(home)
-    with pytest.raises(FacsimileError, match="holds no release"):
+    with pytest.raises(FacsimileError, match="is not a release"):
         write(home, overwrite=True)
     assert [path.name for path in home.iterdir()] == ["letter"]
 

@@ -70,7 +70,7 @@ def test_what_is_no_png_is_refused(content: bytes) -> None:
 
 
 def test_what_xml_cannot_hold_is_refused() -> None:
-    with pytest.raises(FacsimileError, match=r"'a\\x01b': XMP cannot hold the character '\\x01'"):
+    with pytest.raises(FacsimileError, match=r"'a\\x01b': XMP cannot represent the char.* '\\x01'"):
         packet("a\x01b", LICENCE, {})
 
 
