@@ -297,7 +297,7 @@ def check_annotations(
         annotations["au_presence_only"] = False
     if "image_path" in annotations:
         found += [
-            Finding(position, "image_path", row.image_path, f"is no file{_hint(row)}")
+            Finding(position, "image_path", row.image_path, f"is not a file{_hint(row)}")
             for position, row in enumerate(annotations.itertuples())
             if isinstance(row.image_path, str) and not is_file(image_file(row))
         ]

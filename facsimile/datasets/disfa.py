@@ -138,7 +138,7 @@ def _read_subject(
     subject = labels.name
     if not labels.is_dir():
         images = source if frames is None else f"{len(frames)} frames in {source}"
-        reason = f"no such folder, but there is {images}"
+        reason = f"no such folder, but found {images}"
         violations.append(Violation(str(labels), None, None, None, reason))
         return
     files = {au: labels / f"{subject}_au{int(au[2:])}.txt" for au in AUS}

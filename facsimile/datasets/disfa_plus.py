@@ -74,7 +74,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
                 sample_id = f"{dataset}/{subject}/{session}/{row.pop('frame'):06d}"
                 rows.append({"sample_id": sample_id, "subject_id": subject, **row})
         else:
-            reason = f"no such folder, but there are {len(frames)} frames in {images}"
+            reason = f"no such folder, but found {len(frames)} frames in {images}"
             violations.append(Violation(str(labels), None, None, None, reason))
         rejects.add(violations)
     columns = ["sample_id", "subject_id", *AUS, "image_path", "file", "line"]

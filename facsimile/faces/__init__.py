@@ -1,1 +1,1 @@
-"""What a face is here: Action Units, table schemas, images, and which labels are known."""
+"""Faces: Action Units, table schemas, images and annotations."""

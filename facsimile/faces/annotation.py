@@ -1,7 +1,7 @@
-"""Which AUs a table of faces is annotated for; all else follows from that.
+"""Which AUs a table of faces is annotated for.
 
-A table need not be annotated for all twelve AUs, nor on every face. What is not annotated is null,
-on generated faces, too, and takes no part: 0 always means that somebody knows that an AU is absent.
+A table need not be annotated for all twelve AUs, nor on every face. Missing annotations are null,
+also on generated faces, and are ignored; 0 always means that an AU is known to be absent.
 """
 
 import numpy as np
@@ -14,14 +14,14 @@ _MOST = 0.5
 
 
 def presence(aus: ArrayLike, threshold: ArrayLike = ACTIVE_THRESHOLD) -> np.ndarray:
-    """1.0 present, 0.0 absent, NaN not annotated, for intensities (N, K).
+    """1.0 if present, 0.0 if absent, NaN if not annotated, for intensities (N, K).
 
     Args:
         aus: intensities or estimates (N, K).
         threshold: one threshold, or one per column.
     """
     aus = np.asarray(aus, np.float64)
-    # float32 stores FACS letter A's half, 0.1, a little above 0.1; either precision must count.
+    # Tolerance, because 0.1 in float32 differs slightly from 0.1 in float64.
     present = (aus >= np.asarray(threshold, np.float64) - 1e-6).astype(np.float64)
     return np.where(np.isnan(aus), np.nan, present)
 
@@ -29,7 +29,7 @@ def presence(aus: ArrayLike, threshold: ArrayLike = ACTIVE_THRESHOLD) -> np.ndar
 def annotated_aus(labels: ArrayLike) -> tuple[str, ...]:
     """AUs that are annotated as absent on at least one face.
 
-    An AU that every annotated face shows is not among them: no face is known to be neutral then.
+    Excludes AUs active on every annotated face, because then no face is known to be neutral.
 
     Args:
         labels: intensities (N, 12) in the order of ``AUS``, NaN = not annotated.
@@ -38,7 +38,7 @@ def annotated_aus(labels: ArrayLike) -> tuple[str, ...]:
 
 
 def learnable_aus(labels: ArrayLike) -> tuple[str, ...]:
-    """AUs that are annotated as absent on one face and as present on another.
+    """AUs that are annotated as absent on some face and as present on another.
 
     Args:
         labels: as in `annotated_aus`.
@@ -48,11 +48,11 @@ def learnable_aus(labels: ArrayLike) -> tuple[str, ...]:
 
 
 def mostly_annotated_aus(labels: ArrayLike) -> tuple[str, ...]:
-    """Those of `annotated_aus` with a label on at least half of the faces that have any; all of
+    """Those of `annotated_aus` with a label on at least half of the annotated faces, or all of
     them if there are none.
 
-    Of a face that is to be neutral these must be known. If an AU that only some faces are annotated
-    for counted as well, most faces could not be.
+    Neutral faces must have labels of these AUs. Requiring rarely annotated AUs as well would
+    exclude most faces.
 
     Args:
         labels: as in `annotated_aus`.
@@ -64,7 +64,7 @@ def mostly_annotated_aus(labels: ArrayLike) -> tuple[str, ...]:
 
 
 def only(faces: pd.DataFrame, aus: tuple[str, ...]) -> pd.DataFrame:
-    """Faces whose labels of other AUs than `aus` are null."""
+    """Set the labels of all AUs except `aus` to null."""
     others = {au: np.float32(np.nan) for au in AUS if au not in aus and au in faces.columns}
     return faces.assign(**others) if others else faces
 
@@ -75,11 +75,11 @@ def keep_aus(readings: np.ndarray, aus: tuple[str, ...]) -> np.ndarray:
 
 
 def label_what_is_known(edited: pd.DataFrame, absent: pd.DataFrame) -> pd.DataFrame:
-    """Edited faces whose labels are null where an AU was not set and may be there nevertheless.
+    """Set labels of edited faces to null for AUs that were not set but may be present.
 
     Args:
-        edited: rows of `facsimile.editing.EditOperator`: 0 for AUs that were not set.
-        absent: sample_id of each source as index → whether each of ``AUS`` is known to be absent.
+        edited: edited faces, with label 0 for AUs that were not set.
+        absent: whether each of ``AUS`` is known to be absent, indexed by sample_id of the source.
     """
     labels = edited[list(AUS)]
     known = absent.loc[edited["source_id"]].to_numpy(bool) | (labels > 0).to_numpy()
@@ -87,11 +87,11 @@ def label_what_is_known(edited: pd.DataFrame, absent: pd.DataFrame) -> pd.DataFr
 
 
 def what_is_left_out(labels: ArrayLike, kept: tuple[str, ...]) -> str:
-    """Which AUs are not among `kept`, and why: ``AU01, AU02: not annotated; AU09: on no face``.
+    """AUs not in `kept`, with reasons: ``AU01, AU02: not annotated; AU09: on no annotated face``.
 
     Args:
         labels: as in `annotated_aus`.
-        kept: AUs that are worked on.
+        kept: AUs in use.
     """
     truth = presence(labels)
     reasons: dict[str, list[str]] = {}

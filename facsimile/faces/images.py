@@ -1,7 +1,7 @@
-"""Pictures of others are opened here and nowhere else: five formats, of limited size.
+"""Open untrusted image files safely: five formats, of limited size. All user images pass here.
 
-Pillow by itself opens whatever it recognises, by content and not by name, PostScript for instance,
-which starts an interpreter; and a small file may stand for gigabytes of pixels.
+Plain Pillow opens every format that it recognises by content, including PostScript, which starts an
+interpreter; and a small file may expand to gigabytes of pixels.
 """
 
 import io
@@ -23,7 +23,7 @@ from facsimile.errors import FacsimileError
 FORMATS = "PNG, JPEG, BMP, WebP or TIFF"
 
 MAX_PIXELS = 40_000_000
-"""Most pixels of a picture: 24 megapixels of a camera pass, and 160 MB are enough to decode it."""
+"""Maximum pixels of an image: allows 24-megapixel cameras, and decoding takes at most 160 MB."""
 
 _READERS = {
     b"\x89PNG\r\n\x1a\n": PngImageFile,
@@ -32,41 +32,41 @@ _READERS = {
     b"RIFF": WebPImageFile,
     **dict.fromkeys(PREFIXES, TiffImageFile),
 }
-"""How a file begins → what reads it. Not `Image.open`, which warns of sizes and of previews."""
+"""First bytes of a file → its reader. Not `Image.open`, which warns about sizes and previews."""
 
-# Of remarks beside the pixels that are not read, and of what is told as an error.
+# Pillow's warnings concern metadata that is not used, or repeat errors.
 warnings.filterwarnings("ignore", module=r"PIL\.\w+ImagePlugin")
 
 _TILE = (322, 323)
-"""TIFF: width and height of the pieces that are decoded at once, which may exceed the picture."""
+"""TIFF tags: width and height of a tile, which may exceed those of the image."""
 
 
 @contextmanager
 def open_image(source: Path | bytes) -> Iterator[Image.Image]:
-    """A picture whose pixels are yet to be decoded.
+    """Open an image without decoding its pixels.
 
     Args:
-        source: file, or its bytes.
+        source: file, or file contents.
 
     Raises:
-        FacsimileError: why it cannot be taken, as the end of a sentence that begins with its name:
-            no bytes, no ``FORMATS``, more than ``MAX_PIXELS``, an animation or several pages; also
-            for what fails while it is decoded in the context.
+        FacsimileError: the file is empty, not one of ``FORMATS``, larger than ``MAX_PIXELS``, an
+            animation, or has several pages; also if decoding fails inside the context. The message
+            completes a sentence that begins with the name of the image.
     """
     try:
         if isinstance(source, Path):
-            # A pipe would be waited for without end.
+            # Reading a pipe would block.
             status = source.stat()
             if not stat.S_ISREG(status.st_mode):
-                raise FacsimileError("is no file")
+                raise FacsimileError("is not a file")
             if not status.st_size:
-                raise FacsimileError("has no bytes")
+                raise FacsimileError("is empty")
         elif not source:
-            raise FacsimileError("has no bytes")
+            raise FacsimileError("is empty")
         stream = source.open("rb") if isinstance(source, Path) else io.BytesIO(source)
         with stream as file, _open(file) as picture:
             yield picture
-    except (FacsimileError, MemoryError):  # the latter says nothing about the picture
+    except (FacsimileError, MemoryError):  # MemoryError is not a fault of the image
         raise
     except Exception as error:  # PIL raises SyntaxError, OSError, struct.error, …
         raise FacsimileError(f"is unreadable ({error})") from error
@@ -77,15 +77,15 @@ def _open(file: io.BufferedIOBase) -> Image.Image:
     file.seek(0)
     reader = next((reader for start, reader in _READERS.items() if head.startswith(start)), None)
     if reader is None:
-        raise FacsimileError(f"is unreadable (cannot identify image file: no {FORMATS})")
+        raise FacsimileError(f"is unreadable (not an image in {FORMATS} format)")
     picture = reader(file)
     _check_size(*picture.size)
     if reader is TiffImageFile:
         _check_size(*(picture.tag_v2.get(tag, 1) for tag in _TILE))
-    # Not of JPEG: what follows there is a preview or a map of depth.
+    # Further images in a JPEG file are previews or depth maps, not frames.
     if getattr(picture, "is_animated", False):
-        what = "pages" if reader is TiffImageFile else "frames of an animation"
-        raise FacsimileError(f"holds {picture.n_frames} {what}, not one picture")
+        what = "pages" if reader is TiffImageFile else "animation frames"
+        raise FacsimileError(f"has {picture.n_frames} {what}, but must be a single image")
     return picture
 
 

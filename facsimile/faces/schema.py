@@ -1,4 +1,4 @@
-"""The face schema as checks: every violation is one line with file, row, column and value."""
+"""Checks of the face schema. A violation is one line with file, row, column and value."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ SPLIT_NAMES = {
     **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-"""Names that others give to splits, in small letters → ours."""
+"""Common names of splits, in lower case → our names."""
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".auw", ".json")
-"""Endings of files that have lines; others have rows."""
+"""Suffixes of files with lines; other files have rows."""
 
 LONGEST_VALUE = 200
-"""Characters of a value that a message shows."""
+"""Maximum characters of a value shown in a message."""
 
 _UNIT = pa.Check.between(0.0, 1.0, error="outside [0, 1]")
 
@@ -53,12 +53,12 @@ _COLUMNS: dict[str, Callable[[], pa.Column]] = {
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong in a table of faces.
+    """An invalid value in a table of faces.
 
     Attributes:
         row: position, from 0.
-        column: of the value.
-        value: as text; None if it is missing.
+        column: column of the value.
+        value: the value as text; None if it is missing.
         reason: what is wrong with it.
         tolerated: see `Violation`.
     """
@@ -72,17 +72,16 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Violation:
-    """One thing that is wrong with a file.
+    """A problem in a file.
 
     Attributes:
         file: path of the file.
-        line: line of a text file, counted from 1, or row of a table, counted from 0; None where the
-            whole file is meant.
-        column: column of the value, where there is one.
-        value: the value as it stands, where there is one.
+        line: line of a text file, from 1, or row of a table, from 0; None for the whole file.
+        column: column of the value, if any.
+        value: the value as written, if any.
         reason: what is wrong with it.
-        sample_id: of the face, where it is known.
-        tolerated: to be expected in sound data: the face is left out, and all others are taken.
+        sample_id: id of the face, if known.
+        tolerated: whether it also occurs in valid data; such faces are skipped without an error.
     """
 
     file: str
@@ -108,12 +107,12 @@ class Violation:
 
 
 def _shown(value: str) -> str:
-    """A value short enough for a message."""
+    """Shorten a value for a message."""
     return value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
 
 
 def _printable(text: str) -> str:
-    """Text on one line: line breaks and other control characters as escapes."""
+    """Escape line breaks and other control characters."""
     if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
@@ -122,7 +121,7 @@ def _printable(text: str) -> str:
 def locate(
     found: Sequence[Finding], faces: pd.DataFrame, files: Sequence[str], lines: Sequence[int]
 ) -> list[Violation]:
-    """Findings in `faces`, whose rows stand in these files at these lines."""
+    """Convert findings in `faces` to violations, given the file and line of each row."""
     ids = [None] * len(faces)
     if "sample_id" in faces.columns:
         ids = [None if pd.isna(name) else name for name in faces["sample_id"]]
@@ -133,7 +132,7 @@ def locate(
 
 
 def one_line(violations: Sequence[Violation]) -> str:
-    """The first of some violations and how many more there are."""
+    """The first violation and the number of further ones."""
     more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
     return f"{violations[0]}{more}"
 
@@ -156,9 +155,9 @@ def validate_faces(faces: pd.DataFrame, source: str) -> pd.DataFrame:
 
 
 def find_violations(faces: pd.DataFrame) -> list[Finding]:
-    """Everything that is wrong with whichever face columns are present, by row.
+    """All violations in the face columns that are present, sorted by row.
 
-    A subject in several splits is wrong wherever it is not in that of its first face.
+    For a subject in several splits, the rows outside the split of its first face are reported.
 
     Args:
         faces: any subset of the columns of ``FACE_SCHEMA``.
@@ -169,7 +168,7 @@ def find_violations(faces: pd.DataFrame) -> list[Finding]:
     try:
         schema.validate(numbered, lazy=True)
     except SchemaErrors as error:
-        # One bad value can fail several checks, and coercion also reports its column as a whole.
+        # A value can fail several checks, and failed coercion also reports the whole column.
         cases = error.failure_cases.dropna(subset="index").drop_duplicates(["column", "index"])
         found = [_finding(case) for case in cases.itertuples()]
     if {"subject_id", "split"} <= set(numbered.columns):

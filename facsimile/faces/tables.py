@@ -1,8 +1,8 @@
 """Face tables: Parquet shards that Hugging Face `datasets` opens as images.
 
-A table is one ``.parquet`` file or a folder of shards. We write ``part-NNNNN.parquet``, to a
-temporary sibling that is renamed at the end, so that a reader never sees half a table. Shards named
-as the Hugging Face hub names them, ``train-00000-of-00001.parquet`` for instance, are read as well.
+A table is one ``.parquet`` file or a folder of shards. Shards are written as ``part-NNNNN.parquet``
+into a temporary folder that is renamed at the end, so a reader never sees a partial table. Shards
+with names of the Hugging Face hub, such as ``train-00000-of-00001.parquet``, are read as well.
 """
 
 import io
@@ -73,7 +73,7 @@ FACE_SCHEMA = _with_hf_metadata(
         ]
     )
 )
-"""One face: identity, image, AU intensities in [0, 1], nuisances in [0, 1], lineage."""
+"""One face: ids, image, AU intensities in [0, 1], nuisances in [0, 1], provenance."""
 
 GENERATED_SCHEMA = _with_hf_metadata(FACE_SCHEMA.append(pa.field("z", pa.list_(pa.float32()))))
 """A generated face with the normalised semantic code it was decoded from."""
@@ -182,7 +182,7 @@ def find_shards(path: Path) -> list[Path]:
 
 
 def shard_split(file: Path) -> str | None:
-    """The split that the name of a shard, or else its folder, says; None where neither does."""
+    """The split in the name of a shard, or else of its folder; None if in neither."""
     match = _HUB_SHARD.fullmatch(file.name)
     names = (match[1] if match else file.stem, file.parent.name)
     found = (SPLIT_NAMES.get(name.lower()) for name in names)
@@ -215,14 +215,14 @@ def _numbered_shards(folder: Path) -> list[Path]:
 
 @contextmanager
 def _open(file: Path, columns: Sequence[str] | None) -> Iterator[pq.ParquetFile]:
-    """Open one Parquet file that has `columns`, turning what is wrong with it into one line."""
+    """Open a Parquet file that must have `columns`; converts errors to FacsimileError."""
     try:
         with pq.ParquetFile(file) as parquet:
             missing = set(columns or ()) - set(parquet.schema_arrow.names)
             if missing:
                 raise FacsimileError(f"{file}: missing column {', '.join(sorted(missing))}")
             yield parquet
-    except MemoryError:  # says nothing about the file, but is an ArrowException, too
+    except MemoryError:  # not a fault of the file, although Arrow's is an ArrowException
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         why = " ".join(str(error).split())
@@ -231,13 +231,13 @@ def _open(file: Path, columns: Sequence[str] | None) -> Iterator[pq.ParquetFile]
 
 @contextmanager
 def open_parquet(file: Path) -> Iterator[pq.ParquetFile]:
-    """Open one Parquet file. Raises FacsimileError for it if it turns out not to be readable."""
+    """Open a Parquet file. Raises FacsimileError if it is unreadable, also inside the context."""
     with _open(file, None) as parquet:
         yield parquet
 
 
 def column_names(file: Path) -> list[str]:
-    """Columns of one Parquet file. Raises FacsimileError if it is not readable."""
+    """Column names of a Parquet file. Raises FacsimileError if it is unreadable."""
     with open_parquet(file) as parquet:
         return parquet.schema_arrow.names
 
@@ -293,8 +293,8 @@ def decode_images(faces: pd.DataFrame, source: str = "faces") -> np.ndarray:
     """Images of a face table as uint8 (N, H, W, 3).
 
     Raises:
-        FacsimileError: an image cannot be taken (see `open_image`), or its size differs from the
-            first one's.
+        FacsimileError: an image is unusable (see `open_image`), or its size differs from the first
+            one's.
     """
     images: list[np.ndarray] = []
     for sample_id, struct in zip(faces["sample_id"], faces["image"], strict=True):
@@ -305,7 +305,8 @@ def decode_images(faces: pd.DataFrame, source: str = "faces") -> np.ndarray:
             raise FacsimileError(f"{source}: {sample_id}: image {error}") from error
         if images and image.shape != images[0].shape:
             expected, found = images[0].shape[:2], image.shape[:2]
-            raise FacsimileError(f"{source}: {sample_id}: image is {found}, others are {expected}")
+            reason = f"image is {found}, but others are {expected}"
+            raise FacsimileError(f"{source}: {sample_id}: {reason}")
         images.append(image)
     return np.stack(images) if images else np.empty((0, 0, 0, 3), np.uint8)
 

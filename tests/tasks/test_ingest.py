@@ -106,7 +106,7 @@ def broken(column: str, row: int, value: Any) -> pd.DataFrame:
             broken("image", 1, {"bytes": encode_png(np.zeros((4, 6, 3), np.uint8)), "path": None}),
             "row 1 (a/1) column image: image is 6 × 4, but aligned faces are square",
         ),
-        (broken("image", 0, None), "mine.parquet: row 0 (a/0) column image: image has no bytes"),
+        (broken("image", 0, None), "mine.parquet: row 0 (a/0) column image: image is empty"),
     ],
 )
 def test_what_is_wrong_is_located(tmp_path: Path, table: pd.DataFrame, message: str) -> None:
@@ -168,7 +168,7 @@ def test_rejects_are_counted_told_and_kept(
         "line": 3,
         "column": "image_path",
         "value": "1.png",
-        "reason": "has no bytes",
+        "reason": "is empty",
     }
     # The table of rejects is no shard of the faces beside it.
     assert read_faces(tmp_path / "out" / "mine")["sample_id"].tolist() == [

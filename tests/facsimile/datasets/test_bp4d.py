@@ -129,7 +129,7 @@ WRONG = {
     ),
     "other name": (
         lambda root: (root / CODES).rename(root / "AUCoding/AU_OCC/F002-1.csv"),
-        ("AUCoding/AU_OCC/F002-1.csv", None, None, None, "not called as F001_T1.csv"),
+        ("AUCoding/AU_OCC/F002-1.csv", None, None, None, "not named like F001_T1.csv"),
         [],
     ),
     "no image": (
@@ -183,7 +183,7 @@ def test_frames_that_are_all_one_off(tmp_path: Path) -> None:
             (root / IMAGES / f"{n:04d}.jpg").unlink()
         write_image(root / IMAGES / "0002.jpg", pixels(1))
 
-    reason = "has 4 frames (2 to 5) for 4 labels (3 to 6): they are numbered from another first"
+    reason = "has 4 frames (2 to 5) for 4 labels (3 to 6): the numbers are off by one; rename"
     root = write_bp4d(tmp_path / "bp4d", ("F001", "F002", "M001", "M002"))
     assert len(refused(root, harm, str(IMAGES), None, None, None, reason)) == 28
 
@@ -194,4 +194,12 @@ def test_suffixes_that_are_not_read_are_named(tmp_path: Path) -> None:
             image.rename(image.with_suffix(".gif"))
 
     root = write_bp4d(tmp_path / "bp4d", ("F001", "F002", "M001", "M002"))
-    refused(root, harm, str(IMAGES), None, None, None, "no frames of F002_T1, only .gif, and .bmp")
+    refused(
+        root,
+        harm,
+        str(IMAGES),
+        None,
+        None,
+        None,
+        "no frames of F002_T1, only .gif; supported: .bmp",
+    )

@@ -89,7 +89,7 @@ def test_a_numbering_that_does_not_show_is_said_or_refused(tmp_path: Path, first
     # 1 to 5 of labels 1 to 6 in both cases.
     renumber(root / IMAGES, first, range(2, 7) if first == 0 else range(1, 6))
     renumber(root / "Images" / "SN003", 0, range(1, 7))
-    expected = f"{root}/Images/SN002: has 5 frames (1 to 5) for 6 labels (1 to 6): whether the "
+    expected = f"{root}/Images/SN002: has 5 frames (1 to 5) for 6 labels (1 to 6): it is not "
     with pytest.raises(FacsimileError) as caught:
         read(root)
     assert str(caught.value).startswith(expected)
@@ -125,7 +125,7 @@ def test_suffixes_that_are_not_read_are_named(tmp_path: Path) -> None:
             (root / IMAGES / f"{n + 1}.png").rename(root / IMAGES / f"{n + 1}{suffix}")
 
     root = write_disfa(tmp_path / "disfa", subjects=4)
-    reason = "no frames of SN002, only .gif, .hdf5, .part, 4, and .bmp, .jpg, .jpeg, .png, .tif, "
+    reason = "no frames of SN002, only .gif, .hdf5, .part, 4; supported: .bmp, .jpg, .jpeg, .png, "
     refused(root, harm, str(IMAGES), None, None, None, reason)
 
 
@@ -237,7 +237,7 @@ WRONG = {
                 None,
                 None,
                 None,
-                "no such folder, but there are 4 frames in {root}/Images/SN002",
+                "no such folder, but found 4 frames in {root}/Images/SN002",
             )
         ],
         [],
@@ -269,7 +269,7 @@ WRONG = {
     ),
     "zero bytes": (
         lambda root: (root / IMAGES / "3.png").write_bytes(b""),
-        [(AU01, 3, "image", "{root}/Images/SN002/3.png", "has no bytes")],
+        [(AU01, 3, "image", "{root}/Images/SN002/3.png", "is empty")],
         [1, 2, 4],
     ),
     "truncated image": (

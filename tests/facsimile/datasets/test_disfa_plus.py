@@ -54,7 +54,7 @@ def test_frames_that_are_all_one_off(tmp_path: Path) -> None:
         for n in reversed(range(4)):
             (root / IMAGES / f"{n:03d}.jpg").rename(root / IMAGES / f"frame_{n + 1}.jpg")
 
-    reason = "has 4 frames (1 to 4) for 4 labels (0 to 3): they are numbered from another first"
+    reason = "has 4 frames (1 to 4) for 4 labels (0 to 3): the numbers are off by one; rename"
     kept = refused(
         write_disfa_plus(tmp_path / "plus", subjects=4), harm, str(IMAGES), None, None, None, reason
     )
@@ -103,7 +103,7 @@ WRONG = {
             None,
             None,
             None,
-            "no such folder, but there are 4 frames in {root}/Images/SN002/Y_H",
+            "no such folder, but found 4 frames in {root}/Images/SN002/Y_H",
         ),
         [],
     ),

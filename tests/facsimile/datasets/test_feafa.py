@@ -97,7 +97,7 @@ WRONG = {
     ),
     "zero bytes": (
         lambda root: (root / IMAGE).write_bytes(b""),
-        (LABEL, 1, "image", f"{{root}}/{IMAGE}", "has no bytes"),
+        (LABEL, 1, "image", f"{{root}}/{IMAGE}", "is empty"),
     ),
     "not square": (
         lambda root: write_image(root / IMAGE, pixels(2, 6, 8)),
@@ -118,7 +118,7 @@ def test_folder_without_sequence(tmp_path: Path) -> None:
         (root / FOLDER).rename(root / "FEAFA-A" / "second")
 
     place = "FEAFA-A/second/00000001.auw"
-    reason = "is in no folder named after a sequence"
+    reason = "is not in a folder named after a sequence"
     kept = refused(
         write_feafa(tmp_path / "feafa", sequences=4), harm, place, None, None, None, reason
     )
@@ -136,8 +136,8 @@ def test_images_that_are_all_one_off(tmp_path: Path) -> None:
             (root / FOLDER / f"{n:08d}.jpg").rename(root / FOLDER / f"{n - 1:08d}.jpg")
 
     root = write_feafa(tmp_path / "feafa", sequences=4)
-    reason = "has 3 frames (0 to 2) for 3 labels (1 to 3): they are numbered from another first"
-    with pytest.warns(UserWarning, match="images without label"):
+    reason = "has 3 frames (0 to 2) for 3 labels (1 to 3): the numbers are off by one; rename"
+    with pytest.warns(UserWarning, match="images without a label"):
         kept = refused(root, harm, str(FOLDER), None, None, None, reason)
     assert len(kept) == 9
 

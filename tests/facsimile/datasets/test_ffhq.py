@@ -122,7 +122,7 @@ def test_images_in_other_formats(tmp_path: Path) -> None:
     for image in list((root / "thumbnails128x128").rglob("*.png")):
         image.rename(image.with_suffix(".gif"))
     with pytest.raises(
-        FacsimileError, match=r"thumbnails128x128: no images, only \.gif, and \.bmp"
+        FacsimileError, match=r"thumbnails128x128: no images, only \.gif; supported: \.bmp"
     ):
         read(root)
     for n in range(6):

@@ -93,5 +93,5 @@ def test_frames_with_the_numbers_of_their_labels() -> None:
     refuse_shifted(range(1, 6), range(6))
     refuse_shifted((), range(6))
     for frames in (range(1, 7), range(-1, 5)):
-        with pytest.raises(FacsimileError, match=r"6 labels \(0 to 5\): they are numbered from an"):
+        with pytest.raises(FacsimileError, match=r"6 labels \(0 to 5\): the numbers are off"):
             refuse_shifted(frames, range(6))

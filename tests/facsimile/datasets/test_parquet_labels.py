@@ -223,7 +223,7 @@ WRONG = {
         {"subject_id": [b"\xff\xfe"] * 6},
         "column subject_id holds binary, expected U",
     ),
-    "flag as list": ({"au_presence_only": [[True]] * 6}, "column au_presence_only holds list.*, n"),
+    "flag as list": ({"au_presence_only": [[True]] * 6}, "column au_presence_only holds list.*, e"),
     "image as list": (
         {"image": [[1, 2]] * 6},
         "column image holds list.*, expected a struct of bytes",

@@ -92,7 +92,7 @@ def test_rejects_of_finished_parts_are_told_again(tmp_path: Path) -> None:
         found.append(rejects.to_table().to_pylist())
         assert made.faces == 11 and made.thinned == 0
     assert found[0] == found[1] and len(found[0]) == 1
-    with pytest.raises(FacsimileError, match="has no bytes"):
+    with pytest.raises(FacsimileError, match="is empty"):
         write(root, work)
 
 

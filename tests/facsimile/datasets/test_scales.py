@@ -46,8 +46,16 @@ REFUSED = {
     ),
     "real-valued percent": ({"AU12": [0.1, 22.5, 4.5, 61.2, 88.1, 97.3]}, None, "`scale: 0-100`"),
     "a code for not known": ({"AU12": [0, 1, 9, 9, 0, 1]}, None, "leave unknown values blank"),
-    "no known scale": ({"AU12": [0, 1000, 40, 255, 255, 9]}, None, "on none of the scales 0-1, 0"),
-    "evidence of both signs": ({"AU12": [-1.2, 0.3, 2.1, -3.5, 0.8, 0.2]}, None, "on none of the"),
+    "no known scale": (
+        {"AU12": [0, 1000, 40, 255, 255, 9]},
+        None,
+        "fits none of the scales 0-1, 0",
+    ),
+    "evidence of both signs": (
+        {"AU12": [-1.2, 0.3, 2.1, -3.5, 0.8, 0.2]},
+        None,
+        "fits none of the",
+    ),
     "flagged as presence": (
         {"AU12": LEVELS, "au_presence_only": ["true"] * 6},
         None,
@@ -135,7 +143,7 @@ def test_faces_of_presence_only_have_no_scale(tmp_path: Path) -> None:
 
 def test_nothing_but_0_and_1_is_presence_with_a_word(tmp_path: Path) -> None:
     binary = {"AU04": [0, 1, 1, 0, 0, 1], "AU12": ["0.0", "1.0", "", 0, 0, 0]}
-    with pytest.warns(UserWarning, match=r"all AUs are 0 or 1, .* taken as au_presence_only"):
+    with pytest.warns(UserWarning, match=r"all AUs are 0 or 1, .* read as au_presence_only"):
         faces, _ = read(table(tmp_path, binary))
     assert faces["au_presence_only"].all()
     faces, _ = read(table(tmp_path, binary, au_presence_only=["false"] * 6))
@@ -147,9 +155,13 @@ def test_nothing_but_0_and_1_is_presence_with_a_word(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "values", "message"),
     [
-        ("age", [23, 35, 41, 1, 0, 60], r"column age: 23 is not in \[0, 1\].*\(years − 18\) / 62"),
-        ("male", [1, 2, 2, 1, 1, 2], r"column male: 2 is not in \[0, 1\].*0 is female and 1 is ma"),
-        ("beard", [-1, 1, -1, 1, 1, -1], r"column beard: -1 is not in \[0, 1\]"),
+        ("age", [23, 35, 41, 1, 0, 60], r"column age: 23 is outside \[0, 1\].*\(years − 18\) / 62"),
+        (
+            "male",
+            [1, 2, 2, 1, 1, 2],
+            r"column male: 2 is outside \[0, 1\].*0 is female and 1 is ma",
+        ),
+        ("beard", [-1, 1, -1, 1, 1, -1], r"column beard: -1 is outside \[0, 1\]"),
     ],
 )
 def test_codes_of_attributes_are_refused(

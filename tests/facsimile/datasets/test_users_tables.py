@@ -100,7 +100,7 @@ LOST = {
     "one unknown": ("AU04,AU12_mean", "column AU12_mean is not recognised as an Action Unit: r"),
     "in words": (
         "Action Unit 12 - Lip Corner Puller,AU01",
-        "call it AU12, or AU12_r (0–5) and AU1",
+        "rename it AU12, or AU12_r (0–5) and AU1",
     ),
     "of another tool": ("fac_AU12int,AU01", "column fac_AU12int is not recognised"),
     "one digit": ("AU1_r,AU12", "column AU1_r is not recognised as an Action Unit: rename it AU01"),

@@ -139,9 +139,7 @@ def test_labels_of_videos_count_from_1(tmp_path: Path) -> None:
         file.write_text("".join(f"{n},0\n" for n in range(4)))
     with pytest.raises(FacsimileError, match=r"comp\.avi: has a label 0, but frames of videos are"):
         read(root)
-    with pytest.raises(
-        FacsimileError, match="Videos_LeftCamera: frames of videos are counted, fir"
-    ):
+    with pytest.raises(FacsimileError, match="Videos_LeftCamera: first_frame does not apply"):
         read(root, options={"first_frame": 0})
 
 

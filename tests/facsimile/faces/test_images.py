@@ -1,4 +1,4 @@
-"""Pictures of others are opened if they are of a known kind and size, and whole; else one line."""
+"""Only images of a known kind and size are opened; anything else gives a one-line error."""
 
 import io
 import os
@@ -111,9 +111,13 @@ def test_size_is_checked_before_anything_is_decoded(content: bytes, size: str) -
 
 def test_of_several_pictures_none_is_taken() -> None:
     others = [picture(1), picture(2)]
-    for name, what in (("PNG", "frames of an an"), ("WEBP", "frames of an an"), ("TIFF", "pages")):
+    for name, what in (
+        ("PNG", "animation frames"),
+        ("WEBP", "animation frames"),
+        ("TIFF", "pages"),
+    ):
         several = encode(picture(), name, save_all=True, append_images=others)
-        assert refused(several).startswith(f"holds 3 {what}")
+        assert refused(several).startswith(f"has 3 {what}")
 
 
 def test_a_preview_in_a_jpeg_makes_no_animation() -> None:
@@ -144,12 +148,12 @@ def test_what_follows_a_picture_changes_nothing(name: str) -> None:
 
 def test_no_bytes(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
-    assert refused(b"") == refused(tmp_path / "empty.png") == "has no bytes"
+    assert refused(b"") == refused(tmp_path / "empty.png") == "is empty"
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
-    assert refused(tmp_path) == "is no file"
+    assert refused(tmp_path) == "is not a file"
     assert refused(tmp_path / "loop.png").startswith("is unreadable (")
     assert refused(tmp_path / "nowhere.png").startswith("is unreadable (")
 
@@ -162,7 +166,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     )
     reader.start()
     reader.join(30)
-    assert found == ["is no file"]
+    assert found == ["is not a file"]
 
 
 def test_images_of_a_face_table_are_opened_the_same_way() -> None:
@@ -170,9 +174,9 @@ def test_images_of_a_face_table_are_opened_the_same_way() -> None:
         return pd.DataFrame({"sample_id": ["a/1"], "image": [{"bytes": content, "path": None}]})
 
     for content, reason in (
-        (encode(picture(), "EPS"), "is unreadable (cannot identify"),
+        (encode(picture(), "EPS"), "is unreadable (not an image"),
         (huge_png(13_300, 13_300), "is 13300 × 13300, more than 40 million pixels"),
-        (b"", "has no bytes"),
+        (b"", "is empty"),
     ):
         with pytest.raises(FacsimileError) as caught:
             decode_images(faces(content), "f")

@@ -156,7 +156,7 @@ def test_images_of_another_size_are_refused():
     faces.at[1, "image"] = image_structs(np.zeros((1, 4, 6, 3), np.uint8), ["x"])[0]
     with pytest.raises(FacsimileError) as error:
         decode_images(faces, "f")
-    assert str(error.value) == "f: d/SN001/0: image is (4, 6), others are (8, 8)"
+    assert str(error.value) == "f: d/SN001/0: image is (4, 6), but others are (8, 8)"
 
 
 def test_every_byte_survives_the_float_range():
