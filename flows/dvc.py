@@ -17,7 +17,7 @@ from facsimile.errors import FacsimileError
 from flows import source_changes, state_folder
 from flows.dvc_rwlock import clear_rwlock
 from flows.supervisor import supervised
-from tasks.provenance.dvc_files import keep, locked_stages
+from tasks.provenance.dvc_files import keep_backup, locked_stages
 from tasks.shared.exit_codes import ExitCode
 from tasks.shared.faults import disk_full, explain_faults, is_full
 
@@ -178,7 +178,7 @@ def reproduce(
     try:
         _read_lockfile(root)
         with explain_faults(root):
-            keep(root)
+            keep_backup(root)
     except FacsimileError as error:
         raise StageError(stage, ExitCode.BAD_INPUT, str(error)) from error
     kills_before = _count_oom_kills()
@@ -208,7 +208,7 @@ def reproduce(
     reader.join()
     if code == 0:
         with suppress(OSError):  # reported when the next stage starts
-            keep(root)
+            keep_backup(root)
         return output.ran
     error = _error_line(output.errors, root)
     match = _EXITED.search(error)

@@ -1,7 +1,7 @@
-"""The lineage of one face: what it was made of, and making it again from that.
+"""Lineage of one face: trace its provenance, and rebuild it from its inputs.
 
-Not a stage: it reads what the stages wrote. Paths are relative, so the project is the current
-folder.
+Reads the outputs of the stages. Paths are relative to the current folder, which must be the
+project.
 """
 
 import difflib
@@ -63,10 +63,10 @@ from tasks.sources import changes
 from tasks.transfer import encoded_people, load_operator
 
 IDENTITY = "identity"
-"""Kind of the neutral face of a person who does not exist; other kinds are origins."""
+"""Kind of the neutral face of a synthetic person; other kinds are origins."""
 
 REBUILT = (EDITED, TRANSFERRED, SYNTHETIC)
-"""Origins whose faces can be planned and made again."""
+"""Origins whose faces can be planned and rebuilt."""
 
 GENERATOR_FILE = GENERATOR / WEIGHTS_FILE
 NEUTRALIZER_FILE = NEUTRALIZER / "neutralizer.safetensors"
@@ -74,21 +74,21 @@ RECORDED = {"generator_md5": GENERATOR_FILE, "editor_md5": EDITOR_FILE}
 """Column of a generated row → the file whose MD5 it holds."""
 
 TOLERANCE = 1
-"""Pixel difference, of 255, up to which images are the same: floats depend on machine and batch."""
+"""Maximum pixel difference, of 255, between equal images: floats depend on machine and batch."""
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """One face and what it was made of.
+    """A face and its provenance.
 
     Attributes:
         kind: key of ``ORIGINS``, or ``IDENTITY``.
-        face: its row, as ``FACE_SCHEMA``, ``GENERATED_SCHEMA`` or ``IDENTITY_SCHEMA`` has it.
-        source: the face that it was made of; None for real faces and identities.
-        latents: of a real face that was encoded, its row of ``LATENT_SCHEMA``, or of one that was
-            neutralized to be edited, that of ``NEUTRAL_SCHEMA``; else None.
-        decision: what the filter decided, a row of its decisions; None where it did not judge.
-        labels: of a face that it accepted, the AUs that it is delivered with; else None.
+        face: its row in ``FACE_SCHEMA``, ``GENERATED_SCHEMA`` or ``IDENTITY_SCHEMA``.
+        source: the face it was generated from; None for real faces and identities.
+        latents: row of an encoded real face in ``LATENT_SCHEMA``, or in ``NEUTRAL_SCHEMA`` if it
+            was neutralized; else None.
+        decision: row of the filter's decisions; None if the face was not filtered.
+        labels: AU labels of an accepted face after filtering; else None.
     """
 
     kind: str
@@ -115,12 +115,12 @@ class Lineage:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A face made again, compared with the one that is stored.
+    """A rebuilt face compared with the stored one.
 
     Attributes:
-        difference: largest absolute pixel difference, of 255; None where it was not made again
-            because an input has changed.
-        changed: inputs that are not those that the row was made of.
+        difference: largest absolute pixel difference, of 255; None if it was not rebuilt because
+            an input has changed.
+        changed: inputs that have changed since the face was generated.
     """
 
     difference: int | None
@@ -133,10 +133,10 @@ class Rebuilt:
 
 
 def trace(sample_id: str) -> Lineage:
-    """Look up a face and everything that it was made of.
+    """Look up a face and its provenance.
 
     Raises:
-        FacsimileError: no face has this id; the nearest ids are named.
+        FacsimileError: no face has this id; the message lists similar ids.
     """
     found = ((path, kind, _row(path, sample_id)) for path, kind in _tables())
     path, kind, face = next((entry for entry in found if entry[2] is not None), (None, None, None))
@@ -156,12 +156,12 @@ def trace(sample_id: str) -> Lineage:
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """Your own files that a real face was read from.
+    """The user files that a real face was read from.
 
     Attributes:
-        root: of its dataset, as params.yaml names it.
-        place: picture and line of the face; empty where they are not to be found now.
-        change: what has changed in the dataset since it was looked at; empty if nothing has.
+        root: path of the dataset in params.yaml.
+        place: image and line of the face; empty if they are no longer found.
+        change: how the dataset has changed since it was ingested; empty if it has not.
     """
 
     root: Path
@@ -170,10 +170,10 @@ class SourceFiles:
 
 
 def source_files(face: pd.Series) -> SourceFiles | None:
-    """Where a real face was read from; None unless its dataset is still one of your own.
+    """The user files a real face was read from; None if params.yaml has no path for its dataset.
 
     Raises:
-        FacsimileError: the section of params.yaml is not valid.
+        FacsimileError: a section of params.yaml is invalid.
     """
     ingest = read_section(PARAMS, "ingest", Ingest)
     name = face["dataset"]
@@ -186,15 +186,15 @@ def source_files(face: pd.Series) -> SourceFiles | None:
 
 
 def _place(source: Source, dataset: str, sample_id: str) -> str:
-    """``anna/001.png, faces.csv line 2``, as the dataset has it now."""
+    """Current place of a face in its dataset, such as ``anna/001.png, faces.csv line 2``."""
     try:
         adapter = ADAPTERS[source.adapter or recognise(source.root)]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # was told when the dataset was ingested
+            warnings.simplefilter("ignore")  # already shown when the dataset was ingested
             given = source.model_dump(include=set(adapter.options), exclude_none=True)
             rows = adapter.annotate(source.root, dataset, Rejects("skip"), **given)
     except (FacsimileError, OSError):
-        return ""  # what is wrong with it now, is told by what has changed
+        return ""  # the error is covered by the description of the change
     found = rows[rows["sample_id"] == sample_id]
     if found.empty:
         return ""
@@ -205,17 +205,17 @@ def _place(source: Source, dataset: str, sample_id: str) -> str:
 
 
 def planned(lineage: Lineage) -> pd.DataFrame | None:
-    """The one row that a face was planned as.
+    """The plan row of a face.
 
-    Unlike the stage's row of the face, it has the intensity of every AU that was set, those
-    included that another one moves along.
+    Unlike the stage's output row, it has the intensities of all AUs that were set, including AUs
+    entailed by another one.
 
     Returns:
-        A row as `plan_edits` or `plan_transfers` gives it; None if params.yaml plans this face no
-        longer or otherwise.
+        A row of `plan_edits` or `plan_transfers`; None if the face is no longer planned, or is
+        planned differently, by params.yaml.
 
     Raises:
-        FacsimileError: the section of params.yaml is not valid.
+        FacsimileError: a section of params.yaml is invalid.
     """
     source = pd.DataFrame([lineage.source.face])
     if lineage.kind not in REBUILT:
@@ -231,18 +231,18 @@ def planned(lineage: Lineage) -> pd.DataFrame | None:
 
 
 def intended(faces: pd.DataFrame) -> pd.DataFrame:
-    """Intensity of every AU that was set on generated faces (see `planned`).
+    """Intensities of all AUs that were set on generated faces (see `planned`).
 
     Args:
-        faces: rows with sample_id, source_id, origin and seed; their AUs are not asked, for the
+        faces: rows with sample_id, source_id, origin and seed; their AUs are not used, because the
             filter corrects them.
 
     Returns:
-        The AUs by sample_id, in the order of `faces`; null where no AU was set but an expression
-        transferred, and where params.yaml plans a face no longer or otherwise than it was made.
+        AUs indexed by sample_id, in the order of `faces`; null for transferred faces, and for
+        faces that params.yaml no longer plans or plans differently.
 
     Raises:
-        FacsimileError: a section of params.yaml is not valid.
+        FacsimileError: a section of params.yaml is invalid.
     """
     columns = ["sample_id", "seed", *AUS]
     planners = {EDITED: _plan_edits, SYNTHETIC: _plan_synthesis}
@@ -263,7 +263,7 @@ def intended(faces: pd.DataFrame) -> pd.DataFrame:
 
 
 def moved_along(lineage: Lineage) -> tuple[str, ...]:
-    """AUs without a label on an edited or synthetic face because another AU moves them."""
+    """AUs without a label on an edited or synthetic face because another AU entails them."""
     plan = planned(lineage)
     if plan is None or lineage.kind == TRANSFERRED or not EDITOR_FILE.exists():
         return ()
@@ -274,7 +274,7 @@ def moved_along(lineage: Lineage) -> tuple[str, ...]:
 
 
 def changed_files(lineage: Lineage) -> Iterator[str]:
-    """Files whose MD5 is not the one in the row, nor in that of its source, each with both."""
+    """Files whose MD5 differs from the one recorded in the row of the face or of its source."""
     for row in [lineage.face, *([lineage.source.face] if lineage.source else [])]:
         for column, path in RECORDED.items():
             if pd.isna(row[column]):
@@ -285,17 +285,17 @@ def changed_files(lineage: Lineage) -> Iterator[str]:
 
 
 def rebuild(lineage: Lineage, device: str) -> Rebuilt:
-    """Make a generated face again with the artefacts and params at hand.
+    """Rebuild a generated face with the current artefacts and params.
 
     An edited face is made of the latents of its source. A synthetic one begins with the sampled
     code of its identity, which is neutralized again.
 
     Args:
-        lineage: of any generated face.
+        lineage: lineage of a generated face.
         device: torch device.
 
     Raises:
-        FacsimileError: the face is real, or an artefact is absent or does not fit the others.
+        FacsimileError: the face is real, or an artefact is missing or does not fit the others.
     """
     if lineage.kind == REAL:
         raise FacsimileError(f"{lineage.sample_id}: a real face is read, not made of others")
@@ -336,7 +336,7 @@ def _transfer(lineage: Lineage, generator: Generator) -> pd.DataFrame:
 
 
 def _synthesize(lineage: Lineage, generator: Generator) -> pd.DataFrame:
-    """Rows of an identity or of a face made of one."""
+    """Rebuild an identity, or a face generated from one."""
     dataset = read_section(PARAMS, "datasets", Datasets).aus
     noise = NoiseModel.fit(Codes.from_table(read_editable(dataset, "train")))
     sampled = pd.DataFrame([(lineage.source or lineage).face]).reset_index(drop=True)
@@ -349,8 +349,7 @@ def _synthesize(lineage: Lineage, generator: Generator) -> pd.DataFrame:
 
 
 def _agree(plan: pd.DataFrame, faces: pd.DataFrame) -> np.ndarray:
-    """Whether faces (N,) have the seed and, where they have labels, the intensities planned; and
-    transferred ones the strength."""
+    """Whether N faces have the planned seed, labels (where not null) and transfer strength."""
     labels = faces[list(AUS)].to_numpy(np.float32)
     same = (plan[list(AUS)].to_numpy(np.float32) == labels) | np.isnan(labels)
     if "strength" in plan:
@@ -363,7 +362,7 @@ def _plan_edits(sources: pd.DataFrame) -> pd.DataFrame:
 
 
 def _latents(dataset: str, sample_id: str) -> pd.Series | None:
-    """Those that a face is edited from: of one that `neutral` chose, its neutralized code."""
+    """Codes that a face is edited from: its neutralized code if stage `neutral` chose the face."""
     neutral = _row(NEUTRAL / "faces", sample_id)
     return _row(ENCODE / dataset, sample_id) if neutral is None else neutral
 
@@ -374,7 +373,7 @@ def _plan_synthesis(identity: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tables() -> list[tuple[Path, str]]:
-    """Tables of faces that are there, and the kind of face in them."""
+    """Existing tables of faces, with the kind of face in each."""
     tables = [
         *((folder, REAL) for folder in sorted(INGEST.glob("*/"))),
         (SYNTHESIZE / "identities", IDENTITY),
@@ -384,8 +383,8 @@ def _tables() -> list[tuple[Path, str]]:
 
 
 def _row(path: Path, sample_id: str) -> pd.Series | None:
-    """The row of a face in a table; None if it or the table is not there."""
-    # Images and x_T are read of one shard only: tables may be larger than memory.
+    """The row of a face in a table; None if the face or the table does not exist."""
+    # Reads images and x_T of one shard only, because tables may be larger than memory.
     for file in shard_paths(path) if path.exists() else []:
         match = read_table(file, ["sample_id"])["sample_id"] == sample_id
         if match.any():
@@ -396,7 +395,7 @@ def _row(path: Path, sample_id: str) -> pd.Series | None:
 def _unknown(sample_id: str) -> str:
     ids = [name for path, _ in _tables() for name in read_table(path, ["sample_id"])["sample_id"]]
     if not ids:
-        return f"{INGEST}: no faces yet; `facsimile demo` makes them"
+        return f"{INGEST}: no faces yet; run `facsimile demo`"
     near = difflib.get_close_matches(sample_id, ids)
     hint = f"nearest: {', '.join(near)}" if near else f"ids look like {ids[0]}"
     return f"no face {sample_id!r}; {hint}"

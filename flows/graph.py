@@ -1,4 +1,4 @@
-"""The stage graph, as dvc.yaml defines it."""
+"""The stage graph defined by dvc.yaml."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,8 +12,7 @@ from tasks.provenance.dvc_files import PIPELINE, declared_stages
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of dvc.yaml; paths are relative to the project folder, params are keys of
-    params.yaml."""
+    """A stage of dvc.yaml; paths are relative to the project, params are keys of params.yaml."""
 
     name: str
     deps: tuple[str, ...]
@@ -24,10 +23,10 @@ class Stage:
 
 
 def read_graph(root: Path) -> nx.DiGraph:
-    """Stages by name, with ``stage`` as node attribute and an edge from producer to consumer.
+    """Graph of stage names, with node attribute ``stage`` and edges from producer to consumer.
 
     Raises:
-        FacsimileError: there is no readable dvc.yaml in `root`, or the stages form a cycle.
+        FacsimileError: dvc.yaml is missing or unreadable, or the stages form a cycle.
     """
     stages = [_stage(name, body) for name, body in declared_stages(root).items()]
 
@@ -45,18 +44,18 @@ def read_graph(root: Path) -> nx.DiGraph:
 
 
 def needed_by(graph: nx.DiGraph, targets: tuple[str, ...] | list[str]) -> list[str]:
-    """The targets and every stage they need, in an order in which they can run.
+    """The targets and all stages they depend on, in topological order.
 
     Raises:
-        FacsimileError: a target is no stage.
+        FacsimileError: a target is not a stage.
     """
     for target in targets:
         if target not in graph:
-            raise FacsimileError(f"no stage {target!r}, only {', '.join(graph)}")
-    wanted = set(targets).union(*(nx.ancestors(graph, target) for target in targets))
-    # Ties in the order of dvc.yaml, so that tables read like the file.
+            raise FacsimileError(f"no stage {target!r}; stages are {', '.join(graph)}")
+    needed = set(targets).union(*(nx.ancestors(graph, target) for target in targets))
+    # Ties are broken by the order in dvc.yaml, so that tables follow the file.
     position = {name: index for index, name in enumerate(graph)}
-    return list(nx.lexicographical_topological_sort(graph.subgraph(wanted), key=position.get))
+    return list(nx.lexicographical_topological_sort(graph.subgraph(needed), key=position.get))
 
 
 def _stage(name: str, body: dict[str, Any]) -> Stage:
@@ -71,7 +70,7 @@ def _stage(name: str, body: dict[str, Any]) -> Stage:
 
 
 def _paths(entries: list[Any] | None) -> tuple[str, ...]:
-    """Paths of deps or outs, each a string or a mapping of one path to its options."""
+    """Paths of deps or outs; each entry is a path or a mapping from a path to its options."""
     return tuple(
         str(PurePosixPath(next(iter(entry)) if isinstance(entry, dict) else entry))
         for entry in entries or []
@@ -79,6 +78,6 @@ def _paths(entries: list[Any] | None) -> tuple[str, ...]:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether one path is the other or lies inside it."""
+    """Whether the paths are equal or one contains the other."""
     a, b = PurePosixPath(one), PurePosixPath(other)
     return a == b or a in b.parents or b in a.parents

@@ -1,4 +1,4 @@
-"""What a stage left in its output folder: metrics.json, figures, the report."""
+"""Outputs of stages: metrics.json, figures, the report."""
 
 import json
 import os
@@ -15,12 +15,12 @@ from flows.graph import Stage
 REPORT = Path("data/evaluate/report.html")
 CONTACT_SHEET = Path("data/evaluate/contact_sheet.png")
 
-# Of the metrics of the evaluation, those of one AU, one seed or one kind of reject are no headline.
+# Evaluation metrics per AU, seed or kind of reject, which are not headline figures.
 _DETAILS = ("per_au", "per_seed", "by_au", "by_reason", "generator")
 
 
 def read_metrics(root: Path, stage: str) -> dict[str, float]:
-    """Numbers of data/<stage>/metrics.json, nested ones as ``outer.inner``; empty if there is none.
+    """Numbers in data/<stage>/metrics.json by dotted name; empty without the file.
 
     The first one is the key figure of the stage.
     """
@@ -29,24 +29,24 @@ def read_metrics(root: Path, stage: str) -> dict[str, float]:
 
 
 def check_shipped(root: Path, stage: Stage) -> bool:
-    """Whether the files of a frozen stage were found to be those recorded beside them.
+    """Check the files of a frozen stage against the digests recorded beside them.
 
-    False where nothing is recorded, or the stage is not frozen.
+    Returns:
+        True if they match; False if nothing is recorded, or the stage is not frozen.
 
     Raises:
-        FacsimileError: they are others.
+        FacsimileError: a file was modified or is missing.
     """
     if not stage.frozen:
         return False
     folders = {Path(out).parent for out in stage.outs}
-    # Relative to where the user is, as the message says what to type there.
+    # Relative to the current folder, because the message contains a command to run there.
     recorded = [check_digests(Path(os.path.relpath(root / folder))) for folder in folders]
     return all(recorded)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Finite and infinite numbers of nested mappings by dotted name, of lists by position; anything
-    else is left out."""
+    """Numbers in nested mappings and lists by dotted name (lists: by index); skips other values."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from flatten(value, f"{prefix}{key}.")
@@ -57,8 +57,10 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def headline(metrics: Mapping[str, float]) -> dict[str, float]:
-    """What the evaluation found, in a few figures: those of `read_metrics` that are no details, and
-    ``gain.<arm>``, the mean F1 of an arm less that of real faces alone."""
+    """Headline figures of the evaluation.
+
+    Metrics without details, plus ``gain.<arm>``: mean F1 of an arm minus that of real faces only.
+    """
     found = {
         name: value
         for name, value in metrics.items()
@@ -73,28 +75,28 @@ def headline(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 def key_figure(root: Path, stage: str) -> str:
-    """First metric of a stage as ``name 0.1234``."""
+    """First metric of a stage, as ``name 0.1234``; empty without metrics."""
     for name, value in read_metrics(root, stage).items():
         return f"{name} {value:,.0f}" if value.is_integer() else f"{name} {value:.4g}"
     return ""
 
 
 def figures(root: Path, stage: str) -> list[Path]:
-    """Pictures and pages of a stage, for people."""
+    """Images and HTML pages of a stage."""
     folder = root / "data" / stage
     return sorted(path for path in folder.rglob("*") if path.suffix in (".png", ".html"))
 
 
 def inspectable(root: Path, target: str | None) -> dict[str, Any]:
-    """What there is to look through: arguments of `facsimile.report.write_inspection`.
+    """Arguments of `facsimile.report.write_inspection` for a target.
 
     Args:
         root: project folder.
-        target: a dataset that is ingested, or a table of faces, file or folder; None for all that
-            the run has ingested and made.
+        target: an ingested dataset, or the file or folder of a face table; None for all ingested
+            and generated faces.
 
     Raises:
-        FacsimileError: there is no such thing.
+        FacsimileError: the target does not exist.
     """
     data = root / "data"
     ingested = sorted(path for path in data.glob("ingest/*") if path.is_dir())
@@ -104,13 +106,15 @@ def inspectable(root: Path, target: str | None) -> dict[str, Any]:
         faces = [Path(target)]
         if not faces[0].exists():
             names = ", ".join(path.name for path in ingested) or "none"
-            raise FacsimileError(f"{target}: neither a table of faces nor ingested, only {names}")
+            raise FacsimileError(
+                f"{target}: neither a face table nor an ingested dataset; ingested: {names}"
+            )
     else:
         stages = [origin.stage for origin in generated_origins().values()]
         made = [data / stage / "faces" for stage in stages]
         faces = [*(path for path in made if path.exists()), *ingested]
         if not faces:
-            raise FacsimileError(f"{data / 'ingest'} is not there yet; `facsimile demo` makes it")
+            raise FacsimileError(f"{data / 'ingest'} does not exist yet; run `facsimile demo`")
     people = data / "synthesize" / "identities"
     decisions = data / "filter" / "decisions.parquet"
     rejects = {path.name: path / "rejects.parquet" for path in ingested if path in faces}

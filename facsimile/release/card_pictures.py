@@ -11,12 +11,7 @@ from facsimile.faces.tables import decode_images
 from facsimile.report import contact_sheet, gallery_rows
 
 FACES_PER_AU = 5  # of each origin on the contact sheet
-<<<<<<<< HEAD:facsimile/release/card_pictures.py
-FACE_WIDTH = 96  # pixels on the contact sheet, about
-========
 FACE_WIDTH = 96  # approximate width of a face on the contact sheet, pixels
-UNKNOWN = "not annotated"
->>>>>>>> d29c0da (Say in plain English what a release says of itself):facsimile/release/contact_sheet.py
 MIXED = "mixed"
 
 

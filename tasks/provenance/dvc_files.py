@@ -1,8 +1,8 @@
 """The only reader of dvc.yaml and dvc.lock: what DVC declares and what it records of each stage.
 
-DVC rewrites dvc.lock in place. Flows run it in a way that does not (flows/dvc_process.py), but a
-`dvc repro` by hand may be writing the file now, or have been killed while it wrote. So the last
-good file is kept, and a file that is cut short is read again for a moment before it is restored.
+DVC rewrites dvc.lock in place. Flows run it with atomic writes (flows/dvc_process.py), but a manual
+`dvc repro` may be writing the file now, or have been killed while writing. So the last good file is
+backed up, and a truncated file is read again for a moment before it is repaired.
 """
 
 import fcntl
@@ -27,8 +27,8 @@ KEPT = Path(".dvc/tmp/dvc.lock.kept")
 CUT = Path(".dvc/tmp/dvc.lock.cut")
 DVC_BUSY = Path(".dvc/tmp/lock")  # DVC holds it whenever it writes dvc.lock
 
-_PATIENCE = 1.0  # seconds; DVC takes 0.2 to rewrite the file
-_SECONDS_BETWEEN_LOOKS = 0.05
+_TIMEOUT = 1.0  # seconds; DVC takes 0.2 s to rewrite the file
+_POLL_SECONDS = 0.05
 _CONFLICT = "<<<<<<< "
 _STAGE = re.compile(r"^  (?=\S)", re.MULTILINE)
 _HEAD = "schema: '2.0'\nstages:\n"
@@ -51,25 +51,25 @@ def declared_stages(root: Path) -> dict[str, dict[str, Any]]:
 def locked_stages(root: Path) -> dict[str, dict[str, Any]]:
     """What dvc.lock records of each stage: cmd, deps, params and outs with their hashes.
 
-    A file that was cut short by a killed process is restored, and one line on stderr says so.
+    A file truncated by a killed process is repaired, with a line on stderr.
 
     Raises:
-        FacsimileError: it is broken in another way, or DVC is busy and may be writing it.
+        FacsimileError: the file is invalid in another way, or DVC is busy and may be writing it.
     """
-    stages = _patiently(root / LOCK)
+    stages = _wait_for_stages(root / LOCK)
     if stages is None:
-        _mend(root)
-        stages = _patiently(root / LOCK)
+        _repair(root)
+        stages = _wait_for_stages(root / LOCK)
     return stages or {}
 
 
-def keep(root: Path) -> None:
-    """Keep a copy of dvc.lock to go back to, if it is whole.
+def keep_backup(root: Path) -> None:
+    """Back up dvc.lock if it is valid.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the backup cannot be written.
     """
-    with _KEEPING:  # stages end side by side; an older copy must not replace a newer one
+    with _KEEPING:  # stages end concurrently; an older copy must not replace a newer one
         text = _text(root / LOCK)
         if text and _stages(text) is not None and text != _text(root / KEPT):
             _write(root / KEPT, text)
@@ -87,7 +87,7 @@ def locked_hashes(locked: Mapping[str, Any], kind: str) -> dict[str, str]:
 
 
 def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Values of nested mappings by dotted name; an empty mapping is a value."""
+    """Values of nested mappings by dotted name; an empty mapping counts as a value."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
             yield from leaves(value, f"{prefix}{key}.")
@@ -96,7 +96,7 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _text(path: Path) -> str | None:
-    """Content of a file; None if there is none."""
+    """Content of a file; None if it does not exist."""
     try:
         return path.read_text()
     except FileNotFoundError:
@@ -105,24 +105,24 @@ def _text(path: Path) -> str | None:
         raise FacsimileError(f"{path}: not readable ({error.strerror})") from error
 
 
-def _patiently(path: Path) -> dict[str, Any] | None:
-    """Stages of a lock file that a process may be writing now; None if it stays cut short."""
-    deadline = time.monotonic() + _PATIENCE
+def _wait_for_stages(path: Path) -> dict[str, Any] | None:
+    """Stages of a lock file that a process may be writing now; None if it stays truncated."""
+    deadline = time.monotonic() + _TIMEOUT
     while True:
         stages = _stages(_text(path))
         if stages is not None or time.monotonic() > deadline:
             return stages
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        time.sleep(_POLL_SECONDS)
 
 
 def _stages(text: str | None) -> dict[str, Any] | None:
-    """Stages of a lock file, none if there is no file; None if the file is cut short."""
+    """Stages in the text of a lock file; empty without a file, None if it is truncated."""
     if text is None:
         return {}
     if not text.endswith("\n"):
         return None
     try:
-        # DVC's own parser: for another one, the 1e-05 that it writes is text.
+        # DVC's own parser: other YAML parsers read 1e-05 as text.
         content = YAML(typ="safe").load(text)
     except YAMLError:
         return None
@@ -133,7 +133,7 @@ def _stages(text: str | None) -> dict[str, Any] | None:
 
 
 def _is_whole(stage: Any) -> bool:
-    """Whether each path of a stage comes with its hash."""
+    """Whether each path of a stage has a hash."""
     if not isinstance(stage, dict):
         return False
     entries = [entry for kind in ("deps", "outs") if kind in stage for entry in stage[kind] or [{}]]
@@ -141,39 +141,39 @@ def _is_whole(stage: Any) -> bool:
 
 
 def _blocks(text: str) -> dict[str, str]:
-    """Lines of each stage of a lock file, as DVC formats it, by the name of the stage."""
+    """Lines of each stage in a lock file, by name."""
     _, *blocks = _STAGE.split(text)
     return {block.split("\n", 1)[0]: f"  {block}" for block in blocks}
 
 
-def _mend(root: Path) -> None:
-    """Restore dvc.lock from what is whole in it and from the copy that was kept."""
+def _repair(root: Path) -> None:
+    """Rebuild dvc.lock from its complete stages and the backup."""
     path = root / LOCK
     with _dvc_idle(root):
         text = _text(path)
         if text is None or _stages(text) is not None:
             return  # the process that was writing it has finished
         if _CONFLICT in text:
-            raise FacsimileError(f"{path}: has conflict markers of git; resolve them, or delete it")
-        # The last stage of the cut file may lack lines, those before it do not.
+            raise FacsimileError(f"{path}: has git conflict markers; resolve them, or delete it")
+        # Only the last stage of a truncated file may lack lines.
         left = dict(list(_blocks(text).items())[:-1])
         kept = _blocks(_text(root / KEPT) or "")
-        mended = _HEAD + "".join((kept | left).values())
-        if _stages(mended) is None:
-            left, mended = {}, _HEAD + "".join(kept.values())
+        repaired = _HEAD + "".join((kept | left).values())
+        if _stages(repaired) is None:
+            left, repaired = {}, _HEAD + "".join(kept.values())
         try:
             _write(root / CUT, text)
             if kept or left:
-                _write(path, mended)
+                _write(path, repaired)
             else:
                 path.unlink()
         except OSError as error:
-            raise FacsimileError(f"{path}: cut short, and cannot be replaced: {error}") from error
+            raise FacsimileError(f"{path}: truncated and cannot be replaced: {error}") from error
     restored = len(kept.keys() - left.keys())
     print(
-        f"facsimile: {path} was cut short, as when DVC is killed while it writes: {len(left)} "
-        f"stages of it were whole, {restored} are from the last good copy, any other is looked up "
-        f"in DVC's cache or runs again; what was left of the file is in {root / CUT}",
+        f"facsimile: {path} was truncated, as when DVC is killed while writing: kept {len(left)} "
+        f"stages, restored {restored} from the last backup; other stages are restored from DVC's "
+        f"cache or rerun; the truncated file is {root / CUT}",
         file=sys.stderr,
     )
 
@@ -187,14 +187,14 @@ def _dvc_idle(root: Path) -> Iterator[None]:
     """
     busy = root / DVC_BUSY
     if not (root / ".dvc").is_dir():
-        raise FacsimileError(f"{root / LOCK}: not a lock file of DVC")
+        raise FacsimileError(f"{root / LOCK}: not a DVC lock file")
     try:
         busy.parent.mkdir(exist_ok=True)
         file = busy.open("a+")
     except OSError as error:
         raise FacsimileError(f"{busy}: {error.strerror}") from error
     with file:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -203,15 +203,15 @@ def _dvc_idle(root: Path) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     pid = (_text(busy) or "").strip() or "?"
                     raise FacsimileError(
-                        f"{root / LOCK}: cut short, and DVC is at work (process {pid} holds "
+                        f"{root / LOCK}: truncated, and DVC is running (process {pid} holds "
                         f"{busy}); try again when it has ended"
                     ) from None
-                time.sleep(_SECONDS_BETWEEN_LOOKS)
+                time.sleep(_POLL_SECONDS)
         yield
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file that is never seen half-written."""
+    """Write a file atomically."""
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

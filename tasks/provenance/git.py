@@ -19,18 +19,18 @@ _ARTEFACTS = ("dvc.lock", "data")
 _CONFIGS = "data/config"
 _SOURCES = ("*.py", "facsimile", "tasks", "flows", "cli", _CONFIGS, "dvc.yaml", "params.yaml")
 _FOREIGN = re.compile(r"dubious ownership in repository at '(.+)'")
-# Set by git for its hooks, where they name the repository of the hook.
-_OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
+# Variables that git sets for hooks; they would point to the repository of the hook.
+_HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
 
 
 @dataclass(frozen=True)
 class Revision:
-    """State of the code in a project folder.
+    """Revision of the code in a project folder.
 
     Attributes:
-        commit: hash of the commit checked out; empty where it is not known.
+        commit: hash of the commit checked out; empty if unknown.
         changed: whether code, params or configs differ from that commit.
-        unknown: why the commit is not known; empty where it is.
+        unknown: why the commit is unknown; empty if it is known.
     """
 
     commit: str = ""
@@ -39,7 +39,7 @@ class Revision:
 
     def __str__(self) -> str:
         if not self.commit:
-            return f"not known ({self.unknown})"
+            return f"unknown ({self.unknown})"
         return f"{self.commit}, with uncommitted changes" if self.changed else self.commit
 
     def to_json(self) -> str:
@@ -53,13 +53,13 @@ def current_revision(root: Path) -> Revision:
 
 
 def read_revision(root: Path) -> Revision:
-    """The revision of the code in `root` as it is now."""
+    """The current revision of the code in `root`."""
     git = _Git(root.resolve())
     try:
         commit = git("rev-parse", "--verify", "--quiet", "HEAD").strip()
         if not git("ls-files", "--", "."):
             git = _outer(git)
-    except _NotKnown as error:
+    except _GitError as error:
         return Revision(unknown=str(error))
     return Revision(commit, _changed(git, commit))
 
@@ -77,12 +77,12 @@ def since(noted: Revision, root: Path) -> Revision:
         if not git("ls-files", "--", "."):
             git = _outer(git)
         return replace(noted, changed=_changed(git, noted.commit))
-    except _NotKnown:  # the repository has gone
+    except _GitError:  # the repository has been removed
         return replace(noted, changed=True)
 
 
-class _NotKnown(Exception):
-    """Git gives no answer; the message says why."""
+class _GitError(Exception):
+    """The revision cannot be read from git; the message says why."""
 
 
 class _Git:
@@ -92,19 +92,19 @@ class _Git:
         self.root = root
 
     def __call__(self, *arguments: str) -> str:
-        """Returns what git prints.
+        """Run git and return its output.
 
         Raises:
-            _NotKnown: it fails.
+            _GitError: git failed.
         """
         # In a container the checkout often belongs to another user, and git refuses to read it.
         # Running this pipeline means running the code in `root`, so that folder is trusted, those
         # above it are not. Programs that its git config names are not started either way.
         settings = (f"safe.directory={self.root}", "core.fsmonitor=false", "core.fileMode=false")
         options = [part for setting in settings for part in ("-c", setting)]
-        # No lock on the index: a `git commit` at the same time must not fail for it.
+        # Do not lock the index, so that a concurrent `git commit` does not fail.
         environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-        environment = {key: environment[key] for key in environment if key not in _OF_HOOKS}
+        environment = {key: environment[key] for key in environment if key not in _HOOK_VARIABLES}
         try:
             result = subprocess.run(
                 ["git", *options, *arguments],
@@ -115,9 +115,9 @@ class _Git:
                 errors="surrogateescape",
             )
         except FileNotFoundError:
-            raise _NotKnown(self._without_git()) from None
+            raise _GitError(self._without_git()) from None
         if result.returncode:
-            raise _NotKnown(self._reason(result.stderr))
+            raise _GitError(self._reason(result.stderr))
         return result.stdout
 
     def _without_git(self) -> str:
@@ -142,11 +142,11 @@ def _outer(git: _Git) -> _Git:
     """The repository around a project that has no files in git itself, such as build/plain-table.
 
     Raises:
-        _NotKnown: the repository around it is another one.
+        _GitError: the repository around it is another one.
     """
     outer = _Git(Path(git("rev-parse", "--show-toplevel").rstrip("\n")))
     if not outer("ls-files", "--", "dvc.yaml"):
-        raise _NotKnown("no git repository")
+        raise _GitError("no git repository")
     return outer
 
 

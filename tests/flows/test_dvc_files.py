@@ -1,4 +1,4 @@
-"""dvc.lock cut short, half-written just now, kept and mended."""
+"""A truncated or half-written dvc.lock is backed up and repaired."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 
 from facsimile.errors import FacsimileError
 from flows import dvc
-from tasks.provenance.dvc_files import CUT, KEPT, LOCK, keep, locked_stages
+from tasks.provenance.dvc_files import CUT, KEPT, LOCK, keep_backup, locked_stages
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_file_cut_short_is_restored(
     assert dvc.stale_stages(root) == {}
     assert (root / LOCK).read_text() == whole
     line = capfd.readouterr().err
-    assert line.count("\n") == 1 and "dvc.lock was cut short" in line
+    assert line.count("\n") == 1 and "dvc.lock was truncated" in line
     assert (root / CUT).read_text() == whole[: int(share * len(whole))]
 
 
@@ -76,7 +76,7 @@ def test_without_a_copy_what_is_whole_remains(root: Path) -> None:
 def test_a_conflict_of_git_is_told_and_left_alone(root: Path) -> None:
     text = (root / LOCK).read_text().replace("  b:\n", "<<<<<<< HEAD\n  b:\n=======\n")
     (root / LOCK).write_text(text)
-    with pytest.raises(FacsimileError, match=r"dvc\.lock: has conflict markers"):
+    with pytest.raises(FacsimileError, match=r"dvc\.lock: has git conflict markers"):
         dvc.stale_stages(root)
     assert (root / LOCK).read_text() == text
 
@@ -84,7 +84,7 @@ def test_a_conflict_of_git_is_told_and_left_alone(root: Path) -> None:
 def test_a_file_that_is_not_whole_is_not_kept(root: Path) -> None:
     kept = (root / KEPT).read_text()
     cut(root, -10)
-    keep(root)
+    keep_backup(root)
     assert (root / KEPT).read_text() == kept
 
 
@@ -111,7 +111,7 @@ def test_dvc_replaces_the_file_as_a_whole(root: Path) -> None:
 
 def test_no_lock_file_no_stages(tmp_path: Path) -> None:
     assert locked_stages(tmp_path) == {}
-    keep(tmp_path)
+    keep_backup(tmp_path)
     (tmp_path / LOCK).write_text("half")
     with pytest.raises(FacsimileError, match="not a lock file of DVC"):
         locked_stages(tmp_path)

@@ -48,7 +48,7 @@ def test_targets_bring_what_they_need_in_file_order(tmp_path: Path) -> None:
 
 def test_unknown_target_is_named(tmp_path: Path) -> None:
     graph = read_graph(write(tmp_path, STAGES))
-    with pytest.raises(FacsimileError, match="no stage 'edti', only render, encode"):
+    with pytest.raises(FacsimileError, match="no stage 'edti'; stages are render, encode"):
         needed_by(graph, ["edti"])
 
 

@@ -377,7 +377,7 @@ def test_what_the_row_does_not_record_is_asked_of_dvc(
     [
         (["aus/S0/000000/edt/AU12"], f"nearest: {EDITED}"),
         (["?"], "no face '?'; ids look like attributes/S0/000000"),
-        (["--rebuild", REAL], "a real face is read"),
+        (["--rebuild", REAL], "a real face cannot be rebuilt"),
     ],
 )
 def test_bad_input_is_told_in_one_line(made: Path, arguments: list[str], message: str) -> None:
