@@ -64,7 +64,9 @@ def inspect(
     from flows.outputs import inspectable
 
     tables = inspectable(root, target)
-    from facsimile.report import write_inspection  # after the check: importing torch takes seconds
+    from facsimile.inspection import (
+        write_inspection,  # after the check: importing torch takes seconds
+    )
 
     path = (out or root / INSPECTION).resolve()
     write_inspection(**tables, path=path, most=samples)

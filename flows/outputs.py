@@ -88,7 +88,7 @@ def figures(root: Path, stage: str) -> list[Path]:
 
 
 def inspectable(root: Path, target: str | None) -> dict[str, Any]:
-    """Arguments of `facsimile.report.write_inspection` for a target.
+    """Arguments of `facsimile.inspection.write_inspection` for a target.
 
     Args:
         root: project folder.

@@ -1,10 +1,9 @@
-"""Figures and one offline HTML report of a run, and a page to look through its samples."""
+"""Figures and one offline HTML report of a run."""
 
 from facsimile.report.evidence import TABLES, Evidence
 from facsimile.report.figures import demographics
 from facsimile.report.gallery import GALLERY_SCHEMA, contact_sheet, gallery_rows
 from facsimile.report.html import render, write_report
-from facsimile.report.inspect import write_inspection
 from facsimile.report.pictures import Picture, pictures, write_figures
 from facsimile.report.style import to_png
 
@@ -20,6 +19,5 @@ __all__ = [
     "render",
     "to_png",
     "write_figures",
-    "write_inspection",
     "write_report",
 ]

@@ -97,10 +97,10 @@ def render(evidence: Evidence, lineage: Mapping[str, Any]) -> str:
     )
 
 
-def environment() -> Environment:
-    """Templates of this package, with the filters that they use."""
+def environment(*folders: Path) -> Environment:
+    """Templates of this package and of further folders, with the filters that they use."""
     templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([Path(__file__).parent, *folders]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,6 +1,6 @@
 """Which files of the project a module needs: all modules it imports, and the data these read.
 
-Imports are followed transitively, also those inside functions, by module and not by package: of
+Imports are followed transitively, also those inside functions, by module and not by package. Of
 ``from facsimile.editing import plan_edits``, the module that defines `plan_edits` is needed. The
 ``__init__`` in between only hands the name on, and what else it imports cannot change a result. If
 it came to hand on another definition, that module would be needed instead.
@@ -171,6 +171,9 @@ class Source:
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 self._add(self._base(node), alias.name, alias.asname or alias.name)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            if isinstance(node.args[0], ast.Constant):  # else a module that a user names
+                self._add(node.args[0].value, None, "")
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             self.strings.add(node.value)
         for child in ast.iter_child_nodes(node):

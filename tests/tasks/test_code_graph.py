@@ -60,6 +60,7 @@ def needed(code: CodeGraph, text: str) -> set[str]:
         ("from lib import faces", {"lib/faces.py"}),
         ("import lib.faces as f", {"lib/faces.py"}),
         ("from lib.faces import *", {"lib/faces.py"}),
+        ("import importlib as i\nf = i.import_module('lib.faces')", {"lib/faces.py"}),
         # The module that defines the name, and what that one imports in turn.
         ("from lib.edit import train", {"lib/edit/fit.py"}),
         ("from lib.edit import apply", {"lib/edit/apply.py", "lib/faces.py", "lib/seeding.py"}),

@@ -25,7 +25,6 @@ WHOLE = (
     "facsimile/faces",
     "facsimile/generator",
     "facsimile/measurement",
-    "facsimile/report",
     "tasks/params",
     "tasks/shared",
 )

@@ -3,8 +3,8 @@ import pandas as pd
 
 from facsimile.faces.demographics import AGE_CUTS, CELL_NAMES, CELLS, GENDERS, cell_names
 from facsimile.filtering.balance import overfull
+from facsimile.inspection.page import person_groups
 from facsimile.release.card_pictures import demographic_counts
-from facsimile.report.inspect import person_groups
 
 BOUNDARY = pd.DataFrame(
     {

@@ -18,8 +18,9 @@ from facsimile.faces.origins import ORIGINS, REAL, Origin, generated_origins
 from facsimile.faces.schema import validate_faces
 from facsimile.faces.tables import GENERATED_SCHEMA, read_table, write_shards
 from facsimile.filtering import requested_codes
+from facsimile.inspection import write_inspection
 from facsimile.release import Release, write_release
-from facsimile.report import Evidence, gallery_rows, pictures, render, write_inspection
+from facsimile.report import Evidence, gallery_rows, pictures, render
 from flows.face_lineage import trace
 from flows.outputs import inspectable
 from tasks.params import Train

@@ -16,7 +16,7 @@ from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.schema import Violation
 from facsimile.faces.tables import FACE_SCHEMA, image_structs, write_shards
-from facsimile.report import write_inspection
+from facsimile.inspection import write_inspection
 from flows.outputs import inspectable
 
 CHROMIUM = shutil.which("chromium")

@@ -21,7 +21,7 @@ from facsimile.faces.tables import (
 from facsimile.report.html import environment, inline_image
 from facsimile.seeding import sample_seed
 
-TEMPLATE = "inspect.html"
+TEMPLATE = "page.html"
 SAMPLES = 2000
 REFUSED = 200
 """Most faces refused at ingest that are listed; they have no picture."""
@@ -105,7 +105,7 @@ def write_inspection(
         samples += _refused(name, read_table(table).head(REFUSED))
     drawn = f"{len(picked):,} of {len(rows):,} faces, drawn evenly from all kinds of them."
     page = (
-        environment()
+        environment(Path(__file__).parent)
         .get_template(TEMPLATE)
         .render(
             title=title,

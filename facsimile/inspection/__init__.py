@@ -1,0 +1,5 @@
+"""A page to look through samples of a run or of a dataset."""
+
+from facsimile.inspection.page import write_inspection
+
+__all__ = ["write_inspection"]
