@@ -19,20 +19,22 @@ from facsimile.measurement.generated_scores import (
     score_neutralization,
 )
 from facsimile.measurement.metrics import (
-    au_pair_fpr,
-    au_recall,
     choose_thresholds,
-    cluster_bootstrap,
     cosine_distance,
     equal_error_rate,
     f1_per_au,
+    jaccard,
+    mean_defined,
+    pearson_per_au,
+)
+from facsimile.measurement.summaries import (
+    au_pair_fpr,
+    au_recall,
+    cluster_bootstrap,
     icc_3_1,
     inter_au_correlation,
-    jaccard,
     mean_abs_correlation,
-    mean_defined,
     over_seeds,
-    pearson_per_au,
     verification_auc,
 )
 

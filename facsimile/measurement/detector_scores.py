@@ -13,15 +13,13 @@ import pandas as pd
 from facsimile.faces.annotation import presence
 from facsimile.faces.aus import AUS
 from facsimile.faces.origins import REAL
-from facsimile.measurement.metrics import (
+from facsimile.measurement.metrics import f1_per_au, mean_defined, pearson_per_au
+from facsimile.measurement.summaries import (
     au_pair_fpr,
     cluster_bootstrap,
-    f1_per_au,
     icc_3_1,
     long_form,
-    mean_defined,
     over_seeds,
-    pearson_per_au,
 )
 
 BOOTSTRAP_DRAWS = 200

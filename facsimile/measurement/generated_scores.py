@@ -14,15 +14,13 @@ import pandas as pd
 
 from facsimile.faces.annotation import presence
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
-from facsimile.measurement.metrics import (
+from facsimile.measurement.metrics import cosine_distance, mean_defined, pearson_per_au
+from facsimile.measurement.summaries import (
     au_recall,
-    cosine_distance,
     icc_3_1,
     inter_au_correlation,
     long_form,
     mean_abs_correlation,
-    mean_defined,
-    pearson_per_au,
 )
 
 

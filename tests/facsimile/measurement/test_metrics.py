@@ -22,7 +22,7 @@ from facsimile.measurement import (
     pearson_per_au,
     verification_auc,
 )
-from facsimile.measurement.metrics import long_form
+from facsimile.measurement.summaries import long_form
 
 NAN = np.nan
 
