@@ -1,6 +1,6 @@
 """Metrics that are only reported: entanglement, agreement, spread over seeds and people.
 
-Conventions as in `facsimile.measurement.metrics`, which has the metrics that models are fitted with.
+Conventions as in `facsimile.measurement.metrics`, whose metrics models are fitted with as well.
 """
 
 from collections.abc import Callable, Sequence
