@@ -12,6 +12,7 @@ from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.origins import ORIGINS, generated_origins
 from facsimile.faces.tables import column_names, read_faces, shard_paths
+from facsimile.generator.training import TrainingOptions
 from facsimile.measurement import count_aus
 from facsimile.release import (
     Licence,
@@ -33,7 +34,6 @@ from tasks.params import PARAMS, Ingest, read_params, read_section
 from tasks.provenance.dvc_files import locked_hashes, locked_params, locked_stages
 from tasks.provenance.git import Revision
 from tasks.shared.artefacts import DATA, FILTER, GENERATOR, INGEST
-from tasks.shared.generator_params import GeneratorParams
 from tasks.shared.stage import progress
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _generator() -> tuple[str, Terms]:
     """Training dataset of the generator and its terms; unknown for an imported generator."""
     path = GENERATOR / "metrics.json"
     if path.exists() and "images_seen" in json.loads(path.read_text()):
-        dataset = read_section(PARAMS, "generator", GeneratorParams).dataset
+        dataset = read_section(PARAMS, "generator", TrainingOptions).dataset
         return dataset, _terms(dataset, read_params(PARAMS)["ingest"])
     return "training images of the generator", IMPORTED
 

@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from itertools import islice
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numba
@@ -16,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AGE_YEARS, AUS, NUISANCES
 from facsimile.faces.origins import REAL
-from facsimile.faces.tables import FACE_SCHEMA, conform, image_structs
+from facsimile.faces.tables import FACE_SCHEMA, conform, image_structs, write_shards
 from facsimile.world.population import population
 from facsimile.world.sets import SETS
 
@@ -66,6 +67,11 @@ def iter_faces(
                 yield table
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def write_faces(path: Path, name: str, faces: int, size: int, seed: int, workers: int) -> None:
+    """Write the face table of a set; arguments as for `iter_faces`."""
+    write_shards(iter_faces(name, faces, size, seed, workers), path, FACE_SCHEMA)
 
 
 def face_rows(name: str, people: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from facsimile import world
 from facsimile.errors import FacsimileError
-from facsimile.faces.tables import FACE_SCHEMA, read_faces, write_shards
+from facsimile.faces.tables import read_faces
 from tasks.params import PARAMS
 from tasks.shared.artefacts import DATA
 from tasks.shared.endings import raise_on_signals
@@ -59,10 +59,5 @@ def face_table(
 ) -> pd.DataFrame:
     """Rows of a face table; rendered first where there is none."""
     if not path.exists():
-        render_faces(path, dataset, faces, size, seed, workers)
+        world.write_faces(path, dataset, faces, size, seed, workers)
     return read_faces(path)
-
-
-def render_faces(path: Path, dataset: str, faces: int, size: int, seed: int, workers: int) -> None:
-    """Write a face table of a built-in dataset, as `world.iter_faces` renders it."""
-    write_shards(world.iter_faces(dataset, faces, size, seed, workers), path, FACE_SCHEMA)

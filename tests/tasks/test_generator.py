@@ -22,9 +22,9 @@ from facsimile.digests import DIGESTS
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import FACE_SCHEMA, image_structs, write_shards
 from facsimile.generator import DiffAEUNet, GeneratorConfig
+from facsimile.generator.training import Ranks
 from tasks import generator
 from tasks.shared.frozen import main
-from tasks.shared.ranks import Ranks
 
 ROOT = Path(__file__).parents[2]
 SIZE = 16

@@ -11,8 +11,8 @@ import torch
 
 from facsimile.editing.neutralizer import Neutralizer, neutralize
 from facsimile.errors import FacsimileError
+from facsimile.generator.training import join
 from tasks.shared import machine, stage
-from tasks.shared.ranks import join
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The faces that a generator is trained on and measured on, from any face table."""
+"""The faces that a generator is trained and measured on, from any face table."""
 
 import hashlib
 import json
@@ -19,8 +19,7 @@ from facsimile.faces.tables import (
     read_faces,
     shard_paths,
 )
-from tasks.shared.frozen import render_faces
-from tasks.shared.generator_params import GeneratorParams
+from facsimile.generator.training.options import TrainingOptions
 
 REQUIRED = ("sample_id", "subject_id", "split", "image")
 
@@ -29,7 +28,7 @@ BEGUN = "begun.json"
 
 
 @dataclass(frozen=True)
-class Faces:
+class TrainingFaces:
     """Faces of a generator's training.
 
     Attributes:
@@ -43,60 +42,62 @@ class Faces:
     test_rows: pd.DataFrame
 
 
-def open_faces(table: Path, work: Path, params: GeneratorParams) -> Faces:
+def open_faces(table: Path, work: Path, options: TrainingOptions) -> TrainingFaces:
     """Faces of the splits train and test of a table, decoded into WORK once.
 
-    Where the table is WORK/faces and not there, it is rendered. Its AUs are not in it, as in the
-    set it mirrors: they are drawn again from the population.
+    WORK/faces is rendered if it does not exist. Like the set it mirrors it has no AUs, so they are
+    drawn again from the population.
 
     Args:
         table: face table with at least the columns ``REQUIRED``.
         work: folder of the training.
-        params: of the generator; at most `holdout` faces of the split test are taken.
+        options: of the training; at most `holdout` faces of the split test are taken.
 
     Raises:
         FacsimileError: a missing column, no faces to train on or to measure on, an image that is
-            unreadable or of another size, or a WORK that was begun with other faces or params.
+            unreadable or of another size, or a WORK that was begun with other faces or options.
     """
     rendered = table == work / "faces"
     if rendered and not table.exists():
-        render_faces(
+        world.write_faces(
             table,
-            params.dataset,
-            params.faces,
-            params.unet.image_size,
-            params.seed,
-            params.workers,
+            options.dataset,
+            options.faces,
+            options.unet.image_size,
+            options.seed,
+            options.workers,
         )
     present = column_names(shard_paths(table)[0])
     if missing := [name for name in REQUIRED if name not in present]:
         raise FacsimileError(f"{table}: missing column {', '.join(missing)}")
     rows = read_faces(table, [name for name in (*REQUIRED[:-1], *AUS) if name in present])
     train = rows["split"] == "train"
-    test = (rows["split"] == "test") & ((rows["split"] == "test").cumsum() <= params.holdout)
-    # A Fréchet distance takes two.
+    test = (rows["split"] == "test") & ((rows["split"] == "test").cumsum() <= options.holdout)
+    # A Fréchet distance needs two.
     for split, chosen, least in (("train", train, 1), ("test", test, 2)):
         if chosen.sum() < least:
             raise FacsimileError(
                 f"{table}: {chosen.sum()} faces of the split {split}, at least {least} needed"
             )
-    _begin(work, table, rows, params)
+    _begin(work, table, rows, options)
     for name, chosen in ((TRAIN, train), (TEST, test)):
         if not (work / name).exists():
-            _decode(table, chosen.to_numpy(), params.unet.image_size, work / name)
+            _decode(table, chosen.to_numpy(), options.unet.image_size, work / name)
 
     test_rows = rows.loc[test].reindex(columns=["sample_id", *AUS]).reset_index(drop=True)
     if rendered:
-        people = world.population(params.dataset, params.faces, params.seed).set_index("sample_id")
+        people = world.population(options.dataset, options.faces, options.seed).set_index(
+            "sample_id"
+        )
         test_rows[list(AUS)] = people.loc[test_rows["sample_id"], list(AUS)].to_numpy()
-    # Copy on write, which nobody does: torch warns of arrays that it could not write to.
-    return Faces(np.load(work / TRAIN, mmap_mode="c"), np.load(work / TEST), test_rows)
+    # Copy on write, although nothing writes: torch warns about read-only arrays.
+    return TrainingFaces(np.load(work / TRAIN, mmap_mode="c"), np.load(work / TEST), test_rows)
 
 
-def _begin(work: Path, table: Path, rows: pd.DataFrame, params: GeneratorParams) -> None:
-    """Note what a training is made from; refuse to continue it with anything else."""
+def _begin(work: Path, table: Path, rows: pd.DataFrame, options: TrainingOptions) -> None:
+    """Record the inputs of a training; refuse to continue it with others."""
     digest = hashlib.sha256("\0".join(rows["sample_id"] + "\0" + rows["split"]).encode())
-    now = params.of_the_result() | {"faces of the table": digest.hexdigest()[:12]}
+    now = options.of_the_weights() | {"faces of the table": digest.hexdigest()[:12]}
     note = work / BEGUN
     if not note.exists():
         with atomic_file(note) as temporary:

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from facsimile.generator.draws import Draws, stratified_timesteps
+from facsimile.generator.training.draws import TrainingDraws, stratified_timesteps
 
 
 def test_each_epoch_shows_each_face_once_in_another_order():
-    draws = Draws(0, "autoencoder", faces=10, batch_size=4)
+    draws = TrainingDraws(0, "autoencoder", faces=10, batch_size=4)
     seen = np.concatenate([draws.rows(step) for step in range(5)])
     first, second = seen[:10], seen[10:]
     assert sorted(first) == sorted(second) == list(range(10))
@@ -15,25 +15,25 @@ def test_each_epoch_shows_each_face_once_in_another_order():
 
 
 def test_a_batch_may_be_larger_than_all_faces():
-    assert sorted(Draws(0, "prior", faces=3, batch_size=6).rows(7)) == [0, 0, 1, 1, 2, 2]
+    assert sorted(TrainingDraws(0, "prior", faces=3, batch_size=6).rows(7)) == [0, 0, 1, 1, 2, 2]
 
 
 def test_no_draw_depends_on_earlier_ones():
-    draws = Draws(0, "autoencoder", faces=10, batch_size=4)
+    draws = TrainingDraws(0, "autoencoder", faces=10, batch_size=4)
     for step in (7, 2, 7):
-        fresh = Draws(0, "autoencoder", faces=10, batch_size=4)
+        fresh = TrainingDraws(0, "autoencoder", faces=10, batch_size=4)
         np.testing.assert_array_equal(draws.rows(step), fresh.rows(step))
         np.testing.assert_array_equal(draws.mirrored(step), fresh.mirrored(step))
         assert torch.equal(draws.timesteps(step), fresh.timesteps(step))
 
 
 def test_shares_of_a_batch_have_the_noise_of_the_whole():
-    draws = Draws(0, "autoencoder", faces=10, batch_size=4)
+    draws = TrainingDraws(0, "autoencoder", faces=10, batch_size=4)
     whole = draws.noise(3, slice(None), (3, 8, 8))
     shares = [draws.noise(3, slice(start, start + 2), (3, 8, 8)) for start in (0, 2)]
     assert torch.equal(whole, torch.cat(shares))
     assert not torch.equal(whole, draws.noise(4, slice(None), (3, 8, 8)))
-    assert not torch.equal(whole, Draws(0, "prior", 10, 4).noise(3, slice(None), (3, 8, 8)))
+    assert not torch.equal(whole, TrainingDraws(0, "prior", 10, 4).noise(3, slice(None), (3, 8, 8)))
     assert abs(whole.mean()) < 0.1 and abs(whole.std() - 1) < 0.1
 
 

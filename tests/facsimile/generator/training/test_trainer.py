@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from facsimile.generator import DiffAEUNet, LatentNet, LatentNetConfig, UNetConfig, diffusion
-from facsimile.generator.draws import Draws
 from facsimile.generator.evaluation import fidelity, frechet_distance
-from facsimile.generator.training import (
+from facsimile.generator.training.draws import TrainingDraws
+from facsimile.generator.training.trainer import (
     AutoencoderLoss,
     LatentLoss,
     OptimizerSettings,
@@ -165,7 +165,7 @@ def test_the_prior_learns_a_point():
     net = LatentNet(LatentNetConfig(32, 4, 16), 4)
     trainer = Trainer(net, LatentLoss(net), OptimizerSettings(300, 3e-3, warmup_steps=10))
     z = torch.ones(64, 4)
-    draws = Draws(0, "prior", 64, 64)
+    draws = TrainingDraws(0, "prior", 64, 64)
     losses = [
         trainer.step(z, draws.timesteps(step), draws.noise(step, slice(None), (4,))).item()
         for step in range(300)

@@ -1,4 +1,4 @@
-"""What is told of a generator: pictures, metrics and a model card."""
+"""Report of a training: pictures, metrics and a model card."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,9 +14,9 @@ from facsimile.faces.aus import AUS
 from facsimile.faces.tables import to_tensor, to_uint8
 from facsimile.generator import DiffAEPipeline, DiffAEUNet, Generator
 from facsimile.generator.evaluation import fidelity, frechet_distance, reconstruct, sample_faces
+from facsimile.generator.training.options import TrainingOptions
+from facsimile.generator.training.training_faces import TrainingFaces
 from facsimile.measurement.metrics import mean_defined, pearson_per_au
-from tasks.shared.generator_faces import Faces
-from tasks.shared.generator_params import GeneratorParams
 
 _BATCH = 64
 
@@ -28,14 +28,14 @@ def grid(*rows: Tensor) -> Image.Image:
 
 
 def preview(
-    params: GeneratorParams, unet: DiffAEUNet, probe: Tensor, path: Path
+    options: TrainingOptions, unet: DiffAEUNet, probe: Tensor, path: Path
 ) -> dict[str, float]:
     """Write originals, their reconstructions, and each face's x_T under its neighbour's z.
 
     Returns:
         Fidelity of the reconstructions.
     """
-    pipeline = DiffAEPipeline(params.config(), params.eval_options())
+    pipeline = DiffAEPipeline(options.config(), options.eval_options())
     pipeline.model = unet
     pipeline.to(probe.device)
     codes = pipeline.invert(probe, pipeline.encode(probe))
@@ -52,13 +52,13 @@ def preview(
 
 
 def evaluate(
-    generator: Generator, oracle: AUOracle | None, faces: Faces, params: GeneratorParams
+    generator: Generator, oracle: AUOracle | None, faces: TrainingFaces, options: TrainingOptions
 ) -> tuple[dict[str, float], Image.Image]:
     """Metrics on held-out faces, and a picture of reconstructions and samples.
 
     Without an oracle, or without AUs of the faces, there is no `au_pearson_*`.
     """
-    seed = params.seed
+    seed = options.seed
     ids = list(faces.test_rows["sample_id"])
     inverted, randomised, sampled = [], [], []
     for chunk in _chunks(len(ids)):
@@ -97,26 +97,26 @@ def _chunks(count: int) -> Iterator[slice]:
 
 
 def model_card(
-    params: GeneratorParams, faces: Faces, rendered: bool, metrics: dict[str, float]
+    options: TrainingOptions, faces: TrainingFaces, rendered: bool, metrics: dict[str, float]
 ) -> str:
     """The README.md of a trained generator.
 
     Args:
-        params: section `generator` of the training.
+        options: of the training.
         faces: the faces it was trained and measured on.
         rendered: whether these were rendered from the embedded world.
         metrics: results on held-out faces.
     """
     unet, warm, training, prior = (
-        params.unet,
-        params.warm_start,
-        params.autoencoder,
-        params.prior,
+        options.unet,
+        options.warm_start,
+        options.autoencoder,
+        options.prior,
     )
     title, origin = "Diffusion Autoencoder", "faces of a user's table"
     if rendered:
         title += " of the embedded world"
-        origin = f"faces of `{params.dataset}`, all rendered: no photograph of a person was used"
+        origin = f"faces of `{options.dataset}`, all rendered: no photograph of a person was used"
     readings = ""
     if any(name.startswith("au_pearson") for name in metrics):
         readings = """ `au_pearson_*` is the correlation,
@@ -132,14 +132,14 @@ z_sem has {unet.z_dim} dimensions.
 - Data: {len(faces.train)} faces, randomly mirrored, without labels.
 - Warm start: {warm.steps} steps in which the encoder learns {unet.z_dim} principal components.
 - Training: {training.steps} steps of {training.batch_size}, AdamW at {training.learning_rate:g}
-  with cosine decay, {unet.prediction} prediction in {params.dtype}, timesteps drawn with density
-  t^{params.timestep_skew:g}, face weight {params.face_weight:g}, detail {params.detail:g}, weights
-  averaged with decay {training.ema_decay}.
+  with cosine decay, {unet.prediction} prediction in {options.dtype}, timesteps drawn with density
+  t^{options.timestep_skew:g}, face weight {options.face_weight:g}, detail {options.detail:g},
+  weights averaged with decay {training.ema_decay}.
 - Prior: {prior.steps} steps of {prior.batch_size}.
 - Command: `python -m tasks.generator`.
 
-Measured on {len(faces.test)} faces of people not in the training set, {params.eval_steps} steps of
-{params.eval_solver} each way. `frechet` is the Fréchet distance between the normalised z_sem of
+Measured on {len(faces.test)} faces of people not in the training set, {options.eval_steps} steps of
+{options.eval_solver} each way. `frechet` is the Fréchet distance between the normalised z_sem of
 held-out faces and of samples from the prior.{readings}
 
 | metric | value |

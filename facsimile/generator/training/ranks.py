@@ -4,8 +4,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,7 +13,6 @@ import torch
 from torch import distributed
 
 from facsimile.errors import FacsimileError
-from tasks.shared.stage import progress
 
 # Long, because other ranks wait while rank 0 renders or decodes faces.
 TIMEOUT = timedelta(hours=6)
@@ -77,12 +76,6 @@ class Ranks:
         finally:
             if self.count > 1 and self.first:
                 distributed.broadcast(failed, 0)
-
-    def progress(
-        self, name: str, total: int, unit: str
-    ) -> AbstractContextManager[Callable[[int], None]]:
-        """`tasks.shared.stage.progress`, printed by rank 0 only."""
-        return progress(name, total, unit) if self.first else nullcontext(lambda count: None)
 
 
 def end_with_parent() -> None:

@@ -1,7 +1,7 @@
 """Training of the Diffusion Autoencoder and of its latent prior, one optimisation step at a time.
 
 Legend: x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) eps; nets predict eps or x0.
-Losses draw nothing: what is random in a step comes from outside (facsimile/generator/draws.py).
+Losses draw nothing: what is random in a step comes from outside (draws.py).
 The loops (progress, checkpoints, pictures) belong to the caller.
 """
 

@@ -1,16 +1,21 @@
-"""Section `generator` of params.yaml, checked: sizes and training of the embedded generator."""
+"""Options of a training, checked: sizes of the networks, data, optimisation, evaluation."""
 
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from facsimile.generator import GeneratorConfig, InferenceOptions, LatentNetConfig, UNetConfig
-from facsimile.generator.training import OptimizerSettings, face_weights
-from tasks.params import Section
+from facsimile.generator.training.trainer import OptimizerSettings, face_weights
 
 
-class UNetParams(Section):
+class _Options(BaseModel):
+    """Options among which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UNetOptions(_Options):
     """Sizes of encoder and decoder (see `UNetConfig`)."""
 
     image_size: PositiveInt = 64
@@ -26,7 +31,7 @@ class UNetParams(Section):
     prediction: Literal["epsilon", "sample"] = "sample"
 
 
-class LatentNetParams(Section):
+class LatentNetOptions(_Options):
     """Sizes of the latent prior (see `LatentNetConfig`)."""
 
     hidden: PositiveInt = 512
@@ -34,8 +39,8 @@ class LatentNetParams(Section):
     time_channels: PositiveInt = 64
 
 
-class OptimizerParams(Section):
-    """Length and step size of one training (see `OptimizerSettings`).
+class PhaseOptions(_Options):
+    """Length and step size of one phase (see `OptimizerSettings`).
 
     `batch_size` faces on all processes together; each computes its share in `accumulate` parts.
     """
@@ -48,7 +53,7 @@ class OptimizerParams(Section):
     ema_decay: float = Field(0.999, gt=0, lt=1)
 
     @model_validator(mode="after")
-    def _equal_parts(self) -> "OptimizerParams":
+    def _equal_parts(self) -> "PhaseOptions":
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} is no multiple of {self.accumulate}")
         return self
@@ -57,13 +62,13 @@ class OptimizerParams(Section):
         return OptimizerSettings(**self.model_dump(exclude={"batch_size", "accumulate"}))
 
 
-class GeneratorParams(Section):
-    """Section `generator` of params.yaml.
+class TrainingOptions(_Options):
+    """Options of a training; section `generator` of params.yaml.
 
-    `dataset`, `faces` and `workers` concern faces that are rendered, where no table is given.
-    `eye_row` and `eye_distance` are those of the frame that faces are aligned to, of the embedded
-    world by default; FFHQ's are about 0.47 and 0.25. `dtype` is that of convolutions and linear
-    layers in training; weights stay float32.
+    `dataset`, `faces` and `workers` apply where faces are rendered because no table is given.
+    `eye_row` and `eye_distance` describe the frame that faces are aligned to, by default that of
+    the embedded world; FFHQ's are about 0.47 and 0.25. Convolutions and linear layers compute in
+    `dtype` during training; weights stay float32.
     """
 
     dataset: str = "world-ffhq"
@@ -72,8 +77,8 @@ class GeneratorParams(Section):
     seed: int = 0
     workers: PositiveInt = 2
     codes_faces: PositiveInt = 8_000
-    unet: UNetParams = UNetParams()
-    latent_net: LatentNetParams = LatentNetParams()
+    unet: UNetOptions = UNetOptions()
+    latent_net: LatentNetOptions = LatentNetOptions()
     timestep_skew: float = Field(0.0, ge=0)
     face_weight: float = Field(12.0, ge=0)
     eye_row: float = Field(0.37, gt=0, lt=1)
@@ -82,11 +87,11 @@ class GeneratorParams(Section):
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     compile: bool = True
     checkpoint_every: PositiveInt = 500
-    warm_start: OptimizerParams = OptimizerParams(
+    warm_start: PhaseOptions = PhaseOptions(
         steps=1_500, batch_size=32, learning_rate=1e-3, warmup_steps=100, ema_decay=0.99
     )
-    autoencoder: OptimizerParams = OptimizerParams(steps=16_000, batch_size=32, learning_rate=5e-4)
-    prior: OptimizerParams = OptimizerParams(steps=8_000, batch_size=256, learning_rate=1e-3)
+    autoencoder: PhaseOptions = PhaseOptions(steps=16_000, batch_size=32, learning_rate=5e-4)
+    prior: PhaseOptions = PhaseOptions(steps=8_000, batch_size=256, learning_rate=1e-3)
     eval_solver: Literal["ddim", "dpm++"] = "dpm++"
     eval_steps: PositiveInt = 10
 
@@ -108,8 +113,8 @@ class GeneratorParams(Section):
         """Weights of the pixels in both losses (see `face_weights`)."""
         return face_weights(self.unet.image_size, self.face_weight, self.eye_row, self.eye_distance)
 
-    def of_the_result(self) -> dict[str, Any]:
-        """What the weights depend on, beyond rounding, by dotted name."""
+    def of_the_weights(self) -> dict[str, Any]:
+        """The options that the weights depend on, beyond rounding, by dotted name."""
         plain = self.model_dump(mode="json", exclude={"workers", "compile", "checkpoint_every"})
         named: dict[str, Any] = {}
         for key, value in plain.items():

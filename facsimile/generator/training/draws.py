@@ -17,7 +17,7 @@ from facsimile.seeding import sample_rng, sample_seed
 
 
 @dataclass(frozen=True)
-class Draws:
+class TrainingDraws:
     """Draws of one phase of training.
 
     Args:
