@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo test test-fast lint format clean
 .DEFAULT_GOAL := demo
 
 # --no-deps: the lock is complete, and pip would lose the hashes of packages with extras if it
@@ -17,8 +17,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 demo: $(VENV)/.installed  ## run the whole pipeline on the embedded world (DATASET=plain-table: from CSV files) and print the path of the report
 	$(BIN)/facsimile demo $(if $(DATASET),--dataset $(DATASET))
 
-test: $(VENV)/.installed  ## run the tests
+test: $(VENV)/.installed  ## run all tests
 	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.installed  ## run the tests that take no process, server or training: about a minute
+	$(BIN)/python -m pytest -m "not slow"
 
 lint: $(VENV)/.installed  ## check style
 	$(BIN)/ruff check .

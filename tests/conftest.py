@@ -1,8 +1,14 @@
-"""Signals as in a terminal: `nohup` and background jobs of a shell have them ignored, and so would
-all processes that tests start and end."""
+"""What all tests share: what counts as slow, and the signals of a terminal."""
 
 import signal
 
+import pytest
+
+# Fixtures that start a Prefect server or set up a DVC project: their tests start processes.
+SLOW_FIXTURES = {"prefect_server", "empty_project"}
+
+# `nohup` and background jobs of a shell ignore these signals, and so would all processes that tests
+# start and end.
 for _number, _usual in (
     (signal.SIGHUP, signal.SIG_DFL),
     (signal.SIGINT, signal.default_int_handler),
@@ -10,3 +16,10 @@ for _number, _usual in (
 ):
     if signal.getsignal(_number) == signal.SIG_IGN:
         signal.signal(_number, _usual)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that run DVC or a Prefect server as slow."""
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)

@@ -171,7 +171,8 @@ def reading_correlation(
         known = ~np.isnan(y)
         pair = np.column_stack([readings[known, column], y[known]])
         centred = centre(pair, groups[known] if within_groups else None)
-        pearson[column] = np.corrcoef(centred.T)[0, 1]
+        with np.errstate(invalid="ignore"):  # NaN where readings or labels do not vary
+            pearson[column] = np.corrcoef(centred.T)[0, 1]
     return pearson
 
 

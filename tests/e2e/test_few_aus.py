@@ -23,6 +23,8 @@ from tasks.params import read_params
 from tasks.shared import readiness
 from tasks.shared.stage import Compute, sections_of, write_json
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SIZE = 32
 STAGES = (

@@ -26,6 +26,8 @@ from flows.graph import read_graph
 from flows.mlflow_store import EXPERIMENT, STORE
 from flows.outputs import REPORT
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SIZE = 32
 SMALL = {

@@ -12,38 +12,29 @@ from typer.testing import CliRunner
 
 from cli import run_commands
 from cli.app import app
-from facsimile.faces.tables import FACE_SCHEMA, encode_png, read_table, write_shards
+from facsimile.faces.tables import FACE_SCHEMA, read_table, write_shards
 from flows import dvc
 from flows.demo import plain_table_project
 from tasks import ingest
 from tasks.params import read_params
 from tasks.shared.stage import Compute
+from tests.support.faces import face_table
+from tests.support.project import ROOT, write_params
 
-ROOT = Path(__file__).parents[2]
 COPIED = ("facsimile/a.py", "tasks/b.py", "data/config/c.yaml", "data/generator/d", "data/oracle/e")
 
 
-def faces(dataset: str, count: int = 6) -> pd.DataFrame:
+def odd_faces(dataset: str) -> pd.DataFrame:
     """Faces with an id that is no file name, AUs that are not annotated and odd numbers."""
-    rng = np.random.default_rng(len(dataset))
-    images = rng.integers(0, 256, (count, 8, 8, 3), np.uint8)
-    ids = [f"{dataset}/../{n}, «ü»" for n in range(count)]
-    return pd.DataFrame(
-        {
-            "sample_id": ids,
-            "dataset": dataset,
-            "subject_id": [f"{dataset}-{n // 2}" for n in range(count)],
-            "split": ["train", "train", "val", "val", "test", "test"][:count],
-            "image": [
-                {"bytes": encode_png(image), "path": f"{name}.png"}
-                for image, name in zip(images, ids, strict=True)
-            ],
-            "AU04": rng.random(count).astype(np.float32),
-            "AU12": np.float32([0.2, np.nan] * (count // 2)),
-            "au_presence_only": False,
-            "age": np.float32(1 / 3),
-            "origin": "real",
-        }
+    return face_table(
+        [f"{dataset}/../{n}, «ü»" for n in range(6)],
+        aus=np.nan,
+        dataset=dataset,
+        subject_id=[f"{dataset}-{n // 2}" for n in range(6)],
+        split=["train", "train", "val", "val", "test", "test"],
+        AU04=np.random.default_rng(len(dataset)).random(6).astype(np.float32),
+        AU12=np.float32([0.2, np.nan] * 3),
+        age=np.float32(1 / 3),
     )
 
 
@@ -51,16 +42,14 @@ def faces(dataset: str, count: int = 6) -> pd.DataFrame:
 def ingested(project: Callable[..., Path]) -> Path:
     """A project whose stage ingest has run."""
     root = project()
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["ingest"] |= {"size": 8, "on_error": "skip"}
-    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    write_params(root, {"ingest": {"size": 8, "on_error": "skip"}})
     for name in COPIED:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, root / name)
     for name in read_params(root / "params.yaml")["datasets"].all:
-        write_shards([faces(name)], root / "data" / "ingest" / name, FACE_SCHEMA)
+        write_shards([odd_faces(name)], root / "data" / "ingest" / name, FACE_SCHEMA)
     lock(root, "1.dir")
     return root
 

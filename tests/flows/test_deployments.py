@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from flows.supervisor import supervised
 from tests.flows.conftest import ran, wait_for
 from tests.flows.test_server import check_strangers_are_refused
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 

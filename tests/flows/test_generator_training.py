@@ -17,6 +17,8 @@ from flows.generator_training import TrainingTracker
 from flows.mlflow_store import EXPERIMENT
 from tests.flows.conftest import left_after, wait_for
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 # What tasks/generator.py leaves behind, and its command line.

@@ -17,12 +17,11 @@ from cli.app import app
 from facsimile.datasets import table
 from facsimile.detection import AUDetector, AUEnsemble
 from facsimile.editing import Directions, Neutralizer, neutralize
-from facsimile.faces.aus import AUS, NUISANCES
+from facsimile.faces.aus import NUISANCES
 from facsimile.faces.tables import (
     FACE_SCHEMA,
     GENERATED_SCHEMA,
     decode_images,
-    image_structs,
     read_table,
     to_tensor,
     write_shards,
@@ -53,8 +52,11 @@ from tasks.shared.artefacts import (
 )
 from tasks.shared.stage import Compute, sections_of
 from tasks.sources import OUT as SOURCES
+from tests.support.faces import decide, face_table
+from tests.support.project import ROOT, write_params
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
 SIZE, Z_DIM = 16, 8
 PARAMS = {
     "datasets": {"aus": "aus", "attributes": "attributes", "tests": []},
@@ -79,10 +81,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project up to `synthesize`, and decisions as the filter writes them."""
     root = tmp_path_factory.mktemp("project")
     shutil.copy(ROOT / "dvc.yaml", root)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for section, values in PARAMS.items():
-        params[section] |= values
-    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    write_params(root, PARAMS)
     with chdir(root):
         torch.manual_seed(0)
         rng = np.random.default_rng(0)
@@ -92,7 +91,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Neutralizer(Z_DIM, width=8).save(NEUTRALIZER / "neutralizer.safetensors")
         directions(rng).save(EDITOR / "directions.parquet")
         for name, count in PARAMS["ingest"]["faces"].items():
-            write_shards([faces(name, count, rng)], INGEST / name, FACE_SCHEMA)
+            write_shards([neutral_faces(name, count, rng)], INGEST / name, FACE_SCHEMA)
         sections = read_params()
         AUDetector().save(BASELINE / "seed-0")
         outs = {
@@ -128,33 +127,25 @@ def directions(rng: np.random.Generator) -> Directions:
     return Directions(table.assign(**dict.fromkeys(scalars, 1.0)))
 
 
-def faces(dataset: str, count: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Neutral faces of three people, all noise; in `aus`, the only annotated, each is a split."""
-    ids = [f"{dataset}/S{n % 3}/{n:06d}" for n in range(count)]
+def neutral_faces(dataset: str, count: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Noise of three people; in `aus`, the only annotated set, each person is a split."""
     splits = ("train", "val", "test") if dataset == "aus" else ("train",)
-    return pd.DataFrame(
-        {
-            "sample_id": ids,
-            "dataset": dataset,
-            "subject_id": [f"{dataset}/S{n % 3}" for n in range(count)],
-            "split": [splits[n % len(splits)] for n in range(count)],
-            "image": image_structs(rng.integers(0, 256, (count, SIZE, SIZE, 3), np.uint8), ids),
-            **dict.fromkeys(AUS, 0.0 if dataset == "aus" else np.nan),
-            "au_presence_only": False,
-            **{name: rng.random(count) for name in NUISANCES},
-            "origin": "real",
-        }
+    return face_table(
+        [f"{dataset}/S{n % 3}/{n:06d}" for n in range(count)],
+        images=rng.integers(0, 256, (count, SIZE, SIZE, 3), np.uint8),
+        aus=0.0 if dataset == "aus" else np.nan,
+        dataset=dataset,
+        split=[splits[n % len(splits)] for n in range(count)],
+        **{name: rng.random(count) for name in NUISANCES},
     )
 
 
 def decisions() -> pd.DataFrame:
-    ids = read_table(EDIT / "faces")["sample_id"]
+    """All edited faces are duplicates of the one that is accepted."""
+    edited = read_table(EDIT / "faces")
     scores = dict.fromkeys(("jaccard", "mahalanobis", "identity_distance", "realism"), 0.25)
-    accepted = ids == EDITED
-    reasons = np.where(accepted, None, "duplicate")
-    return pd.DataFrame(
-        {"sample_id": ids, **scores, "duplicate_of": EDITED, "accepted": accepted}
-    ).assign(reason=reasons)
+    reasons = [None if name == EDITED else "duplicate" for name in edited["sample_id"]]
+    return decide(edited, reasons, **scores, duplicate_of=EDITED)
 
 
 def lineage(root: Path, *arguments: str) -> Result:
@@ -182,10 +173,11 @@ def test_a_face_of_your_own_tells_its_file_and_whether_that_has_changed(
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
     table.export(write_table(tmp_path / "faces"), tmp_path / "mine")
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["datasets"] = {"aus": "me", "attributes": "me", "tests": []}
-    params["ingest"] |= {"size": SIZE, "paths": {"me": "mine/faces.csv"}}
-    Path("params.yaml").write_text(yaml.safe_dump(params))
+    changes = {
+        "datasets": {"aus": "me", "attributes": "me", "tests": []},
+        "ingest": {"size": SIZE, "paths": {"me": "mine/faces.csv"}},
+    }
+    write_params(tmp_path, changes)
     sections = read_params()
     own = {name: sections[name] for name in ("datasets", "ingest")}
     SOURCES.mkdir(parents=True)
@@ -205,7 +197,7 @@ def test_a_face_of_your_own_tells_its_file_and_whether_that_has_changed(
 
 
 def write_table(path: Path) -> Path:
-    write_shards([faces("aus", 3, np.random.default_rng(0))], path, FACE_SCHEMA)
+    write_shards([neutral_faces("aus", 3, np.random.default_rng(0))], path, FACE_SCHEMA)
     return path
 
 

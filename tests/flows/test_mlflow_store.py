@@ -15,6 +15,8 @@ from flows import mlflow_store as module
 from flows.mlflow_runs import ended_run, open_run
 from flows.mlflow_store import STORE, MLflowStore
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def silent() -> Iterator[str]:

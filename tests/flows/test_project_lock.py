@@ -12,6 +12,8 @@ import pytest
 from facsimile.errors import FacsimileError
 from flows.project_lock import LOCK, RWLOCK, project_lock, running_stages
 
+pytestmark = pytest.mark.slow
+
 
 def no_wait(holder: str) -> None:
     raise AssertionError(f"waited for {holder}")

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -15,29 +14,26 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from facsimile.editing import plan_edits
-from facsimile.faces.aus import AUS
 from facsimile.faces.tables import (
     FACE_SCHEMA,
     GENERATED_SCHEMA,
-    image_structs,
     read_table,
     write_shards,
 )
 from facsimile.release import read_packet
 from tasks.params import Edit
+from tests.support.faces import face_table, noise_images
+from tests.support.project import ROOT, write_params
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
 VARIANTS = ("aus", "intensity", "single", "mixed", "seed")
 
 
-def faces(dataset: str) -> pd.DataFrame:
+def neutral_faces(dataset: str) -> pd.DataFrame:
     """Neutral faces of two people."""
     ids = [f"{dataset}/S{n % 2}/{n}" for n in range(4)]
-    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
-    rows = {"sample_id": ids, "dataset": dataset, "subject_id": [name[:-2] for name in ids]}
-    return pd.DataFrame(rows).assign(
-        split="train", image=image_structs(images, ids), origin="real", **dict.fromkeys(AUS, 0.0)
-    )
+    return face_table(ids, dataset=dataset, images=noise_images(4, 16))
 
 
 def make_project(folder: Path, dataset: str = "world-disfa", **ingest: object) -> Path:
@@ -45,25 +41,26 @@ def make_project(folder: Path, dataset: str = "world-disfa", **ingest: object) -
     root = folder / "project"
     root.mkdir()
     shutil.copy(ROOT / "dvc.yaml", root)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["datasets"]["aus"] = dataset
-    params["edit"] |= {"aus": ["AU12", "AU26"], "mixed": 1}
-    params["synthesize"] |= {"aus": ["AU12", "AU26"], "single": 2, "mixed": 1}
-    params["ingest"] |= ingest
-    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    changes = {
+        "datasets": {"aus": dataset},
+        "edit": {"aus": ["AU12", "AU26"], "mixed": 1},
+        "synthesize": {"aus": ["AU12", "AU26"], "single": 2, "mixed": 1},
+        "ingest": ingest,
+    }
+    params = write_params(root, changes)
     (root / "data" / "generator").mkdir(parents=True)
     (root / "data" / "generator" / "metrics.json").write_text('{"images_seen": 1}')
-    real = faces(dataset).assign(au_presence_only=False)
+    real = neutral_faces(dataset)
     write_shards([real], root / "data" / "ingest" / dataset, FACE_SCHEMA)
     variants = Edit.model_validate(params["edit"]).variants(annotated=True)
     edited = plan_edits(real, **variants).assign(origin="edited")
     # A face that was made by other params than those that are there now.
     edited.loc[0, "seed"] = 99
     made = {name: params["synthesize"][name] for name in VARIANTS}
-    new = plan_edits(faces("synthetic"), **made).assign(origin="synthetic")
+    new = plan_edits(neutral_faces("synthetic"), **made).assign(origin="synthetic")
     rows = []
     for stage, table in (("edit", edited), ("synthesize", new)):
-        table = table.assign(generator_md5="e" * 32, au_presence_only=False)
+        table = table.assign(generator_md5="e" * 32)
         write_shards([table], root / "data" / stage / "faces", GENERATED_SCHEMA)
         rows.append(table.assign(AU01=0.05))  # the filter's correction
     write_shards([pd.concat(rows)], root / "data" / "filter" / "faces", GENERATED_SCHEMA)

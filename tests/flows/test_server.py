@@ -20,6 +20,8 @@ from facsimile.errors import FacsimileError
 from flows import server
 from tests.flows.conftest import left_after
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 # What `facsimile run` does before its flow, and a flow; then it says where the server is and waits.
 PARENT = """

@@ -12,6 +12,8 @@ from cli.app import app
 from facsimile.errors import FacsimileError
 from flows import dvc, state_folder
 
+pytestmark = pytest.mark.slow
+
 STAGE = {"cmd": "cp in out", "deps": ["in"], "outs": ["out"]}
 # How DVC configures a project that is under git.
 UNDER_GIT = "[core]\n    analytics = false\n"

@@ -11,6 +11,8 @@ import pytest
 from flows.supervisor import supervised
 from tests.flows.conftest import left_after, wait_for
 
+pytestmark = pytest.mark.slow
+
 # Runs a supervised command and waits for it, as a program would that knows nothing of signals.
 PARENT = """
 import subprocess, sys

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import yaml
@@ -20,11 +19,14 @@ from PIL import Image
 from facsimile.detection import AUOracle
 from facsimile.digests import DIGESTS
 from facsimile.errors import FacsimileError
-from facsimile.faces.tables import FACE_SCHEMA, image_structs, write_shards
+from facsimile.faces.tables import FACE_SCHEMA, write_shards
 from facsimile.generator import DiffAEUNet, GeneratorConfig
 from facsimile.generator.training import Ranks
 from tasks import generator
 from tasks.shared.frozen import main
+from tests.support.faces import face_table, noise_images
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 SIZE = 16
@@ -57,20 +59,15 @@ SMALLEST = {
 }
 
 
-def faces(folder: Path, aus: bool = False, **columns: Any) -> Path:
+def write_faces(folder: Path, **columns: Any) -> Path:
     """A table of 40 faces to train on and 6 to measure on: smooth noise."""
-    rng = np.random.default_rng(0)
-    small = rng.integers(0, 256, (46, 4, 4, 3), np.uint8)
-    images = [Image.fromarray(face).resize((SIZE, SIZE), Image.BICUBIC) for face in small]
-    rows = pd.DataFrame({"sample_id": [f"mine/{row}" for row in range(46)]})
-    rows["subject_id"], rows["dataset"], rows["origin"] = rows["sample_id"], "mine", "real"
-    rows["split"], rows["au_presence_only"] = ["train"] * 40 + ["test"] * 6, False
-    if aus:
-        rows["AU12"] = rng.random(46)
-    rows["image"] = image_structs(
-        np.stack([np.asarray(face) for face in images]), rows["sample_id"]
-    )
-    write_shards([rows.assign(**columns)], folder / "faces", FACE_SCHEMA, rows_per_shard=20)
+    small = [Image.fromarray(image) for image in noise_images(46, 4)]
+    images = [np.asarray(image.resize((SIZE, SIZE), Image.BICUBIC)) for image in small]
+    ids = [f"mine/{row}" for row in range(46)]
+    split = ["train"] * 40 + ["test"] * 6
+    usual = {"aus": np.nan, "subject_id": ids, "split": split}
+    rows = face_table(ids, images=np.stack(images), **usual | columns)
+    write_shards([rows], folder / "faces", FACE_SCHEMA, rows_per_shard=20)
     return folder / "faces"
 
 
@@ -91,7 +88,7 @@ def arguments(folder: Path, table: Path, **changes: Any) -> argparse.Namespace:
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return faces(tmp_path_factory.mktemp("table"))
+    return write_faces(tmp_path_factory.mktemp("table"))
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +192,7 @@ def decoder(state: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 def test_labels_and_an_oracle_that_is_named_give_au_metrics(tmp_path: Path) -> None:
-    options = arguments(tmp_path, faces(tmp_path, aus=True))
+    options = arguments(tmp_path, write_faces(tmp_path, AU12=np.linspace(0, 1, 46)))
     options.oracle = tmp_path / "oracle"
     AUOracle(SIZE, (8, 8)).save(options.oracle)
     train(options)
@@ -211,22 +208,22 @@ def test_labels_and_an_oracle_that_is_named_give_au_metrics(tmp_path: Path) -> N
     [
         (lambda folder: folder, {}, "no Parquet table here"),
         (
-            lambda folder: faces(folder, split="train"),
+            lambda folder: write_faces(folder, split="train"),
             {},
             "faces: 0 faces of the split test, at least 2 needed",
         ),
         (
-            faces,
+            write_faces,
             {"unet": SMALLEST["unet"] | {"image_size": 32}},
             r"faces: mine/0: image is \(16, 16\), generator.unet.image_size is 32",
         ),
         (
-            faces,
+            write_faces,
             {"autoencoder": SMALLEST["autoencoder"] | {"accumulate": 3}},
             "generator.autoencoder: batch_size 4 is no multiple of 3",
         ),
         (
-            faces,
+            write_faces,
             {"unet": SMALLEST["unet"] | {"z_dim": 32}},
             "generator.unet.z_dim: 32 components need at least 48 faces .* not 40",
         ),

@@ -16,22 +16,20 @@ from tasks import encode, ingest
 from tasks.params import Datasets, Encode, Ingest
 from tasks.shared.stage import Compute
 from tests.facsimile.datasets.trees import shade, write_disfa, write_disfa_plus
+from tests.support.faces import face_table, noise_images
 
 COMPUTE = Compute("cpu", batch_size=4, workers=1)
 
 
-def faces(prefix: str = "", size: int = 8) -> pd.DataFrame:
-    """Four faces of two people, as little annotated as is allowed, plus AU04."""
-    images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), np.uint8)
-    return pd.DataFrame(
-        {
-            "sample_id": [f"{prefix}a/0", f"{prefix}a/1", f"{prefix}b/0", f"{prefix}b/1"],
-            "subject_id": [f"{prefix}a", f"{prefix}a", f"{prefix}b", f"{prefix}b"],
-            "split": ["train", "train", "test", "test"],
-            "image": [{"bytes": encode_png(image), "path": None} for image in images],
-            "AU04": np.float32([0, 0.5, 1, 0.2]),
-        }
+def least_table(prefix: str = "", size: int = 8) -> pd.DataFrame:
+    """Four faces of two people: the columns that are required, and AU04."""
+    table = face_table(
+        [f"{prefix}a/0", f"{prefix}a/1", f"{prefix}b/0", f"{prefix}b/1"],
+        images=noise_images(4, size),
+        split=["train", "train", "test", "test"],
+        AU04=np.float32([0, 0.5, 1, 0.2]),
     )
+    return table[["sample_id", "subject_id", "split", "image", "AU04"]]
 
 
 def write(table: pd.DataFrame, path: Path) -> Path:
@@ -51,7 +49,7 @@ def take(
 
 
 def test_own_table_is_completed_to_the_schema(tmp_path: Path) -> None:
-    path = write(faces(size=16), tmp_path / "mine.parquet")
+    path = write(least_table(size=16), tmp_path / "mine.parquet")
     metrics = take(tmp_path, mine=path)
     rows = read_faces(tmp_path / "out" / "mine")
     assert list(rows.columns) == FACE_SCHEMA.names
@@ -64,7 +62,7 @@ def test_own_table_is_completed_to_the_schema(tmp_path: Path) -> None:
 
 
 def test_images_of_the_right_size_are_kept_bit_by_bit(tmp_path: Path) -> None:
-    table = faces()
+    table = least_table()
     take(tmp_path, mine=write(table, tmp_path / "mine.parquet"))
     rows = read_faces(tmp_path / "out" / "mine")
     np.testing.assert_array_equal(decode_images(rows), decode_images(table))
@@ -72,13 +70,13 @@ def test_images_of_the_right_size_are_kept_bit_by_bit(tmp_path: Path) -> None:
 
 def test_folder_of_shards(tmp_path: Path) -> None:
     for shard in (0, 1):
-        rows = faces().iloc[2 * shard : 2 * shard + 2]
+        rows = least_table().iloc[2 * shard : 2 * shard + 2]
         write(rows, tmp_path / "mine" / f"part-{shard:05d}.parquet")
     assert take(tmp_path, mine=tmp_path / "mine")["faces"] == 4
 
 
 def broken(column: str, row: int, value: Any) -> pd.DataFrame:
-    table = faces()
+    table = least_table()
     table[column] = table[column].astype(object)
     table.at[row, column] = value
     return table
@@ -97,9 +95,9 @@ def broken(column: str, row: int, value: Any) -> pd.DataFrame:
             "mine.parquet: row 1 (a/1) column subject_id: a is in splits train and val",
         ),
         (broken("split", 1, "holdout"), "column split: holdout not one of train, val, test"),
-        (faces().drop(columns="split"), "mine.parquet: missing column split"),
+        (least_table().drop(columns="split"), "mine.parquet: missing column split"),
         (
-            broken("image", 2, {"bytes": faces()["image"][2]["bytes"][:90], "path": None}),
+            broken("image", 2, {"bytes": least_table()["image"][2]["bytes"][:90], "path": None}),
             "mine.parquet: row 2 (b/0) column image: image is unreadable",
         ),
         (
@@ -117,8 +115,8 @@ def test_what_is_wrong_is_located(tmp_path: Path, table: pd.DataFrame, message: 
 
 
 def test_rows_are_counted_in_their_own_file(tmp_path: Path) -> None:
-    write(faces(), tmp_path / "mine" / "part-00000.parquet")
-    bad = faces("x")
+    write(least_table(), tmp_path / "mine" / "part-00000.parquet")
+    bad = least_table("x")
     bad.loc[1, "AU04"] = -1
     write(bad, tmp_path / "mine" / "part-00001.parquet")
     with pytest.raises(FacsimileError, match=r"part-00001\.parquet: row 1 \(xa/1\) column AU04"):
@@ -126,15 +124,15 @@ def test_rows_are_counted_in_their_own_file(tmp_path: Path) -> None:
 
 
 def test_duplicates_and_leaks_across_shards_and_datasets(tmp_path: Path) -> None:
-    write(faces(), tmp_path / "twice" / "part-00000.parquet")
-    write(faces(), tmp_path / "twice" / "part-00001.parquet")
+    write(least_table(), tmp_path / "twice" / "part-00000.parquet")
+    write(least_table(), tmp_path / "twice" / "part-00001.parquet")
     with pytest.raises(
         FacsimileError, match=r"part-00001\.parquet: row 0 column sample_id: a/0 dup"
     ):
         take(tmp_path, mine=tmp_path / "twice")
 
-    same_people = faces().assign(sample_id=["c0", "c1", "c2", "c3"], split="test")
-    one = write(faces(), tmp_path / "one.parquet")
+    same_people = least_table().assign(sample_id=["c0", "c1", "c2", "c3"], split="test")
+    one = write(least_table(), tmp_path / "one.parquet")
     other = write(same_people, tmp_path / "other.parquet")
     with pytest.raises(FacsimileError, match="column subject_id: a is in splits test and train"):
         take(tmp_path, one=one, other=other)
@@ -203,7 +201,7 @@ def test_the_first_frame_is_said_where_it_does_not_show(tmp_path: Path) -> None:
         take(tmp_path, mine=root)
     said = {"root": root, "first_frame": 1}
     assert take(tmp_path, on_error="skip", mine=said)["faces"] == 9
-    path = write(faces(), tmp_path / "mine.parquet")
+    path = write(least_table(), tmp_path / "mine.parquet")
     with pytest.raises(
         FacsimileError, match=r"mine\.parquet: this file layout has no option first_frame"
     ):
@@ -238,7 +236,7 @@ def test_faces_that_are_not_aligned(tmp_path: Path) -> None:
     columns = {
         f"{name}_{axis}": point[k] for name, point in points.items() for k, axis in enumerate("xy")
     }
-    table = faces().assign(image=structs, **columns)
+    table = least_table().assign(image=structs, **columns)
     table["left_eye_x"] = [20, np.nan, 20, 20]
     paths = {"mine": write(table, tmp_path / "mine.parquet")}
 
@@ -271,19 +269,19 @@ def test_adapter_is_recognised_or_declared(tmp_path: Path) -> None:
 
 
 def test_a_table_without_aus_is_no_au_set(tmp_path: Path) -> None:
-    path = write(faces().drop(columns="AU04"), tmp_path / "mine.parquet")
-    blank = write(faces().assign(AU04=np.nan), tmp_path / "blank.parquet")
+    path = write(least_table().drop(columns="AU04"), tmp_path / "mine.parquet")
+    blank = write(least_table().assign(AU04=np.nan), tmp_path / "blank.parquet")
     for aus in (path, blank):
         with pytest.raises(FacsimileError) as caught:
             take(tmp_path, mine=aus)
         assert str(caught.value).startswith(f"{aus}: no face is annotated for an Action Unit, as")
         assert "columns AU01, AU02, AU04" in str(caught.value)
-    annotated = write(faces("x"), tmp_path / "annotated.parquet")
+    annotated = write(least_table("x"), tmp_path / "annotated.parquet")
     assert take(tmp_path, mine=annotated, other=path)["faces"] == 8
 
 
 def test_scale_is_declared(tmp_path: Path) -> None:
-    path = write(faces().assign(AU04=[0, 2, 5, 1]), tmp_path / "mine.parquet")
+    path = write(least_table().assign(AU04=[0, 2, 5, 1]), tmp_path / "mine.parquet")
     for on_error in ("raise", "skip"):
         with pytest.raises(FacsimileError, match=r"set `scale: 0-5` under ingest\.paths\.mine"):
             take(tmp_path, on_error=on_error, mine=path)
@@ -293,16 +291,16 @@ def test_scale_is_declared(tmp_path: Path) -> None:
 
 
 def test_images_by_path_are_read_again_once_they_change(tmp_path: Path) -> None:
-    images = decode_images(faces())
+    images = decode_images(least_table())
     for n, image in enumerate(images):
         (tmp_path / f"{n}.png").write_bytes(encode_png(image))
     structs = [{"bytes": None, "path": f"{n}.png"} for n in range(4)]
-    good = write(faces().assign(image=structs), tmp_path / "good.parquet")
+    good = write(least_table().assign(image=structs), tmp_path / "good.parquet")
     bad = write(broken("AU04", 2, 7.0), tmp_path / "bad.parquet")
     with pytest.raises(FacsimileError, match=r"7\.0 outside"):
         take(tmp_path, good=good, bad=bad)
     (tmp_path / "0.png").write_bytes(encode_png(255 - images[0]))
-    write(faces("x"), bad)
+    write(least_table("x"), bad)
     take(tmp_path, good=good, bad=bad)
     found = decode_images(read_faces(tmp_path / "out" / "good"))
     np.testing.assert_array_equal(found, [255 - images[0], *images[1:]])
@@ -315,7 +313,7 @@ def test_absent_file_is_named(tmp_path: Path) -> None:
 
 def test_no_neutral_face_to_edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    table = faces().reindex(columns=FACE_SCHEMA.names)
+    table = least_table().reindex(columns=FACE_SCHEMA.names)
     table["AU04"] = np.float32(1)
     write(table, tmp_path / "data" / "ingest" / "mine" / "part-00000.parquet")
     with pytest.raises(FacsimileError, match="there is nothing to edit"):
@@ -330,7 +328,7 @@ def test_what_is_finished_stays_until_all_is(tmp_path: Path) -> None:
     (part,) = (tmp_path / ".ingest.work" / "mine").glob("*.parquet")
     made = part.stat().st_ino
 
-    write(faces(), bad)
+    write(least_table(), bad)
     metrics = take(tmp_path, mine=tmp_path / "disfa", bad=bad)
     assert metrics["faces"] == 20
     assert (tmp_path / "out" / "mine" / "part-00000.parquet").stat().st_ino == made

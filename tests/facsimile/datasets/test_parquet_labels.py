@@ -25,7 +25,7 @@ SPLITS = ["train", "train", "val", "val", "test", "test"]
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-def faces(**columns: Any) -> pa.Table:
+def six_faces(**columns: Any) -> pa.Table:
     """Six faces with images as bytes; what is given replaces columns, or removes them if None."""
     images = pa.array([{"bytes": png(pixels(n)), "path": None} for n in range(6)], STRUCT)
     usual = {"sample_id": IDS, "subject_id": PEOPLE, "split": SPLITS, "image": images}
@@ -41,7 +41,7 @@ def write(table: pa.Table, path: Path, **options: Any) -> Path:
 
 @pytest.fixture
 def expected(tmp_path: Path) -> pd.DataFrame:
-    return read(write(faces(), tmp_path / "expected.parquet"))[0]
+    return read(write(six_faces(), tmp_path / "expected.parquet"))[0]
 
 
 # Names -------------------------------------------------------------------------------------------
@@ -59,7 +59,7 @@ NAMED = {
 @pytest.mark.parametrize("case", NAMED)
 def test_names_of_shards_say_the_split(tmp_path: Path, case: str, expected: pd.DataFrame) -> None:
     for start, split in ((0, "train"), (2, "validation"), (4, "test")):
-        table = faces(split=None).slice(start, 2)
+        table = six_faces(split=None).slice(start, 2)
         write(table, tmp_path / "mine" / NAMED[case].format(split=split))
     assert recognise(tmp_path / "mine") == "parquet"
     found, _ = read(tmp_path / "mine")
@@ -68,21 +68,21 @@ def test_names_of_shards_say_the_split(tmp_path: Path, case: str, expected: pd.D
 
 
 def test_a_column_of_splits_outdoes_names(tmp_path: Path, expected: pd.DataFrame) -> None:
-    write(faces(), tmp_path / "mine" / "data" / "train-00000-of-00001.parquet")
-    write(faces(), tmp_path / "mine" / "other.parquet")
+    write(six_faces(), tmp_path / "mine" / "data" / "train-00000-of-00001.parquet")
+    write(six_faces(), tmp_path / "mine" / "other.parquet")
     pd.testing.assert_frame_equal(read(tmp_path / "mine")[0], expected)
 
 
 def test_train_alone_is_no_split(tmp_path: Path) -> None:
     for shard in (0, 1):
-        table = faces(split=None).slice(3 * shard, 3)
+        table = six_faces(split=None).slice(3 * shard, 3)
         write(table, tmp_path / "mine" / f"train-0000{shard}-of-00002.parquet")
     assert set(read(tmp_path / "mine")[0]["split"]) == {"train", "val", "test"}
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
-    write(faces(), tmp_path / "data" / "train-00000-of-00003.parquet")
-    write(faces(), tmp_path / "data" / "train-00002-of-00003.parquet")
+    write(six_faces(), tmp_path / "data" / "train-00000-of-00003.parquet")
+    write(six_faces(), tmp_path / "data" / "train-00002-of-00003.parquet")
     with pytest.raises(FacsimileError) as caught:
         read(tmp_path)
     missing = f"{tmp_path}/data: shard train-00001-of-00003.parquet is missing"
@@ -94,7 +94,7 @@ def test_shards_of_paths(tmp_path: Path) -> None:
         write_image(tmp_path / "data" / f"{n}.png", pixels(n))
     paths = [f"{n}.png" for n in range(6)]
     for start, split in ((0, "train"), (2, "validation"), (4, "test")):
-        table = faces(split=None, image=None, image_path=paths).slice(start, 2)
+        table = six_faces(split=None, image=None, image_path=paths).slice(start, 2)
         write(table, tmp_path / "data" / f"{split}-00000-of-00001.parquet")
     assert recognise(tmp_path) == "table"
     found = read(tmp_path)[0].set_index("sample_id").loc[IDS]
@@ -143,7 +143,7 @@ def test_ways_to_hold_images(
 ) -> None:
     for n in range(6):
         write_image(tmp_path / "img" / f"{n}.png", pixels(n))
-    table = faces(image=IMAGES[case](tmp_path))
+    table = six_faces(image=IMAGES[case](tmp_path))
     options = {"row_group_size": 2, "write_statistics": statistics}
     path = write(table, tmp_path / "faces.parquet", **options)
     found, rejects = read(path)
@@ -154,14 +154,14 @@ def test_ways_to_hold_images(
 def test_images_that_are_not_there(tmp_path: Path) -> None:
     for n in range(5):
         write_image(tmp_path / "img" / f"{n}.png", pixels(n))
-    path = write(faces(image=struct_of_paths(tmp_path)), tmp_path / "faces.parquet")
+    path = write(six_faces(image=struct_of_paths(tmp_path)), tmp_path / "faces.parquet")
     with pytest.raises(FacsimileError) as caught:
         read(path)
     assert str(caught.value) == f"{path}: row 5 (f5) column image: img/5.png is not a file"
     found, rejects = read(path, "skip")
     assert len(found) == 5 and len(rejects) == 1
     address = ["https://x.org/a.png"] * 6
-    path = write(faces(image=address), tmp_path / "faces.parquet")
+    path = write(six_faces(image=address), tmp_path / "faces.parquet")
     with pytest.raises(
         FacsimileError, match=r"row 0 .* is not a file; it is a URL: download the file"
     ):
@@ -189,9 +189,10 @@ TYPES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("case", TYPES)
+@pytest.mark.filterwarnings("ignore:.*all AUs are 0 or 1:UserWarning")
 def test_types_of_columns(tmp_path: Path, case: str) -> None:
     columns = {"AU04": NUMBERS} | TYPES[case]
-    found, _ = read(write(faces(**columns), tmp_path / "faces.parquet"))
+    found, _ = read(write(six_faces(**columns), tmp_path / "faces.parquet"))
     assert found["AU04"].tolist() == [0, 1, 0, 1, 0, 1]
     people = ["1", "1", "2", "2", "3", "3"] if case == "ids as numbers" else PEOPLE
     assert found["subject_id"].tolist() == people
@@ -200,7 +201,7 @@ def test_types_of_columns(tmp_path: Path, case: str) -> None:
 def test_classes_of_the_hub(tmp_path: Path) -> None:
     splits = [split.replace("val", "validation") for split in SPLITS]
     classes = datasets.ClassLabel(names=["train", "test", "validation"])
-    loaded = datasets.Dataset(faces(split=splits)).cast_column("split", classes)
+    loaded = datasets.Dataset(six_faces(split=splits)).cast_column("split", classes)
     loaded.to_parquet(tmp_path / "faces.parquet")
     assert pq.read_schema(tmp_path / "faces.parquet").field("split").type == pa.int64()
     assert read(tmp_path / "faces.parquet")[0]["split"].tolist() == SPLITS
@@ -248,7 +249,7 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_types_are_one_line(tmp_path: Path, case: str) -> None:
     columns, message = WRONG[case]
-    path = write(faces(**columns), tmp_path / "faces.parquet")
+    path = write(six_faces(**columns), tmp_path / "faces.parquet")
     with pytest.raises(FacsimileError, match=message) as caught:
         read(path, "raise")
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
@@ -256,7 +257,7 @@ def test_wrong_types_are_one_line(tmp_path: Path, case: str) -> None:
 
 @pytest.mark.parametrize("part", ["footer", "pages", "all", "magic"])
 def test_damaged_files_are_one_line(tmp_path: Path, part: str) -> None:
-    path = write(faces(), tmp_path / "faces.parquet", compression="gzip")
+    path = write(six_faces(), tmp_path / "faces.parquet", compression="gzip")
     content = bytearray(path.read_bytes())
     if part == "pages":
         content[4:200] = b"\xff" * 196
@@ -270,7 +271,7 @@ def test_damaged_files_are_one_line(tmp_path: Path, part: str) -> None:
 
 def test_text_that_is_no_unicode(tmp_path: Path) -> None:
     bad = pa.array([b"\xff\xfe"] * 6, pa.binary()).view(pa.string())
-    path = write(faces(subject_id=bad), tmp_path / "faces.parquet")
+    path = write(six_faces(subject_id=bad), tmp_path / "faces.parquet")
     with pytest.raises(
         FacsimileError, match=r"column subject_id holds string, expected UTF-8 text"
     ):
@@ -279,7 +280,7 @@ def test_text_that_is_no_unicode(tmp_path: Path) -> None:
 
 def test_foreign_text_stays_on_one_line(tmp_path: Path) -> None:
     text = ["0", "x\ny\x1b[31m" + "z" * 1000, "0.5", "0", "0", "0"]
-    path = write(faces(AU04=text), tmp_path / "faces.parquet")
+    path = write(six_faces(AU04=text), tmp_path / "faces.parquet")
     with pytest.raises(FacsimileError, match=r"AU04: x\\ny\\x1b\[31mzzz") as caught:
         read(path)
     assert len(str(caught.value)) < len(str(path)) + 300
@@ -290,7 +291,9 @@ def test_foreign_text_stays_on_one_line(tmp_path: Path) -> None:
 
 def test_generated_faces_stay_marked(tmp_path: Path) -> None:
     origins = ["edited", "synthetic", "edited", "real", "transferred", None]
-    table = faces(origin=origins, source_id=IDS, seed=pa.array([2**60 + 1, 1, 1, None, 1, None]))
+    table = six_faces(
+        origin=origins, source_id=IDS, seed=pa.array([2**60 + 1, 1, 1, None, 1, None])
+    )
     table = table.append_column("edited_au", pa.array(["AU04", *[None] * 5]))
     path = write(table, tmp_path / "faces.parquet")
     with pytest.warns(UserWarning, match="2 edited and 1 .* faces are generated and stay marked"):
@@ -301,7 +304,7 @@ def test_generated_faces_stay_marked(tmp_path: Path) -> None:
 
 
 def test_origins_of_others(tmp_path: Path) -> None:
-    path = write(faces(origin=["left"] * 6, intensity=[7.0] * 6), tmp_path / "faces.parquet")
+    path = write(six_faces(origin=["left"] * 6, intensity=[7.0] * 6), tmp_path / "faces.parquet")
     with pytest.warns(UserWarning, match="column origin ignored: left is not one of real, edited"):
         found, _ = read(path)
     assert set(found["origin"]) == {"real"} and found["intensity"].isna().all()

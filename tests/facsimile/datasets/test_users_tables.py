@@ -12,6 +12,11 @@ from facsimile.faces.tables import decode_images
 
 from .trees import HEADER, LINES, pixels, read, write_csv, write_image
 
+# Tables of other tools have columns that ingest ignores, and says so.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*columns ignored:UserWarning", "ignore:.*OpenFace columns:UserWarning"
+)
+
 
 def write(folder: Path, text: str, name: str = "faces.csv") -> Path:
     path = write_csv(folder)

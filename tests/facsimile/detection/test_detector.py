@@ -13,6 +13,8 @@ from facsimile.measurement import pearson_per_au
 from facsimile.measurement.metrics import choose_thresholds
 from tests.facsimile.detection.faces import bars
 
+pytestmark = pytest.mark.slow
+
 NAN = float("nan")
 
 

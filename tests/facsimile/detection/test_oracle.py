@@ -7,6 +7,8 @@ from facsimile.detection.oracle import cosface_loss
 from facsimile.errors import FacsimileError
 from tests.facsimile.detection.faces import bars
 
+pytestmark = pytest.mark.slow
+
 
 def people(faces: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bars over the colour of one of sixteen people."""

@@ -9,6 +9,8 @@ from facsimile.editing.neutralizer import attribute_losses, recall_precision
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
 
+pytestmark = pytest.mark.slow
+
 
 def labels(aus=None, nuisances=None):
     n = len(aus) if aus is not None else len(nuisances)

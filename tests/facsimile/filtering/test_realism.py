@@ -5,7 +5,7 @@ from facsimile.errors import FacsimileError
 from facsimile.filtering import RealismRanker
 
 
-def faces(count: int, seed: int) -> np.ndarray:
+def person_images(count: int, seed: int) -> np.ndarray:
     """Noise around a person's shade of grey."""
     rng = np.random.default_rng(seed)
     shade = rng.integers(90, 150, (count, 1, 1, 1))
@@ -14,7 +14,7 @@ def faces(count: int, seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def ranked() -> tuple[np.ndarray, np.ndarray]:
-    real, generated = faces(180, 0), faces(180, 1)
+    real, generated = person_images(180, 0), person_images(180, 1)
     generated[:, ::4] = generated[:, 1::4]  # every generated face carries a faint trace …
     broken = np.arange(180) % 12 == 0
     generated[broken, 8:24, 8:24] = 255  # … some are broken
@@ -40,4 +40,6 @@ def test_ranks_are_shares_of_a_fold(ranked):
 
 def test_too_few_people():
     with pytest.raises(FacsimileError, match="2 people in the generated faces"):
-        RealismRanker(seed=0).fit_predict(faces(6, 0), np.arange(6), faces(6, 1), np.arange(6) % 2)
+        RealismRanker(seed=0).fit_predict(
+            person_images(6, 0), np.arange(6), person_images(6, 1), np.arange(6) % 2
+        )

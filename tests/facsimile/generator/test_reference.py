@@ -27,6 +27,8 @@ from facsimile.generator import (
     preset,
 )
 
+pytestmark = pytest.mark.slow
+
 FIXTURE = Path(__file__).parent / "fixture"
 CONFIG = GeneratorConfig(
     UNetConfig(

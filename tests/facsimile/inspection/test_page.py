@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -15,20 +14,12 @@ from facsimile.datasets import REJECT_SCHEMA, Rejects
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.schema import Violation
-from facsimile.faces.tables import FACE_SCHEMA, image_structs, write_shards
+from facsimile.faces.tables import FACE_SCHEMA, write_shards
 from facsimile.inspection import write_inspection
 from flows.outputs import inspectable
+from tests.support.faces import decide, face_table
 
 CHROMIUM = shutil.which("chromium")
-
-
-def faces(ids: list[str], **columns: object) -> pd.DataFrame:
-    """Faces of one grey each, in which AUs are 0 but for those given."""
-    images = np.stack([np.full((8, 8, 3), 20 * n % 256, np.uint8) for n in range(len(ids))])
-    table = {"sample_id": ids, "dataset": "mine", "subject_id": [name[:3] for name in ids]}
-    table |= {"split": "train", "image": image_structs(images, ids), "origin": "real"}
-    table |= dict.fromkeys(AUS, 0.0) | {"au_presence_only": False}
-    return pd.DataFrame(table | columns)
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +27,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run: six real faces, three edits of the first, of which two are rejected, two synthetic."""
     root = tmp_path_factory.mktemp("run")
     data = root / "data"
-    real = faces([f"SN{n}/0" for n in range(6)], AU12=[0, 0.2, 0, 1, 0, 0], male=1.0, age=0.1)
+    real = face_table([f"SN{n}/0" for n in range(6)], AU12=[0, 0.2, 0, 1, 0, 0], male=1.0, age=0.1)
     write_shards([real], data / "ingest" / "mine", FACE_SCHEMA)
-    edits = faces(
+    edits = face_table(
         [f"SN0/0/edit/{au}" for au in ("AU04", "AU05", "AU12")],
         origin="edited",
         source_id="SN0/0",
@@ -48,22 +39,17 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         AU12=[0, 0, 0.4],
     )
     write_shards([edits], data / "edit" / "faces", FACE_SCHEMA)
-    made = faces(
+    made = face_table(
         ["</script>/0", "synth/1"], origin="synthetic", source_id="synth", AU04=0.5, AU12=0.5
     )
     write_shards([made], data / "synthesize" / "faces", FACE_SCHEMA)
-    people = faces(["synth"]).assign(gender="female", age_group="old")
+    people = face_table(["synth"]).assign(gender="female", age_group="old")
     (data / "synthesize" / "identities").mkdir()
     people.to_parquet(data / "synthesize" / "identities" / "part-00000.parquet")
-    decisions = pd.DataFrame(
-        {
-            "sample_id": [*edits["sample_id"], *made["sample_id"]],
-            "origin": [*edits["origin"], *made["origin"]],
-            "edited_au": [*edits["edited_au"], None, None],
-            "jaccard": [1.0, 0.25, None, 1.0, 1.0],
-            "accepted": [True, False, False, True, True],
-            "reason": [None, "au_consistency", "realism", None, None],
-        }
+    decisions = decide(
+        pd.concat([edits, made]),
+        [None, "au_consistency", "realism", None, None],
+        jaccard=[1.0, 0.25, None, 1.0, 1.0],
     )
     (data / "filter").mkdir()
     decisions.to_parquet(data / "filter" / "decisions.parquet")
@@ -112,7 +98,7 @@ def test_the_page_stands_alone(page: Path) -> None:
 
 
 def test_what_is_rare_is_drawn_too(root: Path, tmp_path: Path) -> None:
-    many = faces([f"SN{n}/many" for n in range(300)])
+    many = face_table([f"SN{n}/many" for n in range(300)])
     write_shards([many], tmp_path / "many", FACE_SCHEMA)
     tables = inspectable(root, None)
     tables["faces"] = [tmp_path / "many", *tables["faces"]]

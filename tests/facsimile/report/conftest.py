@@ -23,7 +23,7 @@ ARM_NOISE = {
 }
 
 
-def faces(count: int) -> np.ndarray:
+def grey_images(count: int) -> np.ndarray:
     """uint8 (count, 16, 16, 3), each of one grey."""
     greys = np.linspace(40, 220, count).astype(np.uint8)
     return np.broadcast_to(greys[:, None, None, None], (count, 16, 16, 3)).copy()
@@ -35,13 +35,13 @@ def gallery() -> pa.Table:
     sheets = [("edited", ["person 1", "person 2"], edits)]
     sheets += [("synthetic", ["female young", "male old"], samples)]
     tables = [
-        gallery_rows(sheet, np.repeat(rows, len(columns)), columns * len(rows), faces(count))
+        gallery_rows(sheet, np.repeat(rows, len(columns)), columns * len(rows), grey_images(count))
         for sheet, rows, columns in sheets
         for count in [len(rows) * len(columns)]
     ]
     captions = ["score 0.12 < 0.50", "score 0.31 < 0.50", "distance 0.91 > 0.60"]
-    reasons = ["consistency", "consistency", "identity"]
-    tables.append(gallery_rows("rejected", reasons, ["0", "1", "0"], faces(3), captions))
+    reasons = ["au_consistency", "au_consistency", "identity"]
+    tables.append(gallery_rows("rejected", reasons, ["0", "1", "0"], grey_images(3), captions))
     return pa.concat_tables(tables)
 
 
@@ -71,7 +71,7 @@ def write_evidence(folder: Path, arms: tuple[str, ...] = tuple(ARM_NOISE)) -> Pa
         "filter": {
             "candidates": 1000,
             "accepted": 812,
-            "rejected_by_reason": {"consistency": 120, "identity": 68},
+            "rejected_by_reason": {"au_consistency": 120, "identity": 68},
         },
         "oracle": {"pearson": 0.9, "pearson_per_au": dict.fromkeys(AUS, 0.9) | {"AU20": None}},
         "generator": {"ssim_inverted": 0.97, "ssim_random": 0.88, "au_pearson": 0.79},

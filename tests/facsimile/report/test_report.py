@@ -29,7 +29,7 @@ from facsimile.report.html import blocks
 from facsimile.report.style import to_svg
 from facsimile.report.summary import tiles, verdict
 
-from .conftest import faces, write_evidence
+from .conftest import grey_images, write_evidence
 
 LINEAGE = {
     "git_commit": "0123abcd",
@@ -226,7 +226,7 @@ def test_svg_ids_of_two_figures_differ(small: Evidence) -> None:
 
 def test_blocks_keep_the_edits_of_an_au_together() -> None:
     columns = ["original", *(f"{au} {s}" for au in AUS for s in (0.25, 0.5, 1.0))]
-    sheet = gallery_rows("edits", ["person 1"] * 37, columns, faces(37)).to_pandas()
+    sheet = gallery_rows("edits", ["person 1"] * 37, columns, grey_images(37)).to_pandas()
     parts = blocks(sheet)
     assert [part.groups[0] for part in parts] == [("original", 1)] * 3
     assert [part.groups[1:] for part in parts] == [
@@ -236,7 +236,7 @@ def test_blocks_keep_the_edits_of_an_au_together() -> None:
 
 
 def test_a_place_without_a_face_stays_empty() -> None:
-    sheet = gallery_rows("edits", ["a", "b", "b"], ["x", "x", "y"], faces(3)).to_pandas()
+    sheet = gallery_rows("edits", ["a", "b", "b"], ["x", "x", "y"], grey_images(3)).to_pandas()
     [block] = blocks(sheet)
     assert [(label, [face is not None for face in row]) for label, row in block.rows] == [
         ("a", [True, False]),
@@ -245,7 +245,7 @@ def test_a_place_without_a_face_stays_empty() -> None:
 
 
 def test_contact_sheet_puts_faces_in_their_places() -> None:
-    images = faces(4)
+    images = grey_images(4)
     images[:, 0, 0] = 0
     table = gallery_rows("s", ["r", "r", "q", "q"], ["1", "2", "1", "2"], images).to_pandas()
     picture = contact_sheet(table, "s")

@@ -11,6 +11,8 @@ import pytest
 
 from tasks.shared.endings import remove_leftovers
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 # A stage with worker processes, in the midst of its work.

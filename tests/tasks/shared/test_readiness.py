@@ -12,6 +12,7 @@ from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import FACE_SCHEMA, write_shards
 from tasks.shared import readiness
+from tests.support.faces import face_table
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
@@ -32,9 +33,7 @@ def people() -> pd.DataFrame:
 
 def rows(dataset: str, people: list[str], splits: list[str]) -> pd.DataFrame:
     ids = [f"{dataset}/{n}" for n in range(len(people))]
-    return pd.DataFrame(
-        {"sample_id": ids, "dataset": dataset, "subject_id": people, "split": splits}
-    ).assign(au_presence_only=False, origin="real")
+    return face_table(ids, aus=np.nan, dataset=dataset, subject_id=people, split=splits)
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from facsimile.generator.training.trainer import (
     learning_rate_factor,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_learning_rate_rises_linearly_and_falls_along_a_cosine():
     settings = OptimizerSettings(steps=110, learning_rate=1, warmup_steps=10)
