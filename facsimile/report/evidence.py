@@ -1,4 +1,4 @@
-"""What the evaluate stage left on disk, read for the report."""
+"""Read the outputs of stage evaluate for the report."""
 
 import json
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "directions": ("name", "kind", "conditioned_on", "projected_off", "pearson"),
     "gallery": tuple(GALLERY_SCHEMA.names),
 }
-"""Tables of the evaluate stage, each ``<name>.parquet``, and the columns that the report reads.
+"""Tables of stage evaluate, each ``<name>.parquet``, with the columns that the report reads.
 
 - au_counts: ``active`` = number of training faces of an origin that show the AU.
 - detection: F1 of one AU by one detector; the first test set is the one of the training domain.
@@ -39,11 +39,11 @@ TABLES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """Metrics and tables of one evaluation. Whatever was not measured is absent.
+    """Metrics and tables of one evaluation, without those that were not measured.
 
     Attributes:
         metrics: metrics.json (see ``facsimile.measurement``).
-        tables: those of ``TABLES`` that are on disk and not empty.
+        tables: those of ``TABLES`` that exist and are not empty.
     """
 
     metrics: dict[str, Any]
@@ -51,10 +51,10 @@ class Evidence:
 
     @classmethod
     def read(cls, directory: Path) -> "Evidence":
-        """Read an evaluate folder.
+        """Read the output folder of stage evaluate.
 
         Raises:
-            FacsimileError: no metrics.json, or a table without a column that the report reads.
+            FacsimileError: metrics.json is missing or invalid, or a table lacks a column.
         """
         directory = Path(directory)
         try:
@@ -71,7 +71,7 @@ class Evidence:
         return cls(metrics, tables)
 
     def number(self, *keys: str) -> float | None:
-        """A number of the metrics by its path; None where it was not measured or is undefined."""
+        """A number in the metrics by its keys; None if it was not measured or is undefined."""
         value: Any = self.metrics
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
@@ -79,14 +79,14 @@ class Evidence:
 
     @property
     def augmented(self) -> str | None:
-        """The arm to hold against "real": real+generated, or else the richest one there is."""
+        """The arm to compare with "real": real+generated, or else the last measured arm."""
         measured = self.metrics.get("f1", {})
         arms = [arm for arm in training_arms() if arm in measured and arm != REAL]
         return arms[-1] if arms else None
 
     @property
     def aus(self) -> tuple[str, ...]:
-        """AUs that the training faces are annotated for, and that anything is measured of."""
+        """AUs that the training faces are annotated for; only these are measured."""
         return tuple(self.metrics.get("aus", AUS))
 
     @property

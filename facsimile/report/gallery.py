@@ -1,7 +1,7 @@
-"""Faces to show: a small table of labelled images, and contact sheets made of it.
+"""Tables of labelled example faces, and contact sheets drawn from them.
 
-A sheet is a grid. Each face knows its sheet, row and column by name; rows and columns are shown in
-the order in which they first appear, and a place that has no face stays empty.
+A sheet is a grid. Each face has the name of its sheet, row and column; rows and columns appear in
+the order of their first face, and cells without a face stay empty.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ GALLERY_SCHEMA = pa.schema(
         pa.field("caption", pa.string()),
     ]
 )
-"""One face of a contact sheet; ``caption`` is what to say about this one face."""
+"""One face of a contact sheet, with an optional caption."""
 
 _GAP, _MARGIN, _BACKGROUND, _INK = 2, 6, (255, 255, 255), (28, 30, 33)
 
@@ -39,7 +39,7 @@ def gallery_rows(
 
     Args:
         sheet: name of the sheet.
-        rows, columns: N labels each, the places of the faces.
+        rows, columns: labels of the row and column of each of N faces.
         images: uint8 (N, H, W, 3).
         captions: N texts, or None for no captions.
     """
@@ -56,12 +56,12 @@ def gallery_rows(
 
 
 def contact_sheet(gallery: pd.DataFrame, sheet: str, scale: int = 1) -> np.ndarray:
-    """One sheet as a picture with its labels, uint8 (H, W, 3) on white.
+    """Draw a sheet with its labels on white, uint8 (H, W, 3).
 
     Args:
         gallery: rows of ``GALLERY_SCHEMA``.
-        sheet: which sheet.
-        scale: whole-number enlargement of the faces.
+        sheet: name of the sheet.
+        scale: integer enlargement of the faces.
 
     Raises:
         FacsimileError: the gallery has no such sheet.
@@ -76,7 +76,7 @@ def contact_sheet(gallery: pd.DataFrame, sheet: str, scale: int = 1) -> np.ndarr
 
     font = ImageFont.load_default(max(9, height // 6))
     text_height = sum(font.getmetrics())
-    # Labels of columns stand upright where they are wider than a face.
+    # Column labels are rotated if one is wider than a face.
     upright = max(font.getlength(column) for column in columns) > width
     head = max(int(font.getlength(column)) for column in columns) if upright else text_height
     left = max(int(font.getlength(row)) for row in rows) + 2 * _MARGIN

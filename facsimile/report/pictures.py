@@ -1,4 +1,4 @@
-"""Which figures a report holds, what each shows and what to look at."""
+"""The figures of a report, with alt texts and captions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from facsimile.report.style import to_png
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with its words.
+    """A figure with alt text and caption.
 
     Attributes:
-        draw: draws it.
-        alt: what it shows, for readers who do not see it.
-        caption: what to look at.
+        draw: draws the figure.
+        alt: text alternative for screen readers.
+        caption: how to read the figure.
     """
 
     draw: Callable[[], Figure]
@@ -30,49 +30,49 @@ class Picture:
 
 
 def pictures(evidence: Evidence) -> dict[str, Picture]:
-    """All figures for which there is evidence, by name."""
+    """All figures for which the evaluation has data, by name."""
     tables, aus, found = evidence.tables, evidence.aus, {}
     if "au_counts" in tables:
         found["au_counts"] = Picture(
             partial(figures.au_counts, tables["au_counts"], aus),
-            "Stacked bars: training faces that show each AU, by origin.",
+            "Stacked bars: training faces with each AU active, by origin.",
             _balance(tables["au_counts"]),
         )
     if "activity" in tables:
         found["neutralization"] = Picture(
             partial(figures.neutralization, tables["activity"], aus),
             "Mean AU intensity read in sampled faces, and in the same faces neutralized.",
-            "Sampled faces come with expressions. The further left the blue dot, the more neutral "
-            "the face that the edits start from.",
+            "Sampled faces have expressions. The further left the blue dot, the more neutral the "
+            "faces that edits start from.",
         )
     if "correlations" in tables:
         found["correlations"] = Picture(
             partial(figures.correlations, tables["correlations"], aus),
-            "Heatmaps of the correlation between every two AUs, real and generated faces.",
-            "Strong cells are AUs that come together: orange where they rise together, blue where "
-            "one rises as the other falls. The paler a panel, the less one AU tells about another. "
-            "Labels are what a detector is taught; readings of the oracle, an AU estimator that "
-            "took no part in generation, are what the faces show.",
+            "Heatmaps of the correlation between all pairs of AUs, for real and generated faces.",
+            "Strong cells are correlated AUs: orange is positive, blue is negative. The paler a "
+            "panel, the less one AU predicts another. Labels are what detectors are trained on; "
+            "readings of the oracle, an AU estimator not used in generation, are what the faces "
+            "show.",
         )
     if "edit_effects" in tables:
         found["edit_effects"] = Picture(
             partial(figures.edit_effects, tables["edit_effects"], aus),
             "Heatmap: change of each AU read by the oracle after an edit of each AU.",
-            "Row: the AU that was edited. Column: the AU that was read. A perfect edit is 1.0 on "
-            "the diagonal (green) and nothing elsewhere; what stands beside the diagonal leaked.",
+            "Row: edited AU. Column: AU read. A perfect edit is 1.0 on the diagonal (green) and 0 "
+            "elsewhere; off-diagonal values are leakage.",
         )
     reasons = evidence.metrics.get("filter", {}).get("rejected_by_reason")
     if reasons:
         found["rejections"] = Picture(
             partial(figures.rejections, reasons),
-            "Bars: number of rejected faces for each reason.",
-            "A face is counted under the first test that it fails. Those rejected for balance are "
-            "sound, but of a kind of which more passed than of others.",
+            "Bars: number of rejected faces per reason.",
+            "A face is counted under the first test that it fails. Faces rejected for balance "
+            "passed all other tests, but belong to an over-represented group.",
         )
     if "detection" in tables:
         found["f1_by_test_set"] = Picture(
             partial(figures.f1_by_test_set, tables["detection"]),
-            "Bars: mean F1 of each training arm on each test set, with one dot a seed.",
+            "Bars: mean F1 of each training arm on each test set, with one dot per seed.",
             "Bar: mean over seeds. Whisker: standard error. Circle: one seed."
             + _without_scores(evidence),
         )
@@ -80,32 +80,32 @@ def pictures(evidence: Evidence) -> dict[str, Picture]:
             partial(figures.f1_per_au, evidence.home, aus),
             "F1 of each AU for each training arm.",
             f"On {evidence.home['test_set'].iloc[0]}. Dot: mean over seeds. Line: from the lowest "
-            "to the highest seed. Look for AUs that are rare among real faces.",
+            "to the highest seed. AUs that are rare among real faces are the most interesting.",
         )
     if "au_pair_fpr" in tables:
         found["au_pair_fpr"] = Picture(
             partial(figures.pair_fpr, tables["au_pair_fpr"], aus),
             "Heatmaps of AU-pair false-positive rates by training arm, and their difference.",
-            "How often the AU of the row is detected although it is absent, on faces that show the "
-            "AU of the column. High rates are shortcuts: one AU taken as a sign of another.",
+            "How often the AU of the row is falsely detected on faces that show the AU of the "
+            "column. High rates indicate shortcuts: the detector infers one AU from another.",
         )
     agreement = evidence.metrics.get("oracle", {}).get("pearson_per_au")
     if agreement:
         found["oracle"] = Picture(
             partial(figures.oracle_agreement, agreement, aus),
             "Bars: correlation of the oracle's readings with true labels for each AU.",
-            "The oracle against labels it never saw. Where r is low, so is the weight of every "
-            "figure that rests on its reading of that AU.",
+            "The oracle's readings against held-out labels. If r is low for an AU, all figures "
+            "based on its readings of that AU are less reliable.",
         )
     return found
 
 
 def write_figures(directory: Path, folder: Path) -> list[Path]:
-    """Save the figures of an evaluate folder as PNG, for notebooks and trackers.
+    """Save the figures of an evaluation as PNG files.
 
     Args:
-        directory: what the evaluate stage left.
-        folder: where the pictures go.
+        directory: output folder of stage evaluate.
+        folder: folder for the figures.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     paths = []
@@ -116,21 +116,22 @@ def write_figures(directory: Path, folder: Path) -> list[Path]:
 
 
 def _without_scores(evidence: Evidence) -> str:
-    """Test sets that are annotated for none of the AUs that detectors learn."""
+    """A sentence about test sets that are not annotated for any trained AU; may be empty."""
     scored = set(evidence.tables["detection"]["test_set"])
     names = [name for name in evidence.metrics.get("cross_dataset", {}) if name not in scored]
     return f" Not annotated for any AU that is trained: {', '.join(names)}." if names else ""
 
 
 def _balance(counts: pd.DataFrame) -> str:
-    """How skewed the AUs are before and after, in words."""
+    """Sentences about the imbalance of AUs without and with generated faces."""
     wide = counts.pivot_table(index="au", columns="origin", values="active", aggfunc="sum")
     total, text = wide.sum(axis=1), ""
     if REAL in wide:
         real = wide[REAL].fillna(0)
         text = (
-            f"Among real faces the commonest AU, {real.idxmax()}, is shown by {real.max():,.0f} "
-            f"and the rarest, {real.idxmin()}, by {real.min():,.0f}{_ratio(real)}. "
+            f"Among real faces, the most frequent AU, {real.idxmax()}, is active on "
+            f"{real.max():,.0f} and the rarest, {real.idxmin()}, on "
+            f"{real.min():,.0f}{_ratio(real)}. "
         )
     if len(wide.columns) > 1:
         text += (

@@ -1,7 +1,7 @@
-"""One look for all figures: colours that the colour-blind can tell apart, little ink.
+"""Common style of all figures: colour-blind safe colours and a minimal layout.
 
-Hues are those of Okabe and Ito. Heatmaps encode a value as the opacity of one hue, so that the same
-figure reads on a white and on a black page.
+Hues are those of Okabe and Ito. Heatmaps encode values as the opacity of one hue, so that figures
+work on light and dark pages.
 """
 
 import io
@@ -20,9 +20,9 @@ from matplotlib.figure import Figure
 
 INK, MUTED, GRID = "#1c1e21", "#6b7178", "#d5d9de"
 VERMILION, BLUE, GREEN = "#d55e00", "#0072b2", "#009e73"
-ON_BAR = "#111111"  # text on a bar, whatever the page around it
+ON_BAR = "#111111"  # text on a bar, on light and dark pages alike
 
-# Colours of the page that stand in for those of a figure once it is part of a page.
+# CSS colours that replace the colours of a figure embedded in a page.
 _PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)"}
 
 _RC = {

@@ -204,7 +204,7 @@ def test_square_orders_pairs_as_aus() -> None:
 
 def test_balance_is_told_in_words(evaluate_dir: Path) -> None:
     caption = pictures(Evidence.read(evaluate_dir))["au_counts"].caption
-    assert "AU01, is shown by 2,000 and the rarest, AU26, by 7: 285.7 to 1" in caption
+    assert "AU01, is active on 2,000 and the rarest, AU26, on 7: 285.7 to 1" in caption
     assert "3,300 (AU01) against 1,307 (AU26): 2.5 to 1" in caption
 
 
