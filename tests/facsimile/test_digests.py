@@ -31,7 +31,7 @@ def test_another_file_is_told_with_the_next_step(folder: Path) -> None:
     with pytest.raises(FacsimileError) as caught:
         check_digests(folder)
     message = str(caught.value)
-    assert message.startswith(f"{folder / 'weights'}: not the file that SHA256SUMS")
+    assert message.startswith(f"{folder / 'weights'}: does not match SHA256SUMS")
     cure = f"sha256sum config weights > {DIGESTS}"
     assert f"git checkout -- {folder}" in message and f"`{cure}`" in message
     subprocess.run(cure, shell=True, cwd=folder, check=True)
@@ -43,7 +43,7 @@ def test_missing_files_and_records(folder: Path) -> None:
     with pytest.raises(FacsimileError, match="config: missing"):
         check_digests(folder)
     (folder / DIGESTS).write_text("no digest")
-    with pytest.raises(FacsimileError, match="SHA256SUMS: line 1: no SHA-256 digest"):
+    with pytest.raises(FacsimileError, match="SHA256SUMS: line 1: not a SHA-256 digest"):
         check_digests(folder)
     (folder / DIGESTS).unlink()
     assert not check_digests(folder)

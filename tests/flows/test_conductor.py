@@ -203,7 +203,7 @@ def test_frozen_files_that_are_not_those_recorded(project: Callable[..., Path]) 
     for _ in range(2):  # nor is it sound when DVC has seen it before
         reports = conduct(root, "a")
         assert states(reports) == {"model": "Failed", "a": "Not run"}
-        assert f"{weights}: not the file that SHA256SUMS" in reports["model"].reason
+        assert f"{weights}: does not match SHA256SUMS" in reports["model"].reason
         assert "git checkout -- data/model" in reports["model"].reason
     shown = CliRunner().invoke(app, ["status"]).output
     assert "replaced" in shown and f"{weights}: not the file" in " ".join(shown.split())

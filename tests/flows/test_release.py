@@ -200,7 +200,10 @@ def test_terms_of_an_imported_generator_are_not_known(project: Callable[..., Pat
     ("arguments", "message"),
     [
         (["--license", "mine"], "no licence 'mine'; give one of"),
-        (["--permitted", "celeba"], "--permitted celeba: no face is edited from it, only world"),
+        (
+            ["--permitted", "celeba"],
+            "--permitted celeba: no face is edited from it, only from world",
+        ),
         (["--certificate", "x.pem"], "signing needs both --certificate and --private-key"),
         (["--certificate", "x.pem", "--private-key", "y.pem"], "x.pem: not readable"),
     ],

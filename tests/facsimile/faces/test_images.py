@@ -65,7 +65,7 @@ def test_five_formats_from_file_and_bytes(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["EPS", "PDF", "GIF", "ICO", "PPM", "TGA", "JPEG2000"])
 def test_other_formats_are_refused_whatever_their_name(tmp_path: Path, name: str) -> None:
     (tmp_path / "face.png").write_bytes(encode(picture(), name))
-    assert "no PNG, JPEG, BMP, WebP or TIFF" in refused(tmp_path / "face.png")
+    assert "not an image in PNG, JPEG, BMP, WebP or TIFF" in refused(tmp_path / "face.png")
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

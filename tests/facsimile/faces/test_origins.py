@@ -128,7 +128,7 @@ def test_releases_know_a_new_origin(
     write_release(out, tmp_path / "faces", replace(release, stages=(stage,)), edits=edits_of(older))
     card = (out / "README.md").read_text()
     assert "- **Aged** faces: a face of disfa, made older." in card
-    assert "`aged`: a source made older" in card and "and aged faces look like the people" in card
+    assert "`aged`: a source made older" in card and "and aged faces resemble the people" in card
     assert re.search(r"'?3'?: aged", card)
     croissant = json.loads((out / "croissant.json").read_text())
     fields = {field["@id"]: field for field in croissant["recordSet"][0]["field"]}
