@@ -113,8 +113,8 @@ def test_a_silent_server(project_home: Path, monkeypatch: pytest.MonkeyPatch) ->
     ("address", "password", "message"),
     [
         ("/api", "right", None),
-        ("/api", "wrong", "status 401; see PREFECT_API_AUTH_STRING"),
-        ("", "right", "status 404; see PREFECT_API_URL"),
+        ("/api", "wrong", "status 401; check PREFECT_API_AUTH_STRING"),
+        ("", "right", "status 404; check PREFECT_API_URL"),
     ],
 )
 def test_a_server_that_refuses(

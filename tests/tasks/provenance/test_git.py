@@ -122,7 +122,7 @@ def without_commit(root: Path) -> None:
 )
 def test_a_commit_that_is_not_known(root: Path, prepare: Callable[[Path], None], why: str) -> None:
     prepare(root)
-    assert str(read_revision(root)) == f"not known ({why})"
+    assert str(read_revision(root)) == f"unknown ({why})"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_checkout_of_another_user(root: Path) -> None:
     inner = root / "inner"
     write(inner, "dvc.yaml")
     assert str(read_revision(inner)) == (
-        f"not known ({root} belongs to another user; "
+        f"unknown ({root} belongs to another user; "
         f"`git config --global --add safe.directory {root}` trusts it)"
     )
 
