@@ -16,27 +16,28 @@ from typing import Any
 
 import numpy as np
 
-from facsimile.detection import AUEnsemble
+from facsimile.detection import AUEnsemble, LabelledFaces
 from facsimile.faces.annotation import only
 from facsimile.faces.aus import AUS
 from facsimile.measurement.metrics import mean_defined, pearson_per_au
 from tasks.params import Baseline, Datasets, Detector
 from tasks.shared import readiness
 from tasks.shared.artefacts import read_splits, taught_aus
-from tasks.shared.detectors import COLUMNS, Faces, fit, fit_all
+from tasks.shared.detectors import COLUMNS, fit, fit_all
 from tasks.shared.stage import Compute, main
 
 
 def run(
     out: Path, compute: Compute, datasets: Datasets, detector: Detector, baseline: Baseline
 ) -> dict[str, Any]:
-    """Train on real training faces; validation people tell what the mean of all reads."""
+    """Train on real training faces, and measure the ensemble on validation people."""
     aus = taught_aus(datasets.aus)
     rows = read_splits(datasets.aus, ("train", "val"), COLUMNS)
-    faces, val = (Faces.of(only(split, aus)) for split in rows)
+    faces, val = (LabelledFaces.from_rows(only(split, aus)) for split in rows)
     options = detector.model_dump()
     jobs = [
-        partial(fit, out / f"seed-{seed}", faces, val, seed, options) for seed in baseline.seeds
+        partial(fit, out / f"seed-{seed}", faces, val, options | {"seed": seed})
+        for seed in baseline.seeds
     ]
     losses = [loss for _, loss in fit_all(jobs, compute, "baseline")]
     readings = AUEnsemble.load(out, compute.device).aus(val.images)

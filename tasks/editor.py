@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facsimile.detection import train_oracle
+from facsimile.detection import LabelledFaces, OracleTraining
 from facsimile.editing import (
     CausalGraph,
     Directions,
@@ -118,15 +118,10 @@ def measure(
     images, aus = decode_images(val), val[list(AUS)].to_numpy(np.float32)
     epochs = options.calibration.epochs
     with progress("train the reader", epochs, "epochs") as advance:
-        reader, _ = train_oracle(
-            decode_images(train),
-            train[list(AUS)].to_numpy(np.float32),
-            train["subject_id"].to_numpy(),
-            images,
-            aus,
-            seed=options.seed,
-            epochs=epochs,
-            device=compute.device,
+        training = OracleTraining(options.seed, epochs, device=compute.device)
+        reader = training.fit(
+            LabelledFaces.from_rows(train),
+            LabelledFaces(images, aus),
             on_epoch=lambda _: advance(1),
         )
     wanted = real_rise(images, aus, val["subject_id"].to_numpy(), reader.aus)

@@ -17,7 +17,6 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from PIL import Image
 
 from facsimile.detection import AUDetector, AUOracle
@@ -184,9 +183,8 @@ def score_identities(
         keep_aus(oracle.aus(decode_images(faces)), aus) for faces in (sampled, identities)
     )
     val = only(read_encoded(dataset, generator, "val"), aus)
-    network = Neutralizer.load(NEUTRALIZER / "neutralizer.safetensors")
-    with torch.inference_mode():
-        predictions = network(torch.from_numpy(stack(val["z"])))[0].numpy()
+    neutralizer = Neutralizer.load(NEUTRALIZER / "neutralizer.safetensors")
+    predictions = neutralizer.predict(stack(val["z"]))
     return score_neutralization(
         before, after, val_labels=val[list(AUS)].to_numpy(float), val_predictions=predictions
     )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facsimile.editing import train_neutralizer
+from facsimile.editing import NeutralizerTraining
 from facsimile.faces.annotation import only
 from facsimile.faces.aus import AUS
 from tasks.params import Datasets, Neutralizer
@@ -32,15 +32,10 @@ def run(
     faces = only(faces, aus)
     z, labels = stack(faces["z"]), faces[LABELS].to_numpy(np.float32)
     train, val = (faces["split"].to_numpy() == split for split in ("train", "val"))
-    model, history = train_neutralizer(
-        z[train],
-        labels[train],
-        z[val],
-        labels[val],
-        device=compute.device,
-        **neutralizer.model_dump(),
-    )
+    training = NeutralizerTraining(**neutralizer.model_dump(), device=compute.device)
+    model = training.fit(z[train], labels[train], z[val], labels[val])
     model.to("cpu").save(out / "neutralizer.safetensors")
+    history = model.history_
     history.to_csv(out / "history.csv", index=False)
     last = history.iloc[-1]
     metrics = {

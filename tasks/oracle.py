@@ -1,4 +1,4 @@
-"""Train the AU and identity estimator that measures, and write its checkpoint.
+"""Train the oracle, the AU and identity estimator used for measuring, and write its checkpoint.
 
     python -m tasks.oracle [--params params.yaml] [--faces FACES] [--work WORK] [--out OUT]
                            [--device DEVICE]
@@ -14,15 +14,13 @@ import json
 import sys
 
 import numpy as np
-import pandas as pd
 from pydantic import Field, PositiveFloat, PositiveInt
-from sklearn.metrics import roc_curve
 
-from facsimile.detection import AUOracle, train_oracle
+from facsimile.detection import AUOracle, LabelledFaces, OracleTraining
 from facsimile.faces.aus import AUS
-from facsimile.faces.tables import decode_images
 from facsimile.files import to_json
 from facsimile.measurement import (
+    equal_error_rate,
     inter_au_correlation,
     mean_abs_correlation,
     oracle_metrics,
@@ -47,31 +45,28 @@ class OracleParams(Section):
     autocast: bool = True
 
 
-def measure(oracle: AUOracle, images: np.ndarray, rows: pd.DataFrame) -> dict[str, object]:
+def measure(oracle: AUOracle, faces: LabelledFaces) -> dict[str, object]:
     """Figures on people the oracle has never seen.
 
-    `entanglement` compares mean |inter-AU correlation| of labels and readings: what the estimator
-    itself adds. `identity` is verification over all pairs of faces; its threshold is the cosine
-    distance of equal error rates.
+    `entanglement` compares mean |inter-AU correlation| of labels and readings: the difference is
+    what the estimator itself adds. `identity` is verification over all pairs of faces; its
+    threshold is the cosine distance of equal error rates.
     """
-    labels = rows[list(AUS)].to_numpy(np.float32)
-    read, embeddings = oracle.predict(images)
-    first, second = np.triu_indices(len(rows), 1)
-    people = rows["subject_id"].to_numpy()
-    same = people[first] == people[second]
+    readings, embeddings = oracle.predict(faces.images)
+    first, second = np.triu_indices(len(readings), 1)
+    same = faces.subjects[first] == faces.subjects[second]
     distances = 1 - (embeddings @ embeddings.T)[first, second]
-    false_match, match, thresholds = roc_curve(same, -distances)
-    equal = np.argmin(np.abs(false_match - (1 - match)))
+    error_rate, threshold = equal_error_rate(distances, same)
     return {
-        **oracle_metrics(labels, read),
+        **oracle_metrics(faces.aus, readings),
         "entanglement": {
             name: mean_abs_correlation(inter_au_correlation(values))
-            for name, values in (("labels", labels), ("readings", read))
+            for name, values in (("labels", faces.aus), ("readings", readings))
         },
         "identity": {
             "auc": verification_auc(distances, same),
-            "equal_error_rate": false_match[equal],
-            "threshold": -thresholds[equal],
+            "equal_error_rate": error_rate,
+            "threshold": threshold,
         },
     }
 
@@ -123,32 +118,27 @@ def run(arguments: argparse.Namespace) -> None:
         params.workers,
     )
     splits = {
-        split: (decode_images(rows, str(arguments.faces)), rows)
+        split: LabelledFaces.from_rows(rows, str(arguments.faces))
         for split, rows in faces.groupby("split")
     }
-    (train, train_rows), (val, val_rows) = splits["train"], splits["val"]
-    oracle, history = train_oracle(
-        train,
-        train_rows[list(AUS)].to_numpy(np.float32),
-        train_rows["subject_id"].to_numpy(),
-        val,
-        val_rows[list(AUS)].to_numpy(np.float32),
-        device=arguments.device,
+    options = params.model_dump(
+        include={"seed", "epochs", "batch_size", "lr", "identity_weight", "autocast"}
+    )
+    oracle = OracleTraining(**options, device=arguments.device).fit(
+        splits["train"],
+        splits["val"],
         on_epoch=lambda row: print(
             ", ".join(f"{name} {value:.4g}" for name, value in row.items()), file=sys.stderr
-        ),
-        **params.model_dump(
-            include={"seed", "epochs", "batch_size", "lr", "identity_weight", "autocast"}
         ),
     )
     out = arguments.out
     oracle.to("cpu").save(out)
     # What is measured is what is shipped: half-precision weights, read back.
-    metrics = measure(AUOracle.load(out), *splits["test"]) | {
-        "test_faces": len(splits["test"][1]),
-        "steps": params.epochs * (len(train) // params.batch_size),
+    metrics = measure(AUOracle.load(out), splits["test"]) | {
+        "test_faces": len(splits["test"].images),
+        "steps": params.epochs * (len(splits["train"].images) // params.batch_size),
         "parameters": sum(p.numel() for p in oracle.parameters()),
-        "val_pearson_by_epoch": history["val_pearson"].tolist(),
+        "val_pearson_by_epoch": oracle.history_["val_pearson"].tolist(),
     }
     (out / "metrics.json").write_text(json.dumps(to_json(metrics), indent=2) + "\n")
     (out / "README.md").write_text(model_card(params, metrics))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facsimile.detection import LabelledFaces
 from facsimile.faces.annotation import only
 from facsimile.faces.arms import training_arms
 from facsimile.faces.aus import AUS
@@ -23,7 +24,7 @@ from facsimile.faces.origins import REAL
 from facsimile.faces.tables import read_faces
 from tasks.params import Datasets, Detector, Train
 from tasks.shared.artefacts import BASELINE, FILTER, read_splits, taught_aus
-from tasks.shared.detectors import COLUMNS, Faces, fit, fit_all
+from tasks.shared.detectors import COLUMNS, fit, fit_all
 from tasks.shared.stage import Compute, main
 
 
@@ -33,7 +34,7 @@ def run(
     """Train on real training faces plus the accepted generated ones of the arm."""
     aus = taught_aus(datasets.aus)
     real, val = read_splits(datasets.aus, ("train", "val"), COLUMNS)
-    val = Faces.of(only(val, aus))
+    val = LabelledFaces.from_rows(only(val, aus))
     generated = read_faces(FILTER / "faces", COLUMNS)
     seeds = {arm: list(train.seeds) for arm in train.arms}
     if REAL in seeds:
@@ -51,9 +52,10 @@ def run(
         added = generated[generated["origin"].isin(training_arms()[arm].origins)]
         rows = only(pd.concat([real, added], ignore_index=True), aus)
         metrics[arm] = {"faces": len(rows)}
-        faces, options = Faces.of(rows), detector.model_dump()
+        faces, options = LabelledFaces.from_rows(rows), detector.model_dump()
         for seed in seeds[arm]:
-            jobs.append(partial(fit, out / arm / f"seed-{seed}", faces, val, seed, options))
+            folder = out / arm / f"seed-{seed}"
+            jobs.append(partial(fit, folder, faces, val, options | {"seed": seed}))
     losses: dict[str, list[float]] = {arm: [] for arm in arms}
     for folder, loss in fit_all(jobs, compute, "train"):
         losses[folder.parent.name].append(loss)

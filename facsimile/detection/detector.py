@@ -16,6 +16,7 @@ than torchvision's, with which the first hundreds of those steps teach nothing b
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from torchvision.models import mobilenet_v3_small
 from torchvision.models.mobilenetv3 import InvertedResidual
 
 from facsimile.detection.augmentation import augment
+from facsimile.detection.labelled_faces import LabelledFaces
 from facsimile.errors import FacsimileError
 from facsimile.faces.annotation import presence
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
@@ -112,113 +114,113 @@ class AUDetector(nn.Module):
         return model.eval()
 
 
-def train_detector(
-    images_train: np.ndarray,
-    aus_train: np.ndarray,
-    images_val: np.ndarray,
-    aus_val: np.ndarray,
-    *,
-    seed: int,
-    presence_only_train: np.ndarray | None = None,
-    generated_train: np.ndarray | None = None,
-    reweight: bool = False,
-    lr: float = 6e-3,
-    batch_size: int = 32,
-    epoch_faces: int = 2560,
-    epochs: int = 15,
-    device: str = "cpu",
-) -> tuple[AUDetector, pd.DataFrame]:
-    """Train one detector; its thresholds are chosen on the validation faces.
+@dataclass(frozen=True)
+class DetectorTraining:
+    """Options of a training of `AUDetector`; `fit` runs it.
 
-    It learns the AUs that training faces are annotated for; what it says of others is NaN.
+    All arms see real faces equally often. Generated ones come in addition, as many in a batch as
+    real ones: there are fewer real faces, but their labels are exact.
 
-    All arms see real faces equally often. Generated ones come in addition, as many to a batch as
-    real ones: of these there are fewer, but their labels are exact.
-
-    Args:
-        images_train, images_val: uint8 (N, H, W, 3), of different people.
-        aus_train, aus_val: intensities (N, 12) in [0, 1], NaN = not annotated.
-        seed: seed of weights, order and augmentation.
-        presence_only_train: (N,) bool, faces whose labels are 0 or 1 for absent or present.
-        generated_train: (N,) bool, faces that are not real.
+    Attributes:
+        seed: of weights, order and augmentation.
         reweight: weigh each AU by the inverse of its frequency in the training set (IV-D2).
-        lr: of AdamW; it is reached after 0.3 of the steps and falls along a cosine.
-        batch_size: faces of either kind in a step.
-        epoch_faces: the same in an epoch, of which the history has a row.
+        lr: of AdamW; reached after 0.3 of the steps, then falling along a cosine.
+        batch_size: faces of each kind in a step.
+        epoch_faces: faces of each kind in an epoch, for which the history has a row.
         epochs: length of the training.
         device: "cpu" or "cuda".
-
-    Returns:
-        The detector and its history (epoch, train_loss), one row an epoch.
-
-    Raises:
-        FacsimileError: a split is empty or has no AU label.
     """
-    for name, images, aus in (("train", images_train, aus_train), ("val", images_val, aus_val)):
-        if len(images) != len(aus) or np.isnan(aus).all():
-            raise FacsimileError(
-                f"detector: {name}: {len(images)} images, {np.isfinite(aus).any(1).sum()} labelled"
-            )
-    if presence_only_train is None:
-        presence_only_train = np.zeros(len(aus_train), bool)
-    presence_only = torch.as_tensor(presence_only_train)
-    if generated_train is None:
-        generated_train = np.zeros(len(aus_train), bool)
-    learnt = ~np.isnan(aus_train).all(axis=0)
-    draws = _Draws(generated_train)
-    weights = inverse_frequency(aus_train) if reweight else torch.ones(len(AUS))
-    generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = AUDetector()
-        labels = torch.tensor(aus_train, dtype=torch.float32)
-        with torch.no_grad():
-            model.net.classifier[-1].bias.copy_(labels.nanmean(0).nan_to_num())
-        model.to(device)
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=lr, weight_decay=_WEIGHT_DECAY, fused=True
-        )
-        steps = max(epoch_faces // batch_size, 1)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=lr,
-            total_steps=steps * epochs,
-            pct_start=0.3,
-            cycle_momentum=False,
-        )
-        history = []
-        for epoch in range(epochs):
-            model.train()
-            losses = []
-            for _ in range(steps):
-                rows = draws.batch(batch_size, generator)
-                faces = to_tensor(images_train[rows.numpy()]).to(device)
-                batch = augment(faces, generator, _AUGMENTATION)
-                loss = masked_mse(
-                    model(batch), labels[rows].to(device), presence_only[rows], weights
+
+    seed: int
+    reweight: bool = False
+    lr: float = 6e-3
+    batch_size: int = 32
+    epoch_faces: int = 2560
+    epochs: int = 15
+    device: str = "cpu"
+
+    def fit(self, train: LabelledFaces, val: LabelledFaces) -> AUDetector:
+        """Train a detector; its thresholds are chosen on the validation faces.
+
+        It learns the AUs that training faces are annotated for and returns NaN for the others.
+
+        Args:
+            train, val: faces of different people.
+
+        Returns:
+            The detector, with ``history_`` (epoch, train_loss), one row per epoch.
+
+        Raises:
+            FacsimileError: a split is empty or has no AU label.
+        """
+        for name, faces in (("train", train), ("val", val)):
+            labelled = np.isfinite(faces.aus).any(1).sum()
+            if len(faces.images) != len(faces.aus) or not labelled:
+                raise FacsimileError(
+                    f"detector: {name}: {len(faces.images)} images, {labelled} labelled"
                 )
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-                losses.append(loss.detach())
-            train_loss = torch.stack(losses).mean().item()
-            history.append({"epoch": epoch, "train_loss": train_loss})
-    thresholds = choose_thresholds(aus_val, model.predict(images_val))
-    model.thresholds.copy_(torch.from_numpy(np.where(learnt, thresholds, np.nan)))
-    return model.eval(), pd.DataFrame(history)
+        none = np.zeros(len(train.aus), bool)
+        presence_only = torch.as_tensor(
+            none if train.presence_only is None else train.presence_only
+        )
+        learnt = ~np.isnan(train.aus).all(axis=0)
+        batches = _BalancedBatches(none if train.generated is None else train.generated)
+        weights = inverse_frequency(train.aus) if self.reweight else torch.ones(len(AUS))
+        generator = torch.Generator().manual_seed(self.seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            model = AUDetector()
+            labels = torch.tensor(train.aus, dtype=torch.float32)
+            with torch.no_grad():
+                model.net.classifier[-1].bias.copy_(labels.nanmean(0).nan_to_num())
+            model.to(self.device)
+            optimizer = torch.optim.AdamW(
+                model.parameters(), lr=self.lr, weight_decay=_WEIGHT_DECAY, fused=True
+            )
+            steps = max(self.epoch_faces // self.batch_size, 1)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer,
+                max_lr=self.lr,
+                total_steps=steps * self.epochs,
+                pct_start=0.3,
+                cycle_momentum=False,
+            )
+            history = []
+            for epoch in range(self.epochs):
+                model.train()
+                losses = []
+                for _ in range(steps):
+                    rows = batches.draw(self.batch_size, generator)
+                    faces = to_tensor(train.images[rows.numpy()]).to(self.device)
+                    batch = augment(faces, generator, _AUGMENTATION)
+                    loss = masked_mse(
+                        model(batch), labels[rows].to(self.device), presence_only[rows], weights
+                    )
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                    schedule.step()
+                    losses.append(loss.detach())
+                train_loss = torch.stack(losses).mean().item()
+                history.append({"epoch": epoch, "train_loss": train_loss})
+        thresholds = choose_thresholds(val.aus, model.predict(val.images))
+        model.thresholds.copy_(torch.from_numpy(np.where(learnt, thresholds, np.nan)))
+        model.history_ = pd.DataFrame(history)
+        return model.eval()
 
 
-class _Draws:
-    """Batches of row numbers: of real and of generated rows equally many, if there are both. Each
-    kind is gone through in an order of its own, which is drawn anew when it is used up."""
+class _BalancedBatches:
+    """Batches of row numbers, with as many real as generated rows if there are both.
+
+    Each kind is visited in an order of its own, which is drawn again when it is used up.
+    """
 
     def __init__(self, generated: np.ndarray) -> None:
         pools = [np.flatnonzero(~generated), np.flatnonzero(generated)]
         self.pools = [torch.from_numpy(pool) for pool in pools if len(pool)]
         self.orders = [torch.empty(0, dtype=torch.long)] * len(self.pools)
 
-    def batch(self, size: int, generator: torch.Generator) -> Tensor:
+    def draw(self, size: int, generator: torch.Generator) -> Tensor:
         """Rows, `size` of each kind, the generated ones last."""
         rows = []
         for kind, pool in enumerate(self.pools):

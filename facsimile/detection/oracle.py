@@ -8,6 +8,7 @@ that what it reads of one AU does not depend on another.
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 
 from facsimile.detection.augmentation import augment
 from facsimile.detection.detector import masked_mse
+from facsimile.detection.labelled_faces import LabelledFaces
 from facsimile.digests import record_digests
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
@@ -152,85 +154,96 @@ def _computes_bfloat16(device: str) -> bool:
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def train_oracle(
-    images_train: np.ndarray,
-    aus_train: np.ndarray,
-    subjects_train: np.ndarray,
-    images_val: np.ndarray,
-    aus_val: np.ndarray,
-    *,
-    seed: int,
-    epochs: int = 10,
-    lr: float = 2e-3,
-    batch_size: int = 32,
-    identity_weight: float = 0.001,
-    autocast: bool = True,
-    device: str = "cpu",
-    on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
-) -> tuple[AUOracle, pd.DataFrame]:
-    """Train both heads together: MSE on AUs + weighted CosFace over the training people.
+@dataclass(frozen=True)
+class OracleTraining:
+    """Options of a training of `AUOracle`; `fit` runs it.
 
     The learning rate rises over the first twentieth of the steps and falls to 0 along a cosine.
 
-    Args:
-        images_train, images_val: uint8 (N, H, W, 3), of different people.
-        aus_train, aus_val: intensities (N, 12), NaN = not annotated. What is read of AUs that no
-            training face is annotated for means nothing.
-        subjects_train: N subject ids; people with several faces teach what identity is.
-        seed: seed of weights, order, augmentation and dropout.
+    Attributes:
+        seed: of weights, order, augmentation and dropout.
         epochs, lr, batch_size: of AdamW.
         identity_weight: weight of the identity loss.
         autocast: whether the trunk runs in bfloat16, on a device that has the kernels for it.
         device: "cpu" or "cuda".
-        on_epoch: called with each row of the history.
-
-    Returns:
-        The oracle and its history (epoch, au_loss, identity_loss, val_au_loss, val_pearson).
     """
-    people, codes = np.unique(subjects_train, return_inverse=True)
-    labels, codes = torch.tensor(aus_train, dtype=torch.float32), torch.from_numpy(codes)
-    batch_size = min(batch_size, len(labels))
-    autocast = autocast and _computes_bfloat16(device)
-    generator = torch.Generator().manual_seed(seed)
-    history = []
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = AUOracle(image_size=images_train.shape[1]).to(device)
-        centres = nn.Parameter(torch.randn(len(people), model.config["embedding"], device=device))
-        optimizer = torch.optim.AdamW([*model.parameters(), centres], lr=lr, weight_decay=0.02)
-        steps = len(labels) // batch_size * epochs
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=lr, total_steps=steps, pct_start=0.05, cycle_momentum=False
-        )
-        for epoch in range(epochs):
-            model.train()
-            losses = []
-            order = torch.randperm(len(labels), generator=generator)
-            for start in range(0, len(labels) - batch_size + 1, batch_size):
-                rows = order[start : start + batch_size]
-                faces = to_tensor(images_train[rows.numpy()]).to(device)
-                batch = augment(faces, generator, _AUGMENTATION)
-                with torch.autocast(device, torch.bfloat16, enabled=autocast):
-                    aus, embeddings = model(batch)
-                au_loss = masked_mse(aus.float(), labels[rows].to(device))
-                identity_loss = cosface_loss(embeddings.float(), centres, codes[rows].to(device))
-                optimizer.zero_grad()
-                (au_loss + identity_weight * identity_loss).backward()
-                optimizer.step()
-                schedule.step()
-                losses.append(torch.stack([au_loss, identity_loss]).detach())
-            predictions, _ = model.predict(images_val)
-            au_loss, identity_loss = torch.stack(losses).mean(0).tolist()
-            row = {
-                "epoch": epoch,
-                "au_loss": au_loss,
-                "identity_loss": identity_loss,
-                "val_au_loss": mean_defined((predictions - aus_val) ** 2),
-                "val_pearson": mean_defined(pearson_per_au(aus_val, predictions)),
-            }
-            history.append(row)
-            on_epoch(row)
-    return model.eval(), pd.DataFrame(history)
+
+    seed: int
+    epochs: int = 10
+    lr: float = 2e-3
+    batch_size: int = 32
+    identity_weight: float = 0.001
+    autocast: bool = True
+    device: str = "cpu"
+
+    def fit(
+        self,
+        train: LabelledFaces,
+        val: LabelledFaces,
+        on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
+    ) -> AUOracle:
+        """Train both heads together: MSE on AUs + weighted CosFace over the training people.
+
+        Args:
+            train: faces with subjects; people with several faces teach identity. Readings of AUs
+                that no training face is annotated for mean nothing.
+            val: faces of other people.
+            on_epoch: called with each row of the history.
+
+        Returns:
+            The oracle, with ``history_`` (epoch, au_loss, identity_loss, val_au_loss, val_pearson).
+        """
+        names, people = np.unique(train.subjects, return_inverse=True)
+        labels, people = torch.tensor(train.aus, dtype=torch.float32), torch.from_numpy(people)
+        batch_size = min(self.batch_size, len(labels))
+        autocast = self.autocast and _computes_bfloat16(self.device)
+        generator = torch.Generator().manual_seed(self.seed)
+        history = []
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            model = AUOracle(image_size=train.images.shape[1]).to(self.device)
+            centres = nn.Parameter(
+                torch.randn(len(names), model.config["embedding"], device=self.device)
+            )
+            optimizer = torch.optim.AdamW(
+                [*model.parameters(), centres], lr=self.lr, weight_decay=0.02
+            )
+            steps = len(labels) // batch_size * self.epochs
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, max_lr=self.lr, total_steps=steps, pct_start=0.05, cycle_momentum=False
+            )
+            for epoch in range(self.epochs):
+                model.train()
+                losses = []
+                order = torch.randperm(len(labels), generator=generator)
+                for start in range(0, len(labels) - batch_size + 1, batch_size):
+                    rows = order[start : start + batch_size]
+                    faces = to_tensor(train.images[rows.numpy()]).to(self.device)
+                    batch = augment(faces, generator, _AUGMENTATION)
+                    with torch.autocast(self.device, torch.bfloat16, enabled=autocast):
+                        aus, embeddings = model(batch)
+                    au_loss = masked_mse(aus.float(), labels[rows].to(self.device))
+                    identity_loss = cosface_loss(
+                        embeddings.float(), centres, people[rows].to(self.device)
+                    )
+                    optimizer.zero_grad()
+                    (au_loss + self.identity_weight * identity_loss).backward()
+                    optimizer.step()
+                    schedule.step()
+                    losses.append(torch.stack([au_loss, identity_loss]).detach())
+                predictions, _ = model.predict(val.images)
+                au_loss, identity_loss = torch.stack(losses).mean(0).tolist()
+                row = {
+                    "epoch": epoch,
+                    "au_loss": au_loss,
+                    "identity_loss": identity_loss,
+                    "val_au_loss": mean_defined((predictions - val.aus) ** 2),
+                    "val_pearson": mean_defined(pearson_per_au(val.aus, predictions)),
+                }
+                history.append(row)
+                on_epoch(row)
+        model.history_ = pd.DataFrame(history)
+        return model.eval()
 
 
 def cosface_loss(embeddings: Tensor, centres: Tensor, people: Tensor) -> Tensor:

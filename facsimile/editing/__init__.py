@@ -12,7 +12,7 @@ from facsimile.editing.causal_graph import CausalGraph, CausalWarning
 from facsimile.editing.demographics import DemographicPredictors
 from facsimile.editing.directions import DIRECTION_SCHEMA, Directions, fit_directions
 from facsimile.editing.edit import EditOperator, edit
-from facsimile.editing.neutralizer import Neutralizer, neutralize, train_neutralizer
+from facsimile.editing.neutralizer import Neutralizer, NeutralizerTraining, neutralize
 from facsimile.editing.plan import least_active, neutral_faces, plan_edits
 from facsimile.editing.synthesis import (
     IDENTITY_SCHEMA,
@@ -33,6 +33,7 @@ __all__ = [
     "EditOperator",
     "IdentityOperator",
     "Neutralizer",
+    "NeutralizerTraining",
     "SynthesisOperator",
     "TransferOperator",
     "crosstalk",
@@ -50,6 +51,5 @@ __all__ = [
     "real_rise",
     "sample_identities",
     "stretch",
-    "train_neutralizer",
     "unmix",
 ]

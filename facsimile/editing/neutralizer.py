@@ -49,7 +49,7 @@ class Neutralizer(nn.Module):
         z_dim: dimension of a code.
         width: width of every layer.
         dropout: rate on the latent code.
-        aus: those that it learns. Of others it says 0, so that they move no code.
+        aus: AUs it learns. It predicts 0 for others, so that they move no code.
     """
 
     def __init__(
@@ -71,6 +71,12 @@ class Neutralizer(nn.Module):
         """AU intensities (B, 12) and static attributes (B, 4): logits, and for age a value."""
         shared = F.silu(self.trunk(self.dropout(z)))
         return self.learnt * self.dynamic(shared), self.static(shared)
+
+    @torch.inference_mode()
+    def predict(self, z: np.ndarray) -> np.ndarray:
+        """AU intensities (N, 12) float32 of normalised codes (N, D)."""
+        device = next(self.parameters()).device
+        return self.eval()(_tensor(z, device))[0].cpu().numpy()
 
     def save(self, path: str | Path) -> None:
         """Write weights and config as one safetensors file."""
@@ -139,99 +145,109 @@ def _sum_of_means(loss, predictions: Tensor, labels: Tensor, attributes: int) ->
     return attributes * total / known.sum().clamp(min=1)
 
 
-def train_neutralizer(
-    z_train: np.ndarray,
-    labels_train: np.ndarray,
-    z_val: np.ndarray,
-    labels_val: np.ndarray,
-    *,
-    seed: int,
-    width: int = 512,
-    dropout: float = 0.2,
-    lr: float = 1e-3,
-    batch_size: int = 128,
-    patience: int = 15,
-    max_epochs: int = 200,
-    device: str = "cpu",
-) -> tuple[Neutralizer, pd.DataFrame]:
-    """Train N until total AU recall on the validation rows has not improved for `patience` epochs.
+@dataclass(frozen=True)
+class NeutralizerTraining:
+    """Options of a training of `Neutralizer`; `fit` runs it.
 
-    Recall is that of all AUs together, at the activation threshold. A model that reports everything
-    as active would have perfect recall, so an epoch only counts from when its validation AU loss
-    is below that of the training means; until then `patience` follows that loss.
+    Training ends when total AU recall on the validation rows has not improved for `patience`
+    epochs. Recall is that of all AUs together, at the activation threshold. A model that reports
+    everything as active would have perfect recall, so an epoch only counts once its validation AU
+    loss is below that of the training means; until then `patience` follows that loss.
 
     The weights are those at termination, not those of the highest recall: recall peaks while
     predictions are still crude, and a cruder N moves faces along directions that are not AUs.
 
-    Args:
-        z_train: normalised codes (N, D); rows of AU-labelled and of nuisance-labelled sets mixed.
-        labels_train: (N, 16) in the order of ``AUS + NUISANCES``, NaN = not annotated.
-        z_val, labels_val: rows of other subjects.
+    Attributes:
         seed: of initial weights, batches and dropout; the global generators are left untouched.
         width, dropout: see `Neutralizer`.
         lr, batch_size: of Adam.
+        patience: epochs without improvement.
         max_epochs: upper bound.
-
-    AUs that no training face is annotated for are not learnt.
-
-    Returns:
-        The model in evaluation mode, and a history: epoch, train_loss, val_au_loss,
-        val_static_loss (0 where validation has no such labels), recall, precision.
-
-    Raises:
-        FacsimileError: no AU labels to train on, or no active AU to measure recall on.
+        device: "cpu" or "cuda".
     """
-    x, y = _tensor(z_train, device), _tensor(labels_train, device)
-    x_val, y_val = _tensor(z_val, device), _tensor(labels_val, device)
-    au_val = y_val[:, : len(AUS)]
-    learnt = ~y[:, : len(AUS)].isnan().all(0)
-    if not learnt.any():
-        raise FacsimileError("neutralizer: no training face has an AU label")
-    aus = [au for au, yes in zip(AUS, learnt.tolist(), strict=True) if yes]
-    if not (au_val >= ACTIVE_THRESHOLD).any():
-        raise FacsimileError("neutralizer: no validation face has an active AU to recall")
-    mean_error = float(
-        _sum_of_means(F.mse_loss, y[:, : len(AUS)].nanmean(0).expand_as(au_val), au_val, len(aus))
-    )
 
-    history, best_score, best_epoch = [], None, 0
-    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
-        torch.manual_seed(seed)
-        model = Neutralizer(x.shape[1], width, dropout, aus).to(device)
-        optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-        for epoch in range(max_epochs):
-            model.train()
-            train_loss = 0.0
-            for rows in torch.randperm(len(x), device="cpu").to(device).split(batch_size):
-                optimizer.zero_grad()
-                loss = sum(attribute_losses(model(x[rows]), y[rows], len(aus)))
-                loss.backward()
-                optimizer.step()
-                train_loss += float(loss.detach()) * len(rows) / len(x)
+    seed: int
+    width: int = 512
+    dropout: float = 0.2
+    lr: float = 1e-3
+    batch_size: int = 128
+    patience: int = 15
+    max_epochs: int = 200
+    device: str = "cpu"
 
-            model.eval()
-            with torch.no_grad():
-                predictions = model(x_val)
-                losses = attribute_losses(predictions, y_val, len(aus))
-                au_loss, binary_loss, age_loss = map(float, losses)
-            recall, precision = recall_precision(predictions[0], au_val)
-            useful = au_loss < mean_error
-            score = (useful, recall if useful else -au_loss)
-            if best_score is None or score > best_score:
-                best_score, best_epoch = score, epoch
-            history.append(
-                {
-                    "epoch": epoch,
-                    "train_loss": train_loss,
-                    "val_au_loss": au_loss,
-                    "val_static_loss": binary_loss + age_loss,
-                    "recall": recall,
-                    "precision": precision,
-                }
+    def fit(
+        self, z: np.ndarray, labels: np.ndarray, z_val: np.ndarray, labels_val: np.ndarray
+    ) -> Neutralizer:
+        """Train a model. AUs that no training face is annotated for are not learnt.
+
+        Args:
+            z: normalised codes (N, D); rows of AU-labelled and of nuisance-labelled sets mixed.
+            labels: (N, 16) in the order of ``AUS + NUISANCES``, NaN = not annotated.
+            z_val, labels_val: rows of other subjects.
+
+        Returns:
+            The model in evaluation mode, with ``history_``: epoch, train_loss, val_au_loss,
+            val_static_loss (0 where validation has no such labels), recall, precision.
+
+        Raises:
+            FacsimileError: no AU labels to train on, or no active AU to measure recall on.
+        """
+        x, y = _tensor(z, self.device), _tensor(labels, self.device)
+        x_val, y_val = _tensor(z_val, self.device), _tensor(labels_val, self.device)
+        au_val = y_val[:, : len(AUS)]
+        learnt = ~y[:, : len(AUS)].isnan().all(0)
+        if not learnt.any():
+            raise FacsimileError("neutralizer: no training face has an AU label")
+        aus = [au for au, yes in zip(AUS, learnt.tolist(), strict=True) if yes]
+        if not (au_val >= ACTIVE_THRESHOLD).any():
+            raise FacsimileError("neutralizer: no validation face has an active AU to recall")
+        mean_error = float(
+            _sum_of_means(
+                F.mse_loss, y[:, : len(AUS)].nanmean(0).expand_as(au_val), au_val, len(aus)
             )
-            if epoch - best_epoch >= patience:
-                break
-    return model.eval(), pd.DataFrame(history)
+        )
+
+        history, best_score, best_epoch = [], None, 0
+        with torch.random.fork_rng(devices=[self.device] if self.device.startswith("cuda") else []):
+            torch.manual_seed(self.seed)
+            model = Neutralizer(x.shape[1], self.width, self.dropout, aus).to(self.device)
+            optimizer = torch.optim.Adam(model.parameters(), lr=self.lr)
+            for epoch in range(self.max_epochs):
+                model.train()
+                train_loss = 0.0
+                for rows in (
+                    torch.randperm(len(x), device="cpu").to(self.device).split(self.batch_size)
+                ):
+                    optimizer.zero_grad()
+                    loss = sum(attribute_losses(model(x[rows]), y[rows], len(aus)))
+                    loss.backward()
+                    optimizer.step()
+                    train_loss += float(loss.detach()) * len(rows) / len(x)
+
+                model.eval()
+                with torch.no_grad():
+                    predictions = model(x_val)
+                    losses = attribute_losses(predictions, y_val, len(aus))
+                    au_loss, binary_loss, age_loss = map(float, losses)
+                recall, precision = recall_precision(predictions[0], au_val)
+                useful = au_loss < mean_error
+                score = (useful, recall if useful else -au_loss)
+                if best_score is None or score > best_score:
+                    best_score, best_epoch = score, epoch
+                history.append(
+                    {
+                        "epoch": epoch,
+                        "train_loss": train_loss,
+                        "val_au_loss": au_loss,
+                        "val_static_loss": binary_loss + age_loss,
+                        "recall": recall,
+                        "precision": precision,
+                    }
+                )
+                if epoch - best_epoch >= self.patience:
+                    break
+        model.history_ = pd.DataFrame(history)
+        return model.eval()
 
 
 def recall_precision(

@@ -8,7 +8,7 @@ from tasks.params.section import Section
 
 
 class Detector(Section):
-    """Arguments of `facsimile.detection.train_detector`."""
+    """See `facsimile.detection.DetectorTraining`."""
 
     lr: PositiveFloat
     batch_size: Annotated[int, Field(ge=2)]

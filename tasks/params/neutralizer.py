@@ -8,7 +8,7 @@ from tasks.params.section import Section
 
 
 class Neutralizer(Section):
-    """See `facsimile.editing.train_neutralizer`."""
+    """See `facsimile.editing.NeutralizerTraining`."""
 
     width: PositiveInt
     dropout: Annotated[float, Field(ge=0, lt=1)]

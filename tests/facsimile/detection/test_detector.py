@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from facsimile.detection import AUDetector, train_detector
+from facsimile.detection import AUDetector, DetectorTraining, LabelledFaces
 from facsimile.detection.augmentation import augment
-from facsimile.detection.detector import _Draws, inverse_frequency, masked_mse
+from facsimile.detection.detector import _BalancedBatches, inverse_frequency, masked_mse
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.measurement import pearson_per_au
@@ -74,14 +74,14 @@ def test_a_new_detector_is_shallow_and_its_answers_depend_on_the_face():
 
 def test_batches_have_as_many_generated_as_real_faces_and_go_through_all():
     generated = np.arange(60) % 6 == 0
-    draws, generator = _Draws(generated), torch.Generator().manual_seed(0)
-    batches = [draws.batch(4, generator).numpy() for _ in range(25)]
+    draws, generator = _BalancedBatches(generated), torch.Generator().manual_seed(0)
+    batches = [draws.draw(4, generator).numpy() for _ in range(25)]
     assert all(generated[rows].tolist() == [False] * 4 + [True] * 4 for rows in batches)
     counts = np.bincount(np.concatenate(batches), minlength=60)
     assert set(counts[~generated]) == {2} and set(counts[generated]) == {10}
     assert not np.array_equal(batches[0][4:], batches[5][4:])
     for kind in (True, False):
-        rows = _Draws(np.full(4, kind)).batch(4, generator)
+        rows = _BalancedBatches(np.full(4, kind)).draw(4, generator)
         assert sorted(rows.tolist()) == list(range(4))
 
 
@@ -89,12 +89,9 @@ def test_generated_faces_are_learned_as_much_as_real_ones_however_few():
     images, aus = bars(64, seed=6)
     generated = np.arange(64) < 4
     labels = np.where(generated[:, None], 1.0, 0.0) * np.ones_like(aus)
-    few, _ = train_detector(
-        images, labels, images, aus, seed=0, generated_train=generated, epoch_faces=512, epochs=1
-    )
-    alone, _ = train_detector(
-        images[~generated], labels[~generated], images, aus, seed=0, epoch_faces=512, epochs=1
-    )
+    training, val = DetectorTraining(seed=0, epoch_faces=512, epochs=1), LabelledFaces(images, aus)
+    few = training.fit(LabelledFaces(images, labels, generated=generated), val)
+    alone = training.fit(LabelledFaces(images[~generated], labels[~generated]), val)
     assert alone.predict(images).mean() < 0.1
     assert 0.3 < few.predict(images[~generated]).mean() < 0.7
 
@@ -103,7 +100,7 @@ def test_the_margin_of_the_picture_is_not_looked_at(trained):
     images, _ = bars(4, seed=7)
     framed = np.full_like(images, 17)
     framed[:, 8:-8, 8:-8] = images[:, 8:-8, 8:-8]
-    model, _ = trained
+    model = trained
     np.testing.assert_array_equal(model.predict(framed), model.predict(images))
     framed[:, 8, 8:-8] = 200
     assert (model.predict(framed) != model.predict(images)).any()
@@ -111,12 +108,12 @@ def test_the_margin_of_the_picture_is_not_looked_at(trained):
 
 @pytest.fixture(scope="module")
 def trained():
-    train, val = bars(512, seed=1), bars(128, seed=2)
-    return train_detector(*train, *val, seed=0, epoch_faces=512, epochs=5, lr=2e-3)
+    train, val = (LabelledFaces(*bars(count, seed)) for count, seed in ((512, 1), (128, 2)))
+    return DetectorTraining(seed=0, epoch_faces=512, epochs=5, lr=2e-3).fit(train, val)
 
 
 def test_detector_learns_and_takes_its_thresholds_from_validation_faces(trained):
-    model, history = trained
+    model, history = trained, trained.history_
     images, aus = bars(128, seed=2)
     read = model.predict(images)
     assert len(history) == 5
@@ -129,17 +126,15 @@ def test_detector_learns_and_takes_its_thresholds_from_validation_faces(trained)
 
 def test_detector_is_reproducible_and_leaves_the_global_generator_alone():
     images, aus = bars(64, seed=3)
-    state = torch.random.get_rng_state()
-    runs = [
-        train_detector(images, aus, images, aus, seed=5, epoch_faces=64, epochs=1)[0]
-        for _ in range(2)
-    ]
+    state, faces = torch.random.get_rng_state(), LabelledFaces(images, aus)
+    training = DetectorTraining(seed=5, epoch_faces=64, epochs=1)
+    runs = [training.fit(faces, faces) for _ in range(2)]
     np.testing.assert_array_equal(runs[0].predict(images), runs[1].predict(images))
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_saved_detector_reads_the_same(trained, tmp_path):
-    model, _ = trained
+    model = trained
     model.save(tmp_path)
     images, _ = bars(8, seed=4)
     loaded = AUDetector.load(tmp_path)
@@ -151,7 +146,8 @@ def test_saved_detector_reads_the_same(trained, tmp_path):
 def test_errors_name_the_problem(tmp_path):
     images, aus = bars(4, seed=0)
     with pytest.raises(FacsimileError, match="val: 4 images, 0 labelled"):
-        train_detector(images, aus, images, np.full_like(aus, NAN), seed=0)
+        unlabelled = LabelledFaces(images, np.full_like(aus, NAN))
+        DetectorTraining(seed=0).fit(LabelledFaces(images, aus), unlabelled)
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(FacsimileError, match="not an AU detector"):
         AUDetector.load(tmp_path)
@@ -160,9 +156,8 @@ def test_errors_name_the_problem(tmp_path):
 def test_aus_without_labels_are_not_learnt_and_read_as_nan(tmp_path):
     images, aus = bars(24, seed=0)
     aus = np.where(np.isin(AUS, ("AU04", "AU12")), aus, NAN)
-    model, _ = train_detector(
-        images, aus, images, aus, seed=0, epoch_faces=16, batch_size=8, epochs=1
-    )
+    faces = LabelledFaces(images, aus)
+    model = DetectorTraining(seed=0, epoch_faces=16, batch_size=8, epochs=1).fit(faces, faces)
     model.save(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     learnt = [au for au, threshold in config["thresholds"].items() if threshold is not None]

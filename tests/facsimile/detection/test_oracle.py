@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from facsimile.detection import AUOracle, oracle, train_oracle
+from facsimile.detection import AUOracle, LabelledFaces, OracleTraining, oracle
 from facsimile.detection.oracle import cosface_loss
 from facsimile.errors import FacsimileError
 from tests.facsimile.detection.faces import bars
@@ -21,14 +21,12 @@ def people(faces: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def trained():
-    train, (val_images, val_aus, _) = people(768, seed=1), people(64, seed=2)
-    return train_oracle(
-        *train, val_images, val_aus, seed=0, epochs=4, identity_weight=0.1, autocast=False
-    )
+    train, val = (LabelledFaces(*people(count, seed)) for count, seed in ((768, 1), (64, 2)))
+    return OracleTraining(seed=0, epochs=4, identity_weight=0.1, autocast=False).fit(train, val)
 
 
 def test_oracle_reads_aus_and_tells_people_apart(trained):
-    model, history = trained
+    model, history = trained, trained.history_
     images, aus, person = people(128, seed=3)
     read, identity = model.predict(images)
     assert history["val_pearson"].iloc[-1] > 0.6
@@ -44,12 +42,12 @@ def test_oracle_reads_aus_and_tells_people_apart(trained):
 def test_readings_do_not_change_under_mirroring(trained):
     images = people(8, seed=3)[0]
     np.testing.assert_allclose(
-        trained[0].aus(images), trained[0].aus(images[:, :, ::-1].copy()), atol=1e-5
+        trained.aus(images), trained.aus(images[:, :, ::-1].copy()), atol=1e-5
     )
 
 
 def test_half_precision_on_disk(trained, tmp_path):
-    model, _ = trained
+    model = trained
     model.save(tmp_path)
     images = people(16, seed=4)[0]
     loaded = AUOracle.load(tmp_path)
@@ -70,7 +68,7 @@ def test_cosface_margin_by_hand():
 
 def test_errors_name_the_problem(trained, tmp_path):
     with pytest.raises(FacsimileError, match=r"\(32, 32, 3\), not \(64, 64, 3\)"):
-        trained[0].aus(np.zeros((1, 32, 32, 3), np.uint8))
+        trained.aus(np.zeros((1, 32, 32, 3), np.uint8))
     with pytest.raises(FacsimileError, match="not an oracle"):
         AUOracle.load(tmp_path)
 
@@ -79,15 +77,16 @@ def test_fewer_faces_than_a_batch_make_one():
     images, aus = bars(6, seed=0)
     labels = np.where(np.arange(12) == 2, aus, np.nan)
     people = np.repeat(["a", "b"], 3)
-    _, history = train_oracle(images, labels, people, images, labels, seed=0, epochs=1)
+    faces = LabelledFaces(images, labels, people)
+    history = OracleTraining(seed=0, epochs=1).fit(faces, faces).history_
     assert np.isfinite(history["au_loss"]).all() and np.isfinite(history["val_au_loss"]).all()
 
 
 def test_bfloat16_is_left_to_devices_that_have_kernels_for_it(monkeypatch):
-    train, (val_images, val_aus, _) = people(64, seed=1), people(16, seed=2)
+    train, val = (LabelledFaces(*people(count, seed)) for count, seed in ((64, 1), (16, 2)))
 
     def weights(autocast: bool) -> torch.Tensor:
-        model, _ = train_oracle(*train, val_images, val_aus, seed=0, epochs=1, autocast=autocast)
+        model = OracleTraining(seed=0, epochs=1, autocast=autocast).fit(train, val)
         return next(model.parameters())
 
     monkeypatch.setattr(oracle, "_computes_bfloat16", lambda device: False)
