@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from facsimile.datasets import READERS, recognise
+from facsimile.datasets import ADAPTERS, READERS, recognise
+from facsimile.datasets.terms import OWN, RENDERED, Terms
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.origins import ORIGINS, generated_origins
@@ -23,7 +24,6 @@ from facsimile.release import (
     find_licence,
     write_release,
 )
-from facsimile.release.terms import OWN, RENDERED, TERMS, Terms
 from facsimile.report import Evidence
 from flows import dvc
 from flows.face_lineage import intended
@@ -135,7 +135,7 @@ def _sources(faces: pd.DataFrame, permitted: list[str]) -> tuple[SourceDataset, 
     shown = sorted(uses)
     uses.setdefault(datasets.aus, []).append("models of Action Units fitted")
     uses.setdefault(datasets.attributes, []).append("models of attributes fitted")
-    terms = {dataset: _terms(dataset, ingest) for dataset in uses}
+    terms = {dataset: terms_of(dataset, ingest) for dataset in uses}
     generator, generator_terms = _generator()
     uses.setdefault(generator, []).append("generator trained")
     terms.setdefault(generator, generator_terms)
@@ -159,14 +159,15 @@ def _sources(faces: pd.DataFrame, permitted: list[str]) -> tuple[SourceDataset, 
     )
 
 
-def _terms(dataset: str, ingest: Ingest) -> Terms:
+def terms_of(dataset: str, ingest: Ingest) -> Terms:
+    """Terms that a dataset of a project comes under."""
     if dataset in READERS:
         return RENDERED
     source = ingest.paths.get(dataset)
     if source is None:
         return OWN
     try:
-        return TERMS.get(source.adapter or recognise(source.root), OWN)
+        return ADAPTERS[source.adapter or recognise(source.root)].terms
     except FacsimileError:  # the files are gone and params.yaml names no adapter
         return OWN
 
@@ -176,7 +177,7 @@ def _generator() -> tuple[str, Terms]:
     path = GENERATOR / "metrics.json"
     if path.exists() and "images_seen" in json.loads(path.read_text()):
         dataset = read_section(PARAMS, "generator", TrainingOptions).dataset
-        return dataset, _terms(dataset, read_params(PARAMS)["ingest"])
+        return dataset, terms_of(dataset, read_params(PARAMS)["ingest"])
     return "training images of the generator", IMPORTED
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "Preprocessing",
     "Rejects",
     "SubjectFold",
+    "adapter_table",
     "iter_faces",
     "recognise",
     "require_faces",
@@ -38,17 +39,21 @@ READERS: dict[str, Callable[..., Iterator[pa.Table]]] = {
 }
 """Built-in dataset → (faces, size, seed, workers) → tables in ``FACE_SCHEMA``."""
 
-ADAPTERS: dict[str, Adapter] = {
-    "table": table.ADAPTER,
-    "disfa": disfa.ADAPTER,
-    "disfa-plus": disfa_plus.ADAPTER,
-    "bp4d": bp4d.ADAPTER,
-    "celeba": celeba.ADAPTER,
-    "ffhq": ffhq.ADAPTER,
-    "parquet": parquet.ADAPTER,
-    "feafa": feafa.ADAPTER,  # looks into all folders, hence last
-}
-"""File layout → its adapter. The first adapter that recognises a path reads it."""
+# The order in which they are asked whether they recognise files: feafa looks into all folders.
+_MODULES = (table, disfa, disfa_plus, bp4d, celeba, ffhq, parquet, feafa)
+
+ADAPTERS: dict[str, Adapter] = {module.ADAPTER.name: module.ADAPTER for module in _MODULES}
+"""Name → adapter. The first one that recognises a path reads it."""
+
+
+def adapter_table() -> str:
+    """All adapters as a Markdown table, for the documentation."""
+    lines = ["| adapter | what it reads | labels |", "| --- | --- | --- |"]
+    for name, adapter in ADAPTERS.items():
+        url = adapter.terms.url
+        link = f"[`{name}`]({url})" if url else f"`{name}`"
+        lines.append(f"| {link} | {adapter.reads} | {adapter.labels} |")
+    return "\n".join(lines)
 
 
 def iter_faces(

@@ -24,6 +24,7 @@ from facsimile.datasets.decoding import (
 )
 from facsimile.datasets.paths import is_file, missing_file_hint, to_nfc
 from facsimile.datasets.rejects import Rejects
+from facsimile.datasets.terms import Terms
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.faces.origins import REAL
@@ -100,6 +101,10 @@ class Adapter:
             Whatever cannot be read goes to rejects.
         images: annotations, batch size → batches of annotations with one image source per row: a
             file, its bytes, a decoded image, or an error that says why there is none.
+        name: of the adapter in params.
+        reads: the files it reads, in Markdown.
+        labels: AUs and attributes of such a dataset, in Markdown.
+        terms: terms of use of such a dataset.
         image_column: column named in errors about images.
         whole: column whose runs of equal values are never split between two parts.
         options: further keyword arguments of `annotate`.
@@ -108,6 +113,10 @@ class Adapter:
     recognises: Callable[[Path], bool]
     annotate: Callable[..., pd.DataFrame]
     images: Callable[[pd.DataFrame, int], Iterator[tuple[pd.DataFrame, list[ImageSource]]]]
+    name: str
+    reads: str
+    labels: str
+    terms: Terms
     image_column: str
     whole: str = "subject_id"
     options: tuple[str, ...] = ()

@@ -35,6 +35,7 @@ from facsimile.datasets.frames import (
 )
 from facsimile.datasets.numbering import refuse_shifted
 from facsimile.datasets.rejects import Rejects
+from facsimile.datasets.terms import agreement
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.schema import Violation
@@ -212,4 +213,17 @@ def _join(
             yield {"frame": frame, **aus, "image_path": image, "file": str(file), "line": line}
 
 
-ADAPTER = Adapter(recognises, annotate, image_files, image_column="image")
+ADAPTER = Adapter(
+    recognises,
+    annotate,
+    image_files,
+    name="bp4d",
+    reads="a folder with `AUCoding/AU_OCC/F001_T1.csv` …, intensities from `AUCoding/AU_INT` if "
+    "present, and cropped frames as `F001/T1/0001.jpg`",
+    labels="AUs as present or absent, some with intensity; gender",
+    terms=agreement(
+        "a signed agreement with Binghamton University, for research only",
+        "https://www.cs.binghamton.edu/~lijun/Research/3DFE/3DFE_Analysis.html",
+    ),
+    image_column="image",
+)

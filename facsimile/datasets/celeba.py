@@ -22,6 +22,7 @@ import pandas as pd
 
 from facsimile.datasets.adapter import Adapter, image_files
 from facsimile.datasets.rejects import Rejects
+from facsimile.datasets.terms import agreement
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import NUISANCES
 from facsimile.faces.schema import Violation
@@ -172,4 +173,17 @@ def _read_list(
     return listed
 
 
-ADAPTER = Adapter(recognises, annotate, image_files, image_column="image")
+ADAPTER = Adapter(
+    recognises,
+    annotate,
+    image_files,
+    name="celeba",
+    reads="`list_attr_celeba.txt` and `img_align_celeba/000001.jpg` …, cropped to squares; people "
+    "from `identity_CelebA.txt` and the split from `list_eval_partition.txt` if present",
+    labels="eyeglasses, beard, gender, age; no AUs",
+    terms=agreement(
+        "non-commercial research only, and no part of it may be copied, published or distributed",
+        "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+    ),
+    image_column="image",
+)

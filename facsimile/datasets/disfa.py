@@ -27,6 +27,7 @@ from facsimile.datasets.adapter import Adapter, ImageSource, image_files
 from facsimile.datasets.frames import Frames, labelled_frames, numbered_images
 from facsimile.datasets.numbering import first_frame as find_first_frame
 from facsimile.datasets.rejects import Rejects
+from facsimile.datasets.terms import agreement
 from facsimile.datasets.videos import VIDEO_SUFFIXES, video_frames
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
@@ -146,4 +147,20 @@ def _read_subject(
         yield {"subject_id": subject, **row}
 
 
-ADAPTER = Adapter(recognises, annotate, images, image_column="image", options=("first_frame",))
+ADAPTER = Adapter(
+    recognises,
+    annotate,
+    images,
+    name="disfa",
+    reads="a folder with `ActionUnit_Labels/SN001/SN001_au1.txt` … and the published "
+    "`Videos_LeftCamera/LeftVideoSN001_comp.avi` …, or cropped frames as "
+    "`Images/SN001/<frame>.png` (or another image format) instead of the videos; a frame is "
+    "identified by the number at the end of its name",
+    labels="twelve AUs with intensity",
+    terms=agreement(
+        "a signed agreement with the University of Denver, for research only",
+        "http://mohammadmahoor.com/disfa/",
+    ),
+    image_column="image",
+    options=("first_frame",),
+)

@@ -21,6 +21,7 @@ from facsimile.datasets.adapter import Adapter, image_files
 from facsimile.datasets.frames import Frames, labelled_frames, numbered_images
 from facsimile.datasets.numbering import refuse_shifted
 from facsimile.datasets.rejects import Rejects
+from facsimile.datasets.terms import agreement
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.schema import Violation
@@ -91,4 +92,17 @@ def _sessions(folder: Path) -> set[tuple[str, str]]:
     return {(session.parent.name, session.name) for session in folder.glob("SN*/*/")}
 
 
-ADAPTER = Adapter(recognises, annotate, image_files, image_column="image")
+ADAPTER = Adapter(
+    recognises,
+    annotate,
+    image_files,
+    name="disfa-plus",
+    reads="a folder with the published `Labels/SN001/<session>/AU1.txt` … and cropped frames as "
+    "`Images/SN001/<session>/000.jpg`",
+    labels="twelve AUs with intensity",
+    terms=agreement(
+        "a signed agreement with the University of Denver, for research only",
+        "http://mohammadmahoor.com/disfa-2/",
+    ),
+    image_column="image",
+)

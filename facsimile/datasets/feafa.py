@@ -32,6 +32,7 @@ from facsimile.datasets.adapter import Adapter, image_files
 from facsimile.datasets.frames import is_image
 from facsimile.datasets.numbering import refuse_shifted
 from facsimile.datasets.rejects import Rejects
+from facsimile.datasets.terms import agreement
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.schema import Violation
@@ -201,4 +202,17 @@ def _number(text: str) -> float:
         return math.nan
 
 
-ADAPTER = Adapter(recognises, annotate, image_files, image_column="image")
+ADAPTER = Adapter(
+    recognises,
+    annotate,
+    image_files,
+    name="feafa",
+    reads="folders of `PV001.output/00000001.auw` …, with cropped frames of the same name in them "
+    "or one folder above",
+    labels="the seven AUs that have a counterpart in FEAFA, with intensity",
+    terms=agreement(
+        "an agreement with the University of Chinese Academy of Sciences, for research only",
+        "https://www.iiplab.net/feafa+",
+    ),
+    image_column="image",
+)

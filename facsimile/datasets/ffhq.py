@@ -19,6 +19,7 @@ import pandas as pd
 from facsimile.datasets.adapter import Adapter, image_files
 from facsimile.datasets.frames import is_image, other_suffixes
 from facsimile.datasets.rejects import Rejects
+from facsimile.datasets.terms import Terms
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AGE_YEARS, NUISANCES
 from facsimile.faces.schema import Violation
@@ -132,4 +133,20 @@ def _fault(name: str, value: object) -> str | None:
     return None if 0 <= value <= 1 else "outside [0, 1]"
 
 
-ADAPTER = Adapter(recognises, annotate, image_files, image_column="image")
+ADAPTER = Adapter(
+    recognises,
+    annotate,
+    image_files,
+    name="ffhq",
+    reads="`images1024x1024/00000/00000.png` … or `thumbnails128x128`, one person per image; "
+    "attributes from `json/00000.json` if present",
+    labels="eyeglasses, beard, gender, age if present; no AUs",
+    terms=Terms(
+        "CC BY-NC-SA 4.0; each photograph comes under a licence of its own, which asks for credit",
+        "https://github.com/NVlabs/ffhq-dataset",
+        licence="cc-by-nc-sa-4.0",
+        publishable=True,
+        people=True,
+    ),
+    image_column="image",
+)

@@ -10,6 +10,7 @@ from facsimile.datasets.parquet_labels import image_paths, read_shards
 from facsimile.datasets.paths import is_file, missing_file_hint, resolve_spelling
 from facsimile.datasets.rejects import Rejects
 from facsimile.datasets.table_values import interpret
+from facsimile.datasets.terms import OWN
 from facsimile.faces.schema import Finding
 from facsimile.faces.tables import find_shards, iter_table, shard_paths
 
@@ -81,5 +82,16 @@ def _source(row: tuple, value: dict | bytes | str | None) -> ImageSource:
 
 
 ADAPTER = Adapter(
-    recognises, annotate, images, image_column="image", whole="file", options=("scale",)
+    recognises,
+    annotate,
+    images,
+    name="parquet",
+    reads="Parquet with `sample_id`, `subject_id`, `split` and the images themselves: `image` is a "
+    'struct of `bytes` and `path`, as `datasets.load_dataset("parquet")` writes it, or bytes, or a '
+    "path; full schema: `FACE_SCHEMA` in `facsimile/faces/tables.py`",
+    labels="its columns",
+    terms=OWN,
+    image_column="image",
+    whole="file",
+    options=("scale",),
 )

@@ -13,6 +13,7 @@ from facsimile.datasets.parquet_labels import read_shards
 from facsimile.datasets.paths import resolve_spelling, to_nfc
 from facsimile.datasets.rejects import Rejects
 from facsimile.datasets.table_values import interpret
+from facsimile.datasets.terms import OWN
 from facsimile.faces.schema import Finding
 from facsimile.faces.tables import atomic_directory, column_names, iter_table, shard_paths
 
@@ -121,4 +122,15 @@ def export(faces: Path, folder: Path) -> None:
                 count += 1
 
 
-ADAPTER = Adapter(recognises, annotate, image_files, image_column="image_path", options=("scale",))
+ADAPTER = Adapter(
+    recognises,
+    annotate,
+    image_files,
+    name="table",
+    reads="the CSV above, or Parquet with the same columns; semicolons, tabs and decimal commas "
+    "work too, in UTF-8 or UTF-16",
+    labels="its columns",
+    terms=OWN,
+    image_column="image_path",
+    options=("scale",),
+)

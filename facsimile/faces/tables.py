@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from PIL import Image
 
 from facsimile.errors import FacsimileError
@@ -25,6 +25,10 @@ from facsimile.faces.images import open_image
 from facsimile.faces.schema import SPLIT_NAMES, validate_faces
 from facsimile.files import atomic_directory
 from facsimile.files import atomic_file as atomic_file
+
+# Importing torch takes seconds, and only two functions need it.
+if TYPE_CHECKING:
+    import torch
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -311,14 +315,18 @@ def decode_images(faces: pd.DataFrame, source: str = "faces") -> np.ndarray:
     return np.stack(images) if images else np.empty((0, 0, 0, 3), np.uint8)
 
 
-def to_tensor(images: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
+def to_tensor(images: np.ndarray, device: "torch.device | str" = "cpu") -> "torch.Tensor":
     """uint8 (N, H, W, 3) → float32 (N, 3, H, W) in [-1, 1], as bytes to the device."""
+    import torch
+
     tensor = torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2)
     return tensor.float().div_(127.5).sub_(1.0)
 
 
-def to_uint8(images: torch.Tensor) -> np.ndarray:
+def to_uint8(images: "torch.Tensor") -> np.ndarray:
     """float (N, 3, H, W) in [-1, 1] → uint8 (N, H, W, 3), clipped and rounded."""
+    import torch
+
     pixels = images.float().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
     return pixels.permute(0, 2, 3, 1).cpu().numpy()
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from facsimile.datasets.terms import CC0, Terms
 from facsimile.errors import FacsimileError
-from facsimile.release.terms import CC0, Terms
 from facsimile.report import Evidence
 
 

@@ -12,6 +12,11 @@ LANDMARK_COLUMNS = "columns"
 LandmarkSource = Annotated[str, Field(pattern=rf"^({LANDMARK_COLUMNS}|[\w.]+:\w+)$")]
 
 
+# Not read from `facsimile.datasets`: all stages import this module, and would depend on how files
+# are read. A test holds the two together.
+AdapterName = Literal["table", "disfa", "disfa-plus", "bp4d", "celeba", "ffhq", "parquet", "feafa"]
+
+
 class Source(Section):
     """Files of a dataset of your own. A plain path is its `root`.
 
@@ -25,9 +30,7 @@ class Source(Section):
     """
 
     root: Path
-    adapter: (
-        Literal["table", "disfa", "disfa-plus", "bp4d", "celeba", "ffhq", "parquet", "feafa"] | None
-    ) = None
+    adapter: AdapterName | None = None
     crop: Literal["center"] | None = None
     first_frame: Literal[0, 1] | None = None
     scale: Literal["0-1", "0-5", "0-100", "percent"] | None = None

@@ -13,11 +13,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from facsimile.datasets import ADAPTERS
+from facsimile.datasets.terms import RENDERED
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, image_structs, write_shards
 from facsimile.measurement import count_aus
 from facsimile.release import LICENCES, Release, SourceDataset, StageFacts, write_release
-from facsimile.release.terms import RENDERED, TERMS
 from facsimile.report import Evidence
 from tests.facsimile.report.conftest import write_evidence
 
@@ -89,7 +90,7 @@ def release(faces: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Re
         "small faces",
         LICENCES["cc-by-nc-4.0"],
         (
-            SourceDataset("disfa", ("faces edited",), TERMS["disfa"], permitted=True),
+            SourceDataset("disfa", ("faces edited",), ADAPTERS["disfa"].terms, permitted=True),
             SourceDataset("world-ffhq", ("generator trained",), RENDERED),
         ),
         Evidence(evidence.metrics, evidence.tables | {"au_counts": real}),

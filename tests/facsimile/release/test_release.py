@@ -29,7 +29,6 @@ from facsimile.release import (
 )
 from facsimile.release.card_pictures import choose_faces, demographic_counts
 from facsimile.release.columns import RELEASE_SCHEMA, describe_columns
-from facsimile.release.terms import TERMS
 from facsimile.report import Evidence
 
 from .conftest import edits_of
@@ -284,10 +283,6 @@ def test_demographics_are_counted_where_annotated(faces: pd.DataFrame) -> None:
     assert counts.loc[("edited", "not annotated"), "faces"] == 20
     assert counts.loc[("synthetic", "female middle")].to_list() == [10, 1]
     assert counts.loc[("synthetic", "male middle")].to_list() == [10, 1]
-
-
-def test_all_adapters_have_terms() -> None:
-    assert TERMS.keys() == ADAPTERS.keys()
 
 
 def test_a_release_is_read_again_as_what_it_is(

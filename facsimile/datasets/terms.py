@@ -46,39 +46,6 @@ OWN = Terms(
 """Terms of files whose layout does not identify the dataset."""
 
 
-def _agreement(summary: str, url: str) -> Terms:
+def agreement(summary: str, url: str) -> Terms:
+    """Terms of a dataset of real people that is shared under an agreement."""
     return Terms(summary, url, licence=None, publishable=False, people=True)
-
-
-TERMS: dict[str, Terms] = {
-    "table": OWN,
-    "parquet": OWN,
-    "disfa": _agreement(
-        "a signed agreement with the University of Denver, for research only",
-        "http://mohammadmahoor.com/disfa/",
-    ),
-    "disfa-plus": _agreement(
-        "a signed agreement with the University of Denver, for research only",
-        "http://mohammadmahoor.com/disfa-2/",
-    ),
-    "bp4d": _agreement(
-        "a signed agreement with Binghamton University, for research only",
-        "https://www.cs.binghamton.edu/~lijun/Research/3DFE/3DFE_Analysis.html",
-    ),
-    "feafa": _agreement(
-        "an agreement with the University of Chinese Academy of Sciences, for research only",
-        "https://www.iiplab.net/feafa+",
-    ),
-    "celeba": _agreement(
-        "non-commercial research only, and no part of it may be copied, published or distributed",
-        "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
-    ),
-    "ffhq": Terms(
-        "CC BY-NC-SA 4.0; each photograph has its own licence, which requires attribution",
-        "https://github.com/NVlabs/ffhq-dataset",
-        licence="cc-by-nc-sa-4.0",
-        publishable=True,
-        people=True,
-    ),
-}
-"""Key of `facsimile.datasets.ADAPTERS` → terms of the dataset with that layout."""
