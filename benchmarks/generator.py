@@ -41,14 +41,13 @@ from facsimile.faces.tables import decode_images, to_tensor
 from facsimile.files import to_json
 from facsimile.generator import (
     CONFIG_FILE,
-    PRESETS,
     GeneratorConfig,
     InferenceOptions,
     UNetConfig,
     load_generator,
-    preset,
 )
 from facsimile.generator.evaluation import fidelity
+from facsimile.pretraining import PRESETS, preset
 from facsimile.world import iter_faces
 
 SMALL = UNetConfig(

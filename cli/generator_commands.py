@@ -56,7 +56,7 @@ def import_(
     Never runs code contained in the checkpoint.
     Uses the averaged weights, or the raw ones with a warning if there are none.
     """
-    from facsimile.generator import import_checkpoint, preset
+    from facsimile.pretraining import import_checkpoint, preset
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)

@@ -36,6 +36,7 @@ from facsimile.faces.origins import (
 from facsimile.faces.tables import decode_images, read_table, shard_paths
 from facsimile.generator import WEIGHTS_FILE, Codes, Generator, NoiseModel
 from tasks.edit import plan_all
+from tasks.helpers.data import editable_aus, load_generator, read_editable
 from tasks.params import (
     PARAMS,
     Datasets,
@@ -57,7 +58,6 @@ from tasks.shared.artefacts import (
     NEUTRALIZER,
     SYNTHESIZE,
 )
-from tasks.shared.data import editable_aus, load_generator, read_editable
 from tasks.shared.stage import DATA, Compute
 from tasks.sources import changes
 from tasks.transfer import encoded_people, load_operator

@@ -13,8 +13,8 @@ from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.origins import ORIGINS, generated_origins
 from facsimile.faces.tables import column_names, read_faces, shard_paths
-from facsimile.generator.training import TrainingOptions
 from facsimile.measurement import count_aus
+from facsimile.pretraining import TrainingOptions
 from facsimile.release import (
     Licence,
     Release,

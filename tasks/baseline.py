@@ -20,10 +20,10 @@ from facsimile.detection import AUEnsemble, LabelledFaces
 from facsimile.faces.annotation import only
 from facsimile.faces.aus import AUS
 from facsimile.measurement.metrics import mean_defined, pearson_per_au
+from tasks.helpers import readiness
+from tasks.helpers.detectors import COLUMNS, fit, fit_all
 from tasks.params import Baseline, Datasets, Detector
-from tasks.shared import readiness
 from tasks.shared.artefacts import read_splits, taught_aus
-from tasks.shared.detectors import COLUMNS, fit, fit_all
 from tasks.shared.stage import Compute, main
 
 

@@ -17,15 +17,15 @@ from facsimile.editing import EditOperator, plan_edits
 from facsimile.faces.annotation import annotated_aus, label_what_is_known, learnable_aus
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
-from tasks.params import Datasets, Edit, Sampling
-from tasks.shared.artefacts import EDITOR_FILE, training_labels, unannotated_ids
-from tasks.shared.data import (
+from tasks.helpers.data import (
     editable_aus,
     load_generator,
     read_editable,
     read_neutral,
     tell_aus,
 )
+from tasks.params import Datasets, Edit, Sampling
+from tasks.shared.artefacts import EDITOR_FILE, training_labels, unannotated_ids
 from tasks.shared.stage import Compute, main, operate
 
 

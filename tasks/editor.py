@@ -32,9 +32,9 @@ from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.faces.tables import decode_images, evenly_spaced
 from facsimile.generator import Codes, Generator
 from facsimile.measurement import pearson_per_au
+from tasks.helpers.data import load_generator, read_editable, read_encoded, stack, tell_aus
 from tasks.params import Datasets, Editor, LinearEditor, Sampling
 from tasks.shared.artefacts import AU_GRAPH, read_splits, taught_aus
-from tasks.shared.data import load_generator, read_editable, read_encoded, stack, tell_aus
 from tasks.shared.stage import Compute, main, progress
 
 

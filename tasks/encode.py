@@ -27,10 +27,10 @@ from facsimile.faces.tables import (
 )
 from facsimile.generator import Codes, Generator
 from facsimile.generator.evaluation import fidelity
+from tasks.helpers import readiness
+from tasks.helpers.data import load_generator
 from tasks.params import Datasets, Encode, Sampling
-from tasks.shared import readiness
 from tasks.shared.artefacts import INGEST, neutral_aus, of_split
-from tasks.shared.data import load_generator
 from tasks.shared.stage import Compute, main, progress
 
 

@@ -42,11 +42,12 @@ from facsimile.measurement import (
     score_neutralization,
 )
 from facsimile.report import contact_sheet, write_figures, write_report
+from tasks.helpers import gallery
+from tasks.helpers.data import load_generator, read_encoded, stack
 from tasks.params import PARAMS, Datasets, Evaluate, Sampling
 from tasks.params.section import read_yaml
 from tasks.provenance.dvc_files import locked_stages
 from tasks.provenance.git import current_revision
-from tasks.shared import gallery
 from tasks.shared.artefacts import (
     EDIT,
     EDITOR,
@@ -60,7 +61,6 @@ from tasks.shared.artefacts import (
     taught_aus,
     unannotated_ids,
 )
-from tasks.shared.data import load_generator, read_encoded, stack
 from tasks.shared.stage import Compute, main, write_json
 
 PACKAGES = ("diffusers", "numpy", "pandas", "scikit-learn", "torch", "torchvision")

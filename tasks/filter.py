@@ -38,6 +38,7 @@ from facsimile.filtering import (
 )
 from facsimile.generator import Generator
 from facsimile.measurement import filter_metrics
+from tasks.helpers.data import load_generator, read_encoded, stack
 from tasks.params import Datasets, Filter
 from tasks.shared.artefacts import (
     BASELINE,
@@ -49,7 +50,6 @@ from tasks.shared.artefacts import (
     read_splits,
     taught_aus,
 )
-from tasks.shared.data import load_generator, read_encoded, stack
 from tasks.shared.stage import Compute, main, progress
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from facsimile.detection import AUOracle
 from facsimile.errors import FacsimileError
 from facsimile.generator import DiffAEPipeline
-from facsimile.generator.training import (
+from facsimile.pretraining import (
     PHASES,
     GeneratorTraining,
     TrainingOptions,
@@ -33,9 +33,9 @@ from facsimile.generator.training import (
     open_faces,
     train_generator,
 )
+from tasks.helpers.frozen import main
 from tasks.params import read_section
 from tasks.shared.artefacts import ORACLE
-from tasks.shared.frozen import main
 from tasks.shared.stage import progress
 
 

@@ -37,8 +37,8 @@ from facsimile.errors import FacsimileError
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.faces.schema import validate_faces
 from facsimile.faces.tables import FACE_SCHEMA, read_table, write_shards
+from tasks.helpers import readiness
 from tasks.params import LANDMARK_COLUMNS, Datasets, Ingest
-from tasks.shared import readiness
 from tasks.shared.artefacts import DATA
 from tasks.shared.stage import Compute, main, progress
 

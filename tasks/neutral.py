@@ -30,9 +30,9 @@ from facsimile.faces.tables import (
     write_shards,
 )
 from facsimile.generator import Codes, Generator
+from tasks.helpers.data import load_generator, read_codes
 from tasks.params import Datasets, Neutral, Sampling
 from tasks.shared.artefacts import BASELINE, INGEST, NEUTRALIZER, neutral_aus
-from tasks.shared.data import load_generator, read_codes
 from tasks.shared.stage import Compute, main, progress
 
 NEUTRAL_SCHEMA = LATENT_SCHEMA.append(pa.field("activity", pa.float32()))

@@ -26,8 +26,8 @@ from facsimile.measurement import (
     oracle_metrics,
     verification_auc,
 )
+from tasks.helpers.frozen import face_table, main
 from tasks.params import Section, read_section
-from tasks.shared.frozen import face_table, main
 
 
 class OracleParams(Section):

@@ -27,9 +27,7 @@ from facsimile.faces.annotation import label_what_is_known
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
 from facsimile.generator import Codes, NoiseModel
-from tasks.params import Datasets, Sampling, Synthesize
-from tasks.shared.artefacts import EDITOR_FILE, NEUTRALIZER
-from tasks.shared.data import (
+from tasks.helpers.data import (
     editable_aus,
     load_generator,
     read_editable,
@@ -37,6 +35,8 @@ from tasks.shared.data import (
     stack,
     tell_aus,
 )
+from tasks.params import Datasets, Sampling, Synthesize
+from tasks.shared.artefacts import EDITOR_FILE, NEUTRALIZER
 from tasks.shared.stage import Compute, main, operate
 
 

@@ -22,9 +22,9 @@ from facsimile.faces.arms import training_arms
 from facsimile.faces.aus import AUS
 from facsimile.faces.origins import REAL
 from facsimile.faces.tables import read_faces
+from tasks.helpers.detectors import COLUMNS, fit, fit_all
 from tasks.params import Datasets, Detector, Train
 from tasks.shared.artefacts import BASELINE, FILTER, read_splits, taught_aus
-from tasks.shared.detectors import COLUMNS, fit, fit_all
 from tasks.shared.stage import Compute, main
 
 

@@ -12,18 +12,15 @@ from facsimile.generator.base import (
     InferenceOptions,
 )
 from facsimile.generator.config import GeneratorConfig, LatentNetConfig, UNetConfig
-from facsimile.generator.importing import import_checkpoint
 from facsimile.generator.latent_net import LatentNet
 from facsimile.generator.noise import NoiseModel
 from facsimile.generator.pipeline import DiffAEPipeline
-from facsimile.generator.presets import PRESETS, preset
 from facsimile.generator.registry import GENERATORS, load_generator
 from facsimile.generator.unet import DiffAEUNet, SemanticEncoder
 
 __all__ = [
     "CONFIG_FILE",
     "GENERATORS",
-    "PRESETS",
     "WEIGHTS_FILE",
     "Codes",
     "DiffAEPipeline",
@@ -36,7 +33,5 @@ __all__ = [
     "NoiseModel",
     "SemanticEncoder",
     "UNetConfig",
-    "import_checkpoint",
     "load_generator",
-    "preset",
 ]

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from cli.app import app
 from cli.errors import OneLineErrors
 from facsimile.errors import FacsimileError
-from facsimile.generator import PRESETS
+from facsimile.pretraining import PRESETS
 from facsimile.release import LICENCES
 from flows import events
 

@@ -9,7 +9,8 @@ import torch
 from typer.testing import CliRunner
 
 from cli.app import app
-from facsimile.generator import PRESETS, DiffAEPipeline, GeneratorConfig, UNetConfig
+from facsimile.generator import DiffAEPipeline, GeneratorConfig, UNetConfig
+from facsimile.pretraining import PRESETS
 
 NAME = "ffhq256_autoenc"
 CLI = CliRunner()

@@ -19,8 +19,8 @@ from facsimile.detection import AUOracle
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import encode_png, read_faces, read_table, to_tensor
 from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig, UNetConfig
+from tasks.helpers import readiness
 from tasks.params import read_params
-from tasks.shared import readiness
 from tasks.shared.stage import Compute, sections_of, write_json
 
 pytestmark = pytest.mark.slow

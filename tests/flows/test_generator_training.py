@@ -129,7 +129,7 @@ def test_what_torchrun_started_does_not_outlive_it(tmp_path: Path, marked: str) 
     """Each process of a training has a session of its own, and may have started others."""
     code = (
         "import subprocess, sys, time; from pathlib import Path;"
-        "from facsimile.generator.training.ranks import end_with_parent; end_with_parent();"
+        "from facsimile.pretraining.ranks import end_with_parent; end_with_parent();"
         "subprocess.Popen(['sleep', '1000']); Path(sys.argv[1]).touch(); time.sleep(1000)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "up")]

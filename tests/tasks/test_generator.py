@@ -21,9 +21,9 @@ from facsimile.digests import DIGESTS
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import FACE_SCHEMA, write_shards
 from facsimile.generator import DiffAEUNet, GeneratorConfig
-from facsimile.generator.training import Ranks
+from facsimile.pretraining import Ranks
 from tasks import generator
-from tasks.shared.frozen import main
+from tasks.helpers.frozen import main
 from tests.support.faces import face_table, noise_images
 
 pytestmark = pytest.mark.slow

@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 
 from facsimile.errors import FacsimileError
 from facsimile.generator import (
-    PRESETS,
     Codes,
     DiffAEPipeline,
     GeneratorConfig,
@@ -24,8 +23,8 @@ from facsimile.generator import (
     LatentNetConfig,
     UNetConfig,
     diffusion,
-    preset,
 )
+from facsimile.pretraining import PRESETS, preset
 
 pytestmark = pytest.mark.slow
 

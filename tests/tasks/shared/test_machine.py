@@ -11,7 +11,7 @@ import torch
 
 from facsimile.editing.neutralizer import Neutralizer, neutralize
 from facsimile.errors import FacsimileError
-from facsimile.generator.training import join
+from facsimile.pretraining import join
 from tasks.shared import machine, stage
 
 

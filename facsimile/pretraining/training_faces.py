@@ -19,7 +19,7 @@ from facsimile.faces.tables import (
     read_faces,
     shard_paths,
 )
-from facsimile.generator.training.options import TrainingOptions
+from facsimile.pretraining.options import TrainingOptions
 
 REQUIRED = ("sample_id", "subject_id", "split", "image")
 

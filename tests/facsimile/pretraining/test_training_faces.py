@@ -10,7 +10,7 @@ import pytest
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import FACE_SCHEMA, image_structs, write_shards
-from facsimile.generator.training import TrainingOptions, open_faces
+from facsimile.pretraining import TrainingOptions, open_faces
 from facsimile.world import population
 
 OPTIONS = TrainingOptions(unet={"image_size": 8}, holdout=2)

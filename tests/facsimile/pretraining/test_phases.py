@@ -11,9 +11,9 @@ from torch import nn
 
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import to_tensor
-from facsimile.generator.training import GeneratorTraining, Ranks, TrainingOptions
-from facsimile.generator.training.draws import TrainingDraws
-from facsimile.generator.training.phases import Stats, image_batches, warm_encoder
+from facsimile.pretraining import GeneratorTraining, Ranks, TrainingOptions
+from facsimile.pretraining.draws import TrainingDraws
+from facsimile.pretraining.phases import Stats, image_batches, warm_encoder
 
 CPU = torch.device("cpu")
 

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 
 from facsimile.errors import FacsimileError
-from facsimile.generator.checkpoints import read_tensors
+from facsimile.pretraining.checkpoints import read_tensors
 
 TENSOR = torch.arange(3.0)
 STATE = {"state_dict": OrderedDict({"out.bias": TENSOR})}

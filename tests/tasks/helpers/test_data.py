@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from facsimile.generator import DiffAEPipeline, GeneratorConfig, InferenceOptions, UNetConfig
+from tasks.helpers import data
 from tasks.params import Sampling
-from tasks.shared import data
 from tasks.shared.stage import Compute
 
 CONFIG = GeneratorConfig(UNetConfig(16, 32, (1,), (1,), num_res_blocks=1, z_dim=8), None)

@@ -6,7 +6,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from facsimile.generator import GeneratorConfig, InferenceOptions, LatentNetConfig, UNetConfig
-from facsimile.generator.training.trainer import OptimizerSettings, face_weights
+from facsimile.pretraining.trainer import OptimizerSettings, face_weights
 
 
 class _Options(BaseModel):

@@ -14,15 +14,14 @@ from safetensors.torch import save_file
 
 from facsimile.errors import FacsimileError
 from facsimile.generator import (
-    PRESETS,
     Codes,
     DiffAEPipeline,
     GeneratorConfig,
     InferenceOptions,
     LatentNetConfig,
     UNetConfig,
-    import_checkpoint,
 )
+from facsimile.pretraining import PRESETS, import_checkpoint
 
 CONFIG = GeneratorConfig(
     UNetConfig(16, 32, (1, 2), (1, 2, 2), 1, (8,), z_dim=8),

@@ -15,8 +15,8 @@ from facsimile.report.sheets import (
     synthetic_sheet,
     transfer_sheet,
 )
+from tasks.helpers.data import read_editable
 from tasks.shared.artefacts import FILTER, INGEST, SYNTHESIZE, TRANSFER, generated_tables
-from tasks.shared.data import read_editable
 
 
 def edited_people(

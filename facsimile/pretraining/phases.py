@@ -20,19 +20,19 @@ from facsimile.faces.tables import to_tensor
 from facsimile.files import atomic_file
 from facsimile.generator.latent_net import LatentNet
 from facsimile.generator.pipeline import DiffAEPipeline
-from facsimile.generator.training.draws import TrainingDraws
-from facsimile.generator.training.options import PhaseOptions, TrainingOptions
-from facsimile.generator.training.ranks import Ranks
-from facsimile.generator.training.trainer import (
+from facsimile.generator.unet import DiffAEUNet, SemanticEncoder
+from facsimile.pretraining.draws import TrainingDraws
+from facsimile.pretraining.options import PhaseOptions, TrainingOptions
+from facsimile.pretraining.ranks import Ranks
+from facsimile.pretraining.trainer import (
     AutoencoderLoss,
     LatentLoss,
     PrincipalCodes,
     Trainer,
     WarmStartLoss,
 )
-from facsimile.generator.training.training_faces import TrainingFaces
-from facsimile.generator.training.training_report import preview
-from facsimile.generator.unet import DiffAEUNet, SemanticEncoder
+from facsimile.pretraining.training_faces import TrainingFaces
+from facsimile.pretraining.training_report import preview
 from facsimile.seeding import sample_seed
 
 Progress = Callable[[str, int, str], AbstractContextManager[Callable[[int], None]]]

@@ -14,9 +14,9 @@ from facsimile.faces.aus import AUS
 from facsimile.faces.tables import to_tensor, to_uint8
 from facsimile.generator import DiffAEPipeline, DiffAEUNet, Generator
 from facsimile.generator.evaluation import fidelity, frechet_distance, reconstruct, sample_faces
-from facsimile.generator.training.options import TrainingOptions
-from facsimile.generator.training.training_faces import TrainingFaces
 from facsimile.measurement.metrics import mean_defined, pearson_per_au
+from facsimile.pretraining.options import TrainingOptions
+from facsimile.pretraining.training_faces import TrainingFaces
 
 _BATCH = 64
 

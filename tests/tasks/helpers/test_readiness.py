@@ -11,7 +11,7 @@ import pytest
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import FACE_SCHEMA, write_shards
-from tasks.shared import readiness
+from tasks.helpers import readiness
 from tests.support.faces import face_table
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]

@@ -25,10 +25,10 @@ from torch import Tensor
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import atomic_directory
 from facsimile.generator.base import WEIGHTS_FILE
-from facsimile.generator.checkpoints import read_tensors
 from facsimile.generator.config import GeneratorConfig
 from facsimile.generator.pipeline import DiffAEPipeline, check_parameters, without_aliases
-from facsimile.generator.presets import PRESETS
+from facsimile.pretraining.checkpoints import read_tensors
+from facsimile.pretraining.presets import PRESETS
 
 MODEL, PRIOR = "model.", "latent_net."
 STATISTICS = ("conds_mean", "conds_std")

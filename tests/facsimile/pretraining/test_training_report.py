@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from facsimile.generator.training import TrainingFaces, TrainingOptions, model_card
-from facsimile.generator.training.training_report import grid
+from facsimile.pretraining import TrainingFaces, TrainingOptions, model_card
+from facsimile.pretraining.training_report import grid
 
 FACES = TrainingFaces(
     np.zeros((5, 8, 8, 3), np.uint8), np.zeros((3, 8, 8, 3), np.uint8), pd.DataFrame()

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from facsimile.generator.training.draws import TrainingDraws, stratified_timesteps
+from facsimile.pretraining.draws import TrainingDraws, stratified_timesteps
 
 
 def test_each_epoch_shows_each_face_once_in_another_order():

@@ -9,8 +9,8 @@ from torch import nn
 
 from facsimile.generator import DiffAEUNet, LatentNet, LatentNetConfig, UNetConfig, diffusion
 from facsimile.generator.evaluation import fidelity, frechet_distance
-from facsimile.generator.training.draws import TrainingDraws
-from facsimile.generator.training.trainer import (
+from facsimile.pretraining.draws import TrainingDraws
+from facsimile.pretraining.trainer import (
     AutoencoderLoss,
     LatentLoss,
     OptimizerSettings,

@@ -1,0 +1,1 @@
+"""What some stages share. What all of them need is in tasks/shared."""
