@@ -308,7 +308,7 @@ def test_a_transferred_face_tells_who_it_was_moved_to_and_comes_out_again(made: 
     row = read_table(made / TRANSFER / "faces").iloc[0]
     output = lineage(made, row["sample_id"]).output
     assert f"{row['sample_id']}  transferred face" in output
-    assert re.search(r"moved  0\.\d{3} of the way to attributes/S[0-2]\n", output)
+    assert re.search(r"transferred  0\.\d{3} of the way to attributes/S[0-2]\n", output)
     assert "AUs set" not in output and f"{row['source_id']}  real face" in output
     result = lineage(made, "--rebuild", row["sample_id"])
     assert result.exit_code == 0, result.output + result.stderr
