@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike
 
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 
+MIN_PEOPLE = 8
+"""People with several faces each that it takes to learn to verify identities."""
+
 _MOST = 0.5
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from facsimile.errors import FacsimileError
+from facsimile.faces.annotation import MIN_PEOPLE
 from facsimile.measurement.metrics import cosine_distance, equal_error_rate
 
 HELD_OUT = 0.25  # share of the people that sets the threshold
-MIN_PEOPLE = 8  # with several faces each
 
 
 class IdentitySpace:

@@ -7,7 +7,12 @@ from pathlib import Path
 import pandas as pd
 
 from facsimile.errors import FacsimileError
-from facsimile.faces.annotation import learnable_aus, mostly_annotated_aus, what_is_left_out
+from facsimile.faces.annotation import (
+    MIN_PEOPLE,
+    learnable_aus,
+    mostly_annotated_aus,
+    what_is_left_out,
+)
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.faces.demographics import (
     AGE_CUTS,
@@ -113,9 +118,6 @@ def _au_shortages(name: str, faces: pd.DataFrame) -> Iterator[str]:
 
 
 def _attribute_shortages(name: str, faces: pd.DataFrame, project: tuple[str, ...]) -> Iterator[str]:
-    # Imported here because workers of ingest import this module, too, but need no models.
-    from facsimile.filtering.identity import MIN_PEOPLE
-
     train = _of_split(faces, "train")
     where, another = f"{name}: split train:", "or name another dataset under datasets.attributes"
     if train.empty:
