@@ -16,11 +16,11 @@ import pandas as pd
 from facsimile.datasets import ADAPTERS, Rejects, recognise
 from facsimile.digests import file_md5
 from facsimile.editing import (
-    Directions,
     EditOperator,
-    IdentityOperator,
-    SynthesisOperator,
-    plan_synthesis,
+    Neutralizer,
+    editor_file,
+    load_editor,
+    plan_edits,
     plan_transfers,
 )
 from facsimile.errors import FacsimileError
@@ -35,6 +35,7 @@ from facsimile.faces.origins import (
 )
 from facsimile.faces.tables import decode_images, read_table, shard_paths
 from facsimile.generator import WEIGHTS_FILE, Codes, Generator, NoiseModel
+from facsimile.synthesis import IdentityOperator
 from tasks.edit import plan_all
 from tasks.helpers.data import editable_aus, load_generator, read_editable
 from tasks.params import (
@@ -49,13 +50,13 @@ from tasks.params import (
     read_section,
 )
 from tasks.shared.artefacts import (
-    EDITOR_FILE,
+    EDITOR,
     ENCODE,
     FILTER,
     GENERATOR,
     INGEST,
     NEUTRAL,
-    NEUTRALIZER,
+    NEUTRALIZER_FILE,
     SYNTHESIZE,
 )
 from tasks.shared.stage import DATA, Compute
@@ -69,9 +70,6 @@ REBUILT = (EDITED, TRANSFERRED, SYNTHETIC)
 """Origins whose faces can be planned and rebuilt."""
 
 GENERATOR_FILE = GENERATOR / WEIGHTS_FILE
-NEUTRALIZER_FILE = NEUTRALIZER / "neutralizer.safetensors"
-RECORDED = {"generator_md5": GENERATOR_FILE, "editor_md5": EDITOR_FILE}
-"""Column of a generated row → the file whose MD5 it holds."""
 
 TOLERANCE = 1
 """Maximum pixel difference, of 255, between equal images: floats depend on machine and batch."""
@@ -265,18 +263,24 @@ def intended(faces: pd.DataFrame) -> pd.DataFrame:
 def moved_along(lineage: Lineage) -> tuple[str, ...]:
     """AUs without a label on an edited or synthetic face because another AU entails them."""
     plan = planned(lineage)
-    if plan is None or lineage.kind == TRANSFERRED or not EDITOR_FILE.exists():
+    if plan is None or lineage.kind == TRANSFERRED or not EDITOR.exists():
         return ()
-    directions = Directions.load(EDITOR_FILE)
-    set_here = [au for au in directions.aus if plan.iloc[0][au] > 0]
-    entailed = {other for au in set_here for other in directions.entails(au)}
+    editor = load_editor(EDITOR)
+    set_here = [au for au in editor.aus if plan.iloc[0][au] > 0]
+    entailed = {other for au in set_here for other in editor.entailed(au)}
     return tuple(au for au in AUS if au in entailed and pd.isna(lineage.face[au]))
+
+
+def recorded_files() -> dict[str, Path]:
+    """Column of a generated row → the file whose MD5 it holds."""
+    editor = editor_file(EDITOR) if EDITOR.exists() else EDITOR
+    return {"generator_md5": GENERATOR_FILE, "editor_md5": editor}
 
 
 def changed_files(lineage: Lineage) -> Iterator[str]:
     """Files whose MD5 differs from the one recorded in the row of the face or of its source."""
     for row in [lineage.face, *([lineage.source.face] if lineage.source else [])]:
-        for column, path in RECORDED.items():
+        for column, path in recorded_files().items():
             if pd.isna(row[column]):
                 continue
             now = file_md5(path) if path.exists() else "absent"
@@ -326,7 +330,7 @@ def _edit(lineage: Lineage, generator: Generator) -> pd.DataFrame:
     if latents is None:
         raise FacsimileError(f"{lineage.source.sample_id}: has no latents in {ENCODE} or {NEUTRAL}")
     plan = planned(lineage).assign(z=[latents["z"]], x_t=[latents["x_t"]])
-    return EditOperator(generator, EDITOR_FILE)(plan)
+    return EditOperator(generator, load_editor(EDITOR))(plan)
 
 
 def _transfer(lineage: Lineage, generator: Generator) -> pd.DataFrame:
@@ -340,12 +344,12 @@ def _synthesize(lineage: Lineage, generator: Generator) -> pd.DataFrame:
     dataset = read_section(PARAMS, "datasets", Datasets).aus
     noise = NoiseModel.fit(Codes.from_table(read_editable(dataset, "train")))
     sampled = pd.DataFrame([(lineage.source or lineage).face]).reset_index(drop=True)
-    identity = IdentityOperator(generator, NEUTRALIZER_FILE, noise)(sampled)
+    identity = IdentityOperator(generator, Neutralizer.load(NEUTRALIZER_FILE), noise)(sampled)
     if lineage.kind == IDENTITY:
         return identity
     plan = _plan_synthesis(identity)
     plan = plan[plan["sample_id"] == lineage.sample_id].reset_index(drop=True)
-    return SynthesisOperator(generator, EDITOR_FILE, noise)(plan)
+    return EditOperator(generator, load_editor(EDITOR), noise)(plan)
 
 
 def _agree(plan: pd.DataFrame, faces: pd.DataFrame) -> np.ndarray:
@@ -369,7 +373,7 @@ def _latents(dataset: str, sample_id: str) -> pd.Series | None:
 
 def _plan_synthesis(identity: pd.DataFrame) -> pd.DataFrame:
     section = read_section(PARAMS, "synthesize", Synthesize)
-    return plan_synthesis(identity, **section.variants() | {"aus": editable_aus(section.aus)})
+    return plan_edits(identity, **section.variants() | {"aus": editable_aus(section.aus)})
 
 
 def _tables() -> list[tuple[Path, str]]:

@@ -17,12 +17,11 @@ from facsimile.faces.origins import REAL, TRANSFERRED
 from flows import dvc
 from flows.face_lineage import (
     IDENTITY,
-    NEUTRALIZER_FILE,
-    RECORDED,
     Lineage,
     moved_along,
     planned,
     rebuild,
+    recorded_files,
     source_files,
     trace,
 )
@@ -30,7 +29,7 @@ from flows.graph import needed_by, read_graph
 from flows.mlflow_runs import revision_of
 from flows.tracking import find_run
 from tasks.provenance.dvc_files import locked_hashes, locked_params, locked_stages
-from tasks.shared.artefacts import ENCODE, NEUTRAL
+from tasks.shared.artefacts import ENCODE, NEUTRAL, NEUTRALIZER_FILE
 from tasks.shared.machine import find_device
 
 
@@ -111,7 +110,7 @@ def _face(lineage: Lineage) -> Tree:
         return tree
 
     tree.add(_entry("seed", face["seed"]))
-    for column, path in RECORDED.items():
+    for column, path in recorded_files().items():
         if pd.notna(face[column]):
             tree.add(_entry(column.removesuffix("_md5"), _file(path, face[column])))
     if lineage.kind == IDENTITY:

@@ -12,8 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from facsimile.digests import file_md5
-from facsimile.editing import EditOperator, plan_edits
+from facsimile.editing import EditOperator, load_editor, plan_edits
 from facsimile.faces.annotation import annotated_aus, label_what_is_known, learnable_aus
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
@@ -25,7 +24,7 @@ from tasks.helpers.data import (
     tell_aus,
 )
 from tasks.params import Datasets, Edit, Sampling
-from tasks.shared.artefacts import EDITOR_FILE, training_labels, unannotated_ids
+from tasks.shared.artefacts import EDITOR, training_labels, unannotated_ids
 from tasks.shared.stage import Compute, main, operate
 
 
@@ -47,11 +46,7 @@ def run(
         ]
     )
     plan = plan_all(pd.concat([annotated, others], ignore_index=True), edit)
-    operator = EditOperator(
-        load_generator(compute, sampling),
-        EDITOR_FILE,
-        editor_md5=file_md5(EDITOR_FILE),
-    )
+    operator = EditOperator(load_generator(compute, sampling), load_editor(EDITOR))
     edited = (
         label_what_is_known(faces, absent) for faces in operate(operator, plan, compute, "edit")
     )

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from facsimile.detection import AUDetector, AUOracle
-from facsimile.editing import Directions, Neutralizer
+from facsimile.editing import Neutralizer, load_editor
 from facsimile.faces.annotation import keep_aus, only
 from facsimile.faces.aus import AUS
 from facsimile.faces.origins import REAL
@@ -53,7 +53,7 @@ from tasks.shared.artefacts import (
     EDITOR,
     FILTER,
     GENERATOR,
-    NEUTRALIZER,
+    NEUTRALIZER_FILE,
     ORACLE,
     SYNTHESIZE,
     TRAIN,
@@ -90,22 +90,21 @@ def run(
     )
     if aus != AUS:
         metrics["aus"] = list(aus)
-    directions = Directions.load(EDITOR / "directions.parquet")
-    shown = ["name", "kind", "conditioned_on", "projected_off", "entails", "pearson"]
+    editor = load_editor(EDITOR)
     tables = (
         detection.tables()
         | correlations.tables()
         | edits.tables()
         | neutralization.tables()
         | {"au_counts": count_aus(read_training_faces(train, aus))}
-        | {"directions": directions.table[[*shown, "norm_before", "norm_after"]]}
+        | {"editor": editor.report()}
     )
     for name, table in tables.items():
         table.to_parquet(out / f"{name}.parquet", index=False)
 
     sheets = (
         gallery.edited_people(
-            generator, directions, datasets.aus, evaluate.people, evaluate.intensities
+            generator, editor, datasets.aus, evaluate.people, evaluate.intensities
         )
         + gallery.transferred_people(datasets.aus, evaluate.people)
         + gallery.synthetic_people()
@@ -183,7 +182,7 @@ def score_identities(
         keep_aus(oracle.aus(decode_images(faces)), aus) for faces in (sampled, identities)
     )
     val = only(read_encoded(dataset, generator, "val"), aus)
-    neutralizer = Neutralizer.load(NEUTRALIZER / "neutralizer.safetensors")
+    neutralizer = Neutralizer.load(NEUTRALIZER_FILE)
     predictions = neutralizer.predict(stack(val["z"]))
     return score_neutralization(
         before, after, val_labels=val[list(AUS)].to_numpy(float), val_predictions=predictions

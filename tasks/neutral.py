@@ -32,7 +32,7 @@ from facsimile.faces.tables import (
 from facsimile.generator import Codes, Generator
 from tasks.helpers.data import load_generator, read_codes
 from tasks.params import Datasets, Neutral, Sampling
-from tasks.shared.artefacts import BASELINE, INGEST, NEUTRALIZER, neutral_aus
+from tasks.shared.artefacts import BASELINE, INGEST, NEUTRALIZER_FILE, neutral_aus
 from tasks.shared.stage import Compute, main, progress
 
 NEUTRAL_SCHEMA = LATENT_SCHEMA.append(pa.field("activity", pa.float32()))
@@ -85,7 +85,7 @@ def invert(
         return
     faces = faces.set_index("sample_id")
     encoded = read_codes(dataset, ["sample_id"]).set_index("sample_id")
-    network = Neutralizer.load(NEUTRALIZER / "neutralizer.safetensors").to(generator.device)
+    network = Neutralizer.load(NEUTRALIZER_FILE).to(generator.device)
     codes = Codes.from_table(encoded.loc[faces.index])
     faces["z"] = list(neutralize(network, codes.z.numpy()).z)
     faces["editable"] = True

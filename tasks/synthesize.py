@@ -14,19 +14,17 @@ from typing import Any
 
 import pandas as pd
 
-from facsimile.digests import file_md5
-from facsimile.editing import (
-    IDENTITY_SCHEMA,
-    DemographicPredictors,
-    IdentityOperator,
-    SynthesisOperator,
-    plan_synthesis,
-    sample_identities,
-)
+from facsimile.editing import EditOperator, Neutralizer, load_editor, plan_edits
 from facsimile.faces.annotation import label_what_is_known
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
 from facsimile.generator import Codes, NoiseModel
+from facsimile.synthesis import (
+    IDENTITY_SCHEMA,
+    DemographicPredictors,
+    IdentityOperator,
+    sample_identities,
+)
 from tasks.helpers.data import (
     editable_aus,
     load_generator,
@@ -36,7 +34,7 @@ from tasks.helpers.data import (
     tell_aus,
 )
 from tasks.params import Datasets, Sampling, Synthesize
-from tasks.shared.artefacts import EDITOR_FILE, NEUTRALIZER
+from tasks.shared.artefacts import EDITOR, NEUTRALIZER_FILE
 from tasks.shared.stage import Compute, main, operate
 
 
@@ -60,15 +58,15 @@ def run(
         max_draws=synthesize.max_draws,
     )
     noise = NoiseModel.fit(Codes.from_table(read_editable(datasets.aus, "train")))
-    neutralize = IdentityOperator(generator, NEUTRALIZER / "neutralizer.safetensors", noise)
+    neutralize = IdentityOperator(generator, Neutralizer.load(NEUTRALIZER_FILE), noise)
     identities = pd.concat(operate(neutralize, sampled, compute, "neutralize"), ignore_index=True)
     write_shards([identities], out / "identities", IDENTITY_SCHEMA)
 
     aus = editable_aus(synthesize.aus)
     tell_aus(synthesize.aus, aus)
-    plan = plan_synthesis(identities, **synthesize.variants() | {"aus": aus})
+    plan = plan_edits(identities, **synthesize.variants() | {"aus": aus})
     absent = identities.set_index("sample_id")[list(AUS)] == 0  # null where N cannot see to it
-    operator = SynthesisOperator(generator, EDITOR_FILE, noise, editor_md5=file_md5(EDITOR_FILE))
+    operator = EditOperator(generator, load_editor(EDITOR), noise)
     faces: Iterator[pd.DataFrame] = (
         label_what_is_known(made, absent) for made in operate(operator, plan, compute, "synthesize")
     )

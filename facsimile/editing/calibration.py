@@ -17,7 +17,6 @@ import pandas as pd
 import torch
 
 from facsimile.editing.directions import Directions
-from facsimile.editing.edit import edit
 from facsimile.editing.linear import effects
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import to_uint8
@@ -81,7 +80,7 @@ def edited_rise(
     before = readings(neutral.z)
     rows = pd.MultiIndex.from_product([list(scales), directions.aus], names=["scale", "edited_au"])
     rises = [
-        (readings(edit(neutral.z, directions, {au: scale})) - before).mean(axis=0)
+        (readings(directions.add_to(neutral.z, {au: scale})) - before).mean(axis=0)
         for scale, au in rows
     ]
     return pd.DataFrame(rises, index=rows, columns=list(AUS))
@@ -179,7 +178,7 @@ def crosstalk(
             continue
         beyond = at_scale.loc[au] - real.loc[au] * own[au] / real.loc[au, au]
         shares.loc[au] = (weight * beyond / own.where(weight > 0, 1.0)).fillna(0.0)
-        shares.loc[au, [au, *directions.entails(au)]] = 0.0
+        shares.loc[au, [au, *directions.entailed(au)]] = 0.0
     return shares
 
 

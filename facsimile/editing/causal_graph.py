@@ -148,44 +148,6 @@ class CausalGraph:
         descendants = nx.descendants(self.dag, au)
         return tuple(other for other in AUS if other in descendants)
 
-    def explain(self, au: str, annotated: Iterable[str] = AUS) -> dict[str, str]:
-        """Why each other AU is, or is not, in the conditioning set of `au` (for the report)."""
-        annotated = set(annotated)
-        chosen = set(self.adjustment_set(au, annotated))
-        descendants = nx.descendants(self.dag, au)
-        reasons = {}
-        for other in AUS:
-            if other == au:
-                continue
-            if au in self.overrides:
-                reasons[other] = "conditioned by hand" if other in chosen else "left out by hand"
-            elif other in chosen:
-                separate = nx.is_d_separator(self.dag, {au}, {other}, set())
-                reasons[other] = (
-                    "conditioned: a path to it opens by conditioning on the others"
-                    if separate
-                    else "conditioned: d-connected"
-                )
-            elif other in descendants:
-                reasons[other] = f"not conditioned: descendant of {au}"
-            elif other in self._barred(au):
-                reasons[other] = "not conditioned: descendant of a collider"
-            elif other not in annotated:
-                reasons[other] = "not annotated"
-            else:
-                reasons[other] = "not conditioned: d-separated"
-        return reasons
-
-    def drawing(self) -> tuple[nx.DiGraph, dict[str, tuple[float, float]]]:
-        """The graph and node positions in [0, 1]²: causes above, AUs between, effects below."""
-        rows = {"expression": 1.0, "nuisance": 0.35, "au": 0.65, "effect": 0.0}
-        positions = {}
-        for kind, height in rows.items():
-            nodes = [node for node, data in self.dag.nodes(data=True) if data["kind"] == kind]
-            for index, node in enumerate(nodes):
-                positions[node] = ((index + 0.5) / len(nodes), height)
-        return self.dag, positions
-
     def _barred(self, au: str) -> set[str]:
         barred = set(nx.descendants(self.dag, au))
         for node, kind in self.dag.nodes(data="kind"):

@@ -10,16 +10,18 @@ projection as in InterFaceGAN. ``z + s·w_k`` raises AU k by s; s = 1 is FACS le
                  then on decoded images (calibration.py)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
+from torch import Tensor
 
+from facsimile.editing.base import AnnotatedFaces
 from facsimile.editing.causal_graph import CausalGraph
 from facsimile.editing.linear import (
     companions,
@@ -30,11 +32,10 @@ from facsimile.editing.linear import (
     project_off,
     reading_correlation,
 )
+from facsimile.editing.options import LinearOptions
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.faces.tables import atomic_file
-
-LinearModel = Literal["ridge", "svm", "combined"]
 
 DIRECTION_SCHEMA = pa.schema(
     [
@@ -91,8 +92,24 @@ class Directions:
             raise FacsimileError(f"no direction {name!r}; there are {', '.join(self.names)}")
         return self.vectors[self.names.index(name)]
 
-    def entails(self, au: str) -> tuple[str, ...]:
-        """AUs whose intensity an edit of `au` leaves unknown."""
+    def add_to(self, z: Tensor, intensities: Mapping[str, float | np.ndarray | Tensor]) -> Tensor:
+        """``z + Σ_k s_k w_k``.
+
+        Args:
+            z: (N, D).
+            intensities: AU → s_k, one number or one for each face (N,).
+
+        Returns:
+            (N, D) on the device of z.
+        """
+        for au, intensity in intensities.items():
+            w = torch.from_numpy(self.vector(au)).to(z)
+            s = torch.as_tensor(intensity, dtype=z.dtype, device=z.device).reshape(-1, 1)
+            z = z + s * w
+        return z
+
+    def entailed(self, au: str) -> tuple[str, ...]:
+        """AUs whose intensity is unknown after an edit of `au`."""
         return tuple(self.table["entails"].iloc[self.names.index(au)])
 
     def cosines(self) -> pd.DataFrame:
@@ -119,64 +136,37 @@ class Directions:
 
 
 def fit_directions(
-    z: np.ndarray,
-    aus: np.ndarray,
-    subjects: Sequence[str],
+    train: AnnotatedFaces,
+    attributes: AnnotatedFaces | None,
     graph: CausalGraph,
-    *,
-    z_nuisance: np.ndarray | None = None,
-    nuisances: np.ndarray | None = None,
-    subjects_nuisance: Sequence[str] | None = None,
-    model: LinearModel = "combined",
-    alpha: float = 1000.0,
-    condition: bool = True,
-    within_subject: bool = True,
-    project: Sequence[str] = NUISANCES,
-    project_aus: Mapping[str, Sequence[str]] | None = None,
-    seed: int = 0,
+    options: LinearOptions,
 ) -> Directions:
-    """Fit one calibrated direction for every annotated AU and every labelled nuisance.
+    """Fit one direction for every annotated AU and every labelled nuisance.
 
     Args:
-        z: normalised codes of the AU-labelled faces, (N, D).
-        aus: AU intensities in [0, 1], (N, 12) in the order of ``AUS``, NaN = not annotated.
-        subjects: N subject ids.
+        train: AU-labelled faces.
+        attributes: faces with nuisance labels. Attributes with two values are fitted by a linear
+            SVM, others by ridge regression.
         graph: gives the adjustment set of every AU, of those annotated beside it.
-        z_nuisance: normalised codes of the faces with nuisance labels, (M, D).
-        nuisances: labels in [0, 1], (M, 4) in the order of ``NUISANCES``, NaN = not annotated.
-            Attributes with two values are fitted by a linear SVM, others by ridge regression.
-        subjects_nuisance: M subject ids.
-        model: that the AU directions are normals of.
-        alpha: ridge penalty on w.
-        condition: False leaves every adjustment set empty (the baseline of the ablation).
-        within_subject: give every subject an intercept c of its own. The person is a common cause
-            of looks and of how often each AU is shown; with few subjects, directions otherwise
-            absorb who they are. False is the paper's single c.
-        project: nuisances whose directions are projected out of every AU direction.
-        project_aus: AU → competing AUs whose (unprojected) directions are projected out as well.
-        seed: seed of the SVM solver.
+        options: of the fit; `calibration` is not used here.
 
     Raises:
-        FacsimileError: an AU without active or inactive faces, an unknown name, a nuisance to
-            project without labels, a projection that leaves nothing of an AU, or `within_subject`
-            where no subject has two faces.
+        FacsimileError: an AU without active or inactive faces, a nuisance to project without
+            labels, a projection that leaves nothing of an AU, or `within_subject` where no subject
+            has two faces.
     """
-    if model not in ("ridge", "svm", "combined"):
-        raise FacsimileError(f"unknown model {model!r}, allowed: ridge, svm, combined")
-    z, aus = np.asarray(z, np.float64), np.asarray(aus, np.float64)
+    z, aus = np.asarray(train.codes.z, np.float64), np.asarray(train.aus, np.float64)
     annotated = tuple(au for au, y in zip(AUS, aus.T, strict=True) if not np.isnan(y).all())
     if not annotated:
         raise FacsimileError("no face has an AU label, so there is no direction to fit")
     labels = aus[:, [AUS.index(au) for au in annotated]]
-    subjects = np.asarray(subjects)
-    if within_subject and len(np.unique(subjects)) == len(subjects):
+    subjects = np.asarray(train.subjects)
+    if options.within_subject and len(np.unique(subjects)) == len(subjects):
         raise FacsimileError("every subject has one face only; set within_subject to false")
 
-    nuisance_rows = []
-    if z_nuisance is not None:
-        nuisance_rows = _fit_nuisances(z_nuisance, nuisances, subjects_nuisance, alpha, seed)
+    nuisance_rows = [] if attributes is None else _fit_nuisances(attributes, options)
     nuisance_vectors = {row["name"]: row["vector"] for row in nuisance_rows}
-    for name in project:
+    for name in options.project:
         if name not in nuisance_vectors:
             raise FacsimileError(f"cannot project off {name!r}: no labels to find its direction")
 
@@ -184,29 +174,26 @@ def fit_directions(
     conditioned_on = {}
     for column, au in enumerate(annotated):
         others = [annotated[other] for other in companions(known, column)]
-        conditioned_on[au] = graph.adjustment_set(au, others) if condition else ()
+        conditioned_on[au] = graph.adjustment_set(au, others) if options.condition else ()
     raw = {}
     for column, au in enumerate(annotated):
         adjust = [annotated.index(other) for other in conditioned_on[au]]
         rows = known[:, [column, *adjust]].all(axis=1)
         y, y_adjust = labels[rows, column], labels[np.ix_(rows, adjust)]
-        intercepts = subjects[rows] if within_subject else None
-        raw[au] = _fit_au(au, z[rows], y, y_adjust, intercepts, model, alpha, seed)
-    moved = effects(z, labels, subjects if within_subject else None)
-    pearson = reading_correlation(z, labels, subjects, alpha, within_subject)
+        intercepts = subjects[rows] if options.within_subject else None
+        raw[au] = _fit_au(au, z[rows], y, y_adjust, intercepts, options)
+    moved = effects(z, labels, subjects if options.within_subject else None)
+    pearson = reading_correlation(z, labels, subjects, options.alpha, options.within_subject)
 
     rows = []
+    off = [nuisance_vectors[name] for name in options.project]
     for index, au in enumerate(annotated):
-        competing = tuple((project_aus or {}).get(au, ()))
-        if unknown := set(competing) - set(annotated) | set(competing) & {au}:
-            raise FacsimileError(f"cannot project {au} off {min(unknown)!r}")
-        off = [*(nuisance_vectors[name] for name in project), *(raw[name] for name in competing)]
         w = project_off(raw[au], orthonormal_basis(np.stack(off))) if off else raw[au]
         rows.append(
-            _row(au, "au", model, w, moved[index], pearson[index])
+            _row(au, "au", options.model, w, moved[index], pearson[index])
             | {
                 "conditioned_on": list(conditioned_on[au]),
-                "projected_off": [*project, *competing],
+                "projected_off": list(options.project),
                 "entails": [other for other in graph.entailed(au) if other in annotated],
                 "norm_before": np.linalg.norm(raw[au]),
                 "norm_after": np.linalg.norm(w),
@@ -221,9 +208,7 @@ def _fit_au(
     y: np.ndarray,
     conditioned_on: np.ndarray,
     intercepts: np.ndarray | None,
-    model: LinearModel,
-    alpha: float,
-    seed: int,
+    options: LinearOptions,
 ) -> np.ndarray:
     """Unprojected, uncalibrated w (D,); unit length for ridge and SVM, their sum for combined."""
     active = y >= ACTIVE_THRESHOLD
@@ -233,10 +218,10 @@ def _fit_au(
             "a direction needs active and inactive ones"
         )
     parts = []
-    if model in ("ridge", "combined"):
-        parts.append(conditional_ridge(z, y, conditioned_on, alpha, intercepts))
-    if model in ("svm", "combined"):
-        parts.append(conditional_svm(z, active, conditioned_on, intercepts, seed))
+    if options.model in ("ridge", "combined"):
+        parts.append(conditional_ridge(z, y, conditioned_on, options.alpha, intercepts))
+    if options.model in ("svm", "combined"):
+        parts.append(conditional_svm(z, active, conditioned_on, intercepts, options.seed))
     if not all(part.any() for part in parts):
         raise FacsimileError(
             f"{au}: no person shows it more on one face than on another; label more faces, or set "
@@ -245,15 +230,15 @@ def _fit_au(
     return sum(part / np.linalg.norm(part) for part in parts)
 
 
-def _fit_nuisances(
-    z: np.ndarray, labels: np.ndarray, subjects: Sequence[str], alpha: float, seed: int
-) -> list[dict[str, object]]:
+def _fit_nuisances(faces: AnnotatedFaces, options: LinearOptions) -> list[dict[str, object]]:
     """Rows of the labelled nuisances."""
-    z, labels = np.asarray(z, np.float64), np.asarray(labels, np.float64)
+    z = np.asarray(faces.codes.z, np.float64)
+    labels = np.asarray(faces.nuisances, np.float64)
+    subjects, alpha = np.asarray(faces.subjects), options.alpha
     known = [index for index in range(len(NUISANCES)) if not np.isnan(labels[:, index]).all()]
     names = tuple(NUISANCES[index] for index in known)
     moved = effects(z, labels[:, known], None)
-    pearson = reading_correlation(z, labels[:, known], np.asarray(subjects), alpha)
+    pearson = reading_correlation(z, labels[:, known], subjects, alpha)
     rows = []
     for index, name in enumerate(names):
         y = labels[:, known[index]]
@@ -261,7 +246,7 @@ def _fit_nuisances(
         binary = np.unique(y[annotated]).size == 2
         nothing = np.empty((annotated.sum(), 0))
         if binary:
-            w = conditional_svm(z[annotated], y[annotated] > 0.5, nothing, seed=seed)
+            w = conditional_svm(z[annotated], y[annotated] > 0.5, nothing, seed=options.seed)
         else:
             w = conditional_ridge(z[annotated], y[annotated], nothing, alpha)
         norm = np.linalg.norm(w)

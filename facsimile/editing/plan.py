@@ -14,6 +14,7 @@ import pandas as pd
 
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
+from facsimile.faces.origins import EDITED, SYNTHETIC
 from facsimile.seeding import sample_rng
 
 Intensity = float | tuple[float, float]
@@ -83,7 +84,8 @@ def plan_edits(
     """Repeat every neutral face with AUs that are active alone, and `mixed` times with several.
 
     Args:
-        faces: neutral face rows; the image column may be left out.
+        faces: neutral face rows, real or of new identities (column ``origin``; real without it).
+            The image column may be left out.
         intensity: s of every edit, or its range (low, high), drawn by the id of the new face.
         seed: of the draws.
         aus: AUs to activate.
@@ -93,7 +95,8 @@ def plan_edits(
 
     Returns:
         Rows of `faces` with the sample_id of the new face, ``source_id``, the intended intensities
-        as its AU columns, ``edited_au`` and ``intensity`` (null for mixed faces) and ``seed``.
+        as its AU columns, ``edited_au`` and ``intensity`` (null for mixed faces), ``seed`` and the
+        ``origin`` of the new face.
 
     Raises:
         FacsimileError: not 0 < low ≤ high ≤ 1.
@@ -127,4 +130,7 @@ def plan_edits(
     plan["edited_au"] = edited
     plan["intensity"] = np.where(pd.isna(edited), np.nan, intended.max(axis=1))
     plan["seed"] = seed
+    plan["origin"] = (
+        np.where(plan["origin"] == SYNTHETIC, SYNTHETIC, EDITED) if "origin" in plan else EDITED
+    )
     return plan

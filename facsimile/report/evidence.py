@@ -21,7 +21,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "correlations": ("panel", "au", "other", "r"),
     "edit_effects": ("edited_au", *AUS),
     "activity": ("au", "before", "after"),
-    "directions": ("name", "kind", "conditioned_on", "projected_off", "pearson"),
+    "editor": (),
     "gallery": tuple(GALLERY_SCHEMA.names),
 }
 """Tables of stage evaluate, each ``<name>.parquet``, with the columns that the report reads.
@@ -32,7 +32,7 @@ TABLES: dict[str, tuple[str, ...]] = {
 - correlations: Pearson r of two AUs; panels as in ``figures.PANELS``.
 - edit_effects: mean change of every AU read, per unit of the edit of ``edited_au``.
 - activity: mean intensity read in sampled faces, before and after neutralization.
-- directions: name, kind, conditioned_on, projected_off, pearson of each direction.
+- editor: what the editor reports about itself, one row an AU; the columns are up to the editor.
 - gallery: faces to show (see ``gallery.GALLERY_SCHEMA``).
 """
 
@@ -65,7 +65,7 @@ class Evidence:
         for name, columns in TABLES.items():
             path = directory / f"{name}.parquet"
             if path.exists():
-                table = read_table(path, columns)
+                table = read_table(path, columns or None)
                 if len(table):
                     tables[name] = table
         return cls(metrics, tables)

@@ -82,7 +82,7 @@ def render(evidence: Evidence, lineage: Mapping[str, Any]) -> str:
         .get_template(TEMPLATE)
         .render(
             au_names=AU_NAMES,
-            directions=_directions(evidence.tables.get("directions")),
+            editor=evidence.tables.get("editor"),
             figures={name: _inline(name, picture) for name, picture in pictures(evidence).items()},
             galleries=[origin for name, origin in ORIGINS.items() if name in sheets],
             lineage=lineage,
@@ -168,20 +168,6 @@ def _inline(name: str, picture: Picture) -> dict[str, Any]:
     width = round(figure.get_figwidth() * 115)  # CSS pixels; type is then about 14 px
     svg = to_svg(figure, name.replace("_", ""), picture.alt)
     return {"svg": Markup(svg), "caption": picture.caption, "width": width}
-
-
-def _directions(table: pd.DataFrame | None) -> list[dict[str, Any]]:
-    if table is None:
-        return []
-    return [
-        {
-            "name": row["name"],
-            "conditioned_on": ", ".join(row["conditioned_on"]) or "nothing",
-            "projected_off": ", ".join(row["projected_off"]) or "nothing",
-            "pearson": row["pearson"],
-        }
-        for row in table[table["kind"] == "au"].to_dict("records")
-    ]
 
 
 def _number(value: float | None) -> str:

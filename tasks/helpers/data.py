@@ -8,13 +8,13 @@ import pandas as pd
 import torch
 
 import facsimile.generator
-from facsimile.editing.directions import Directions
+from facsimile.editing import load_editor
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import read_faces, read_table
 from facsimile.generator import Generator, InferenceOptions
 from tasks.params import Sampling
 from tasks.shared.artefacts import (
-    EDITOR_FILE,
+    EDITOR,
     ENCODE,
     GENERATOR,
     INGEST,
@@ -41,25 +41,25 @@ def load_generator(compute: Compute, sampling: Sampling | None = None) -> Genera
 
 
 def editable_aus(wanted: Sequence[str]) -> tuple[str, ...]:
-    """Those of the `wanted` AUs that have a direction; all where none are fitted.
+    """Those of the `wanted` AUs that the editor can edit; all if there is no editor yet.
 
     Raises:
-        FacsimileError: none of them has one.
+        FacsimileError: it can edit none of them.
     """
-    if not EDITOR_FILE.exists():
+    if not EDITOR.exists():
         return tuple(wanted)
-    fitted = Directions.load(EDITOR_FILE).aus
+    fitted = load_editor(EDITOR).aus
     kept = tuple(au for au in wanted if au in fitted)
     if not kept:
         raise FacsimileError(
-            f"params.yaml: {', '.join(wanted)}: nothing to edit, for only {', '.join(fitted)} have "
-            "directions, as the training faces are annotated"
+            f"params.yaml: {', '.join(wanted)}: nothing to edit; with the annotations of the "
+            f"training faces, the editor can edit only {', '.join(fitted)}"
         )
     return kept
 
 
-def tell_aus(wanted: Sequence[str], kept: Sequence[str], why: str = "no direction") -> None:
-    """Say which of the `wanted` AUs are edited, where it is not all."""
+def tell_aus(wanted: Sequence[str], kept: Sequence[str], why: str = "not in the editor") -> None:
+    """Print which of the `wanted` AUs are edited, unless it is all."""
     if left_out := [au for au in wanted if au not in kept]:
         print(f"edits {', '.join(kept)}; left out {', '.join(left_out)}: {why}", file=sys.stderr)
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from facsimile.editing import Directions, edit
+from facsimile.editing import Editor
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import decode_images, read_faces, read_table, to_uint8
 from facsimile.generator import Codes, Generator
@@ -21,7 +21,7 @@ from tasks.shared.artefacts import FILTER, INGEST, SYNTHESIZE, TRANSFER, generat
 
 def edited_people(
     generator: Generator,
-    directions: Directions,
+    editor: Editor,
     dataset: str,
     people: int,
     intensities: tuple[float, ...],
@@ -33,13 +33,14 @@ def edited_people(
     images = read_faces(INGEST / dataset, ["sample_id", "image"]).set_index("sample_id")
     originals = decode_images(images.loc[faces["sample_id"]].reset_index(), str(INGEST / dataset))
     codes = Codes.from_table(faces).to(generator.device)
-    edits = [(au, s) for au in directions.aus for s in intensities]
+    edits = [(au, s) for au in editor.aus for s in intensities]
+    targets = torch.zeros(1 + len(edits), len(AUS), device=generator.device)
+    for row, (au, intensity) in enumerate(edits, start=1):  # row 0: not edited
+        targets[row, AUS.index(au)] = intensity
     decoded = []
     for index in range(len(faces)):
-        z = codes.z[[index]]
-        z = torch.cat([z, *(edit(z, directions, {au: s}) for au, s in edits)])
-        # All of them with the one x_T of the face.
-        decoded.append(to_uint8(generator.decode(codes[[index] * len(z)].replace_z(z))))
+        edited = editor.edit(codes[[index] * len(targets)], targets)
+        decoded.append(to_uint8(generator.decode(edited)))
     return edit_sheet(originals, decoded, edits)
 
 

@@ -23,7 +23,7 @@ from facsimile.faces.demographics import (
 )
 from facsimile.faces.schema import SPLITS
 from facsimile.faces.tables import read_faces
-from tasks.params import PARAMS, Datasets, Editor, read_section
+from tasks.params import PARAMS, Datasets, EditorParams, read_section
 from tasks.shared.artefacts import INGEST
 
 COLUMNS = ["sample_id", "subject_id", "split", *AUS, *NUISANCES]
@@ -61,9 +61,9 @@ def require() -> None:
 
 
 def _relevant_params() -> tuple[Datasets, tuple[str, ...]]:
-    """The datasets, and the attributes to project out of the directions."""
+    """The datasets, and the attributes that the editor needs."""
     datasets = read_section(PARAMS, "datasets", Datasets)
-    return datasets, read_section(PARAMS, "editor", Editor).linear.project
+    return datasets, read_section(PARAMS, "editor", EditorParams).options.attributes
 
 
 def shortages(ingested: Path, datasets: Datasets, project: tuple[str, ...]) -> Iterator[str]:
@@ -72,7 +72,7 @@ def shortages(ingested: Path, datasets: Datasets, project: tuple[str, ...]) -> I
     Args:
         ingested: folder of the ingested datasets.
         datasets: role of each dataset.
-        project: attributes that are projected out of the directions.
+        project: attributes that the editor needs labels of.
     """
     yield from _au_shortages(datasets.aus, read_faces(ingested / datasets.aus, COLUMNS))
     attributes = read_faces(ingested / datasets.attributes, COLUMNS)
@@ -138,7 +138,7 @@ def _attribute_shortages(name: str, faces: pd.DataFrame, project: tuple[str, ...
     if unlabelled:
         yield (
             f"{where} {', '.join(unlabelled)} not annotated, or the same on all faces; annotate "
-            f"it, remove it from editor.linear.project, {another}"
+            f"it, remove it from the editor's options, {another}"
         )
     several = int((train["subject_id"].value_counts() > 1).sum())
     if several < MIN_PEOPLE:

@@ -4,7 +4,7 @@ from tasks.params.baseline import Baseline
 from tasks.params.datasets import Datasets
 from tasks.params.detector import Detector
 from tasks.params.edit import Edit
-from tasks.params.editor import Editor, LinearEditor
+from tasks.params.editor import EditorParams
 from tasks.params.encode import Encode
 from tasks.params.evaluate import Evaluate
 from tasks.params.filter import Filter
@@ -25,12 +25,11 @@ __all__ = [
     "Datasets",
     "Detector",
     "Edit",
-    "Editor",
+    "EditorParams",
     "Encode",
     "Evaluate",
     "Filter",
     "Ingest",
-    "LinearEditor",
     "Neutral",
     "Neutralizer",
     "Sampling",

@@ -2,40 +2,26 @@
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import create_model
 
-from facsimile.faces.aus import NUISANCES
+from facsimile.editing.options import OPTIONS, EditorOptions
 from tasks.params.section import Section
 
 
-class Calibration(Section):
-    """See `facsimile.editing.calibration`.
+class _Method(Section):
+    """The editor to fit, by its name, and the options of each editor under its name."""
 
-    Attributes:
-        faces: neutral validation faces to edit by each AU at each scale.
-        scales: multiples of a direction's length to measure.
-        epochs: training of the AU estimator that measures.
-    """
+    method: Literal[tuple(OPTIONS)]
 
-    faces: PositiveInt = 12
-    scales: tuple[PositiveFloat, ...] = Field((1.0, 2.0, 4.0), min_length=1)
-    epochs: PositiveInt = 10
+    @property
+    def options(self) -> EditorOptions:
+        """Options of the editor to fit."""
+        return getattr(self, self.method)
 
 
-class LinearEditor(Section):
-    """Options of linear directions; see `facsimile.editing.fit_directions`."""
-
-    model: Literal["ridge", "svm", "combined"] = "ridge"
-    alpha: PositiveFloat = 1000.0
-    condition: bool = True
-    within_subject: bool = True
-    project: tuple[Literal[NUISANCES], ...] = NUISANCES
-    calibration: Calibration = Calibration()
-    seed: int = 0
-
-
-class Editor(Section):
-    """The method, and the options of each method under its name."""
-
-    method: Literal["linear"]
-    linear: LinearEditor = LinearEditor()
+EditorParams = create_model(
+    "EditorParams",
+    __base__=_Method,
+    __module__=__name__,
+    **{name: (model, model()) for name, model in OPTIONS.items()},
+)

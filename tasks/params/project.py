@@ -9,7 +9,7 @@ from tasks.params.baseline import Baseline
 from tasks.params.datasets import Datasets
 from tasks.params.detector import Detector
 from tasks.params.edit import Edit
-from tasks.params.editor import Editor
+from tasks.params.editor import EditorParams
 from tasks.params.encode import Encode
 from tasks.params.evaluate import Evaluate
 from tasks.params.filter import Filter
@@ -27,7 +27,7 @@ SECTIONS: dict[str, type[Section] | None] = {
     "sampling": Sampling,
     "ingest": Ingest,
     "encode": Encode,
-    "editor": Editor,
+    "editor": EditorParams,
     "neutralizer": Neutralizer,
     "neutral": Neutral,
     "edit": Edit,

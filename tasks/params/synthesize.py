@@ -24,5 +24,5 @@ class Synthesize(Variants):
     seed: int
 
     def variants(self) -> dict[str, Any]:
-        """Arguments of `facsimile.editing.plan_synthesis`."""
-        return self.model_dump(include={"aus", "intensity", "single", "mixed"})
+        """Arguments of `facsimile.editing.plan_edits`."""
+        return self.model_dump(include={"aus", "intensity", "single", "mixed", "seed"})

@@ -29,7 +29,7 @@ GENERATOR = DATA / "generator"
 ORACLE = DATA / "oracle"
 AU_GRAPH = DATA / "config" / "au_graph.yaml"
 
-EDITOR_FILE = EDITOR / "directions.parquet"
+NEUTRALIZER_FILE = NEUTRALIZER / "neutralizer.safetensors"
 
 LABELS = [*AUS, *NUISANCES]
 

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from cli.app import app
 from facsimile.datasets import table
 from facsimile.detection import AUDetector, AUEnsemble
-from facsimile.editing import Directions, Neutralizer, neutralize
+from facsimile.editing import LinearEditor, Neutralizer, neutralize, save_editor
+from facsimile.editing.directions import Directions
 from facsimile.faces.aus import NUISANCES
 from facsimile.faces.tables import (
     FACE_SCHEMA,
@@ -89,7 +90,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         prior = LatentNetConfig(hidden=16, num_layers=2, time_channels=8)
         DiffAEPipeline(GeneratorConfig(unet, prior)).save_pretrained(GENERATOR)
         Neutralizer(Z_DIM, width=8).save(NEUTRALIZER / "neutralizer.safetensors")
-        directions(rng).save(EDITOR / "directions.parquet")
+        save_editor(LinearEditor.from_directions(directions(rng)), EDITOR)
         for name, count in PARAMS["ingest"]["faces"].items():
             write_shards([neutral_faces(name, count, rng)], INGEST / name, FACE_SCHEMA)
         sections = read_params()

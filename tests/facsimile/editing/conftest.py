@@ -7,6 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
+from facsimile.editing import AnnotatedFaces, LinearEditor, LinearOptions
+from facsimile.editing.causal_graph import CausalGraph
+from facsimile.editing.directions import Directions, fit_directions
 from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.generator import Codes
 from facsimile.seeding import sample_noise
@@ -97,3 +100,33 @@ def face_rows(aus: np.ndarray, nuisances: np.ndarray, subjects: np.ndarray) -> p
             **dict(zip(NUISANCES, nuisances.T, strict=True)),
         }
     )
+
+
+def annotated(
+    z: np.ndarray,
+    subjects: np.ndarray,
+    aus: np.ndarray | None = None,
+    nuisances: np.ndarray | None = None,
+) -> AnnotatedFaces:
+    """Labelled codes without images."""
+    nothing = np.full((len(z), len(AUS)), np.nan)
+    return AnnotatedFaces(
+        Codes(torch.from_numpy(z)),
+        nothing if aus is None else aus,
+        nothing[:, : len(NUISANCES)] if nuisances is None else nuisances,
+        np.asarray(subjects),
+        read_images=lambda: pytest.fail("nothing to decode"),
+    )
+
+
+def fit_world(world: World, graph: CausalGraph | None = None, **options) -> Directions:
+    """Uncalibrated directions of 60 subjects, without nuisances unless they are projected."""
+    z, aus, _, subjects = world.draw(subjects=60, frames=10, seed=0)
+    options = LinearOptions(**{"model": "combined", "project": (), **options})
+    graph = graph or CausalGraph.from_config({})
+    return fit_directions(annotated(z, subjects, aus), None, graph, options)
+
+
+@pytest.fixture(scope="session")
+def editor(world) -> LinearEditor:
+    return LinearEditor.from_directions(fit_world(world))

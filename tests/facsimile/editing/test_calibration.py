@@ -5,19 +5,21 @@ import pandas as pd
 import pytest
 import torch
 
-from facsimile.editing import (
+from facsimile.editing.calibration import (
     crosstalk,
     edited_rise,
-    fit_directions,
     image_scales,
+    own_rises,
     real_rise,
     stretch,
     unmix,
 )
-from facsimile.editing.calibration import own_rises
 from facsimile.editing.causal_graph import CausalGraph
+from facsimile.editing.directions import fit_directions
+from facsimile.editing.options import LinearOptions
 from facsimile.faces.aus import AUS
 from facsimile.generator import Codes
+from tests.facsimile.editing.conftest import annotated
 
 GRAPH = CausalGraph.from_config({"direct": {"AU26": ["AU25"]}})
 
@@ -25,7 +27,8 @@ GRAPH = CausalGraph.from_config({"direct": {"AU26": ["AU25"]}})
 @pytest.fixture(scope="module")
 def directions(world):
     z, aus, _, subjects = world.draw(subjects=100, frames=12, seed=0)
-    return fit_directions(z, aus, subjects, GRAPH, model="ridge", project=())
+    options = LinearOptions(model="ridge", project=())
+    return fit_directions(annotated(z, subjects, aus), None, GRAPH, options)
 
 
 def test_real_rise_is_the_slope_of_the_reading_within_people():

@@ -51,13 +51,11 @@ def test_descendant_of_a_collider_is_never_conditioned_on():
     )
     graph.dag.add_edge("looks_scared", "AU20")
     assert graph.adjustment_set("AU01") == ("AU02",)
-    assert graph.explain("AU01")["AU20"] == "not conditioned: descendant of a collider"
 
 
 def test_only_annotated_aus_are_conditioned_on():
     graph = CausalGraph.from_config({"expressions": {"s": ["AU01", "AU02", "AU04"]}})
     assert graph.adjustment_set("AU01", ["AU01", "AU04", "AU12"]) == ("AU04",)
-    assert graph.explain("AU01", ["AU01", "AU04", "AU12"])["AU02"] == "not annotated"
 
 
 def test_default_graph_separates_every_au_from_what_it_leaves_out():
@@ -67,8 +65,6 @@ def test_default_graph_separates_every_au_from_what_it_leaves_out():
     assert "AU26" in graph.adjustment_set("AU25")
     assert "AU25" not in graph.adjustment_set("AU26")
     assert "AU12" in graph.adjustment_set("AU06")
-    dag, positions = graph.drawing()
-    assert set(positions) == set(dag)
 
 
 def test_override_replaces_the_computed_set():
@@ -77,7 +73,6 @@ def test_override_replaces_the_computed_set():
     )
     assert graph.adjustment_set("AU01") == ("AU04",)
     assert graph.adjustment_set("AU02") == ("AU01", "AU04")
-    assert graph.explain("AU01")["AU02"] == "left out by hand"
     with pytest.raises(FacsimileError, match="AU04, which is not annotated"):
         graph.adjustment_set("AU01", [au for au in AUS if au != "AU04"])
 

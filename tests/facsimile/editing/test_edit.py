@@ -5,27 +5,26 @@ import pandas as pd
 import pytest
 import torch
 
+from facsimile.digests import file_md5
 from facsimile.editing import (
-    Directions,
     EditOperator,
-    edit,
-    fit_directions,
+    LinearEditor,
     least_active,
     neutral_faces,
     plan_edits,
 )
 from facsimile.editing.causal_graph import CausalGraph
+from facsimile.editing.directions import Directions
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.faces.tables import GENERATED_SCHEMA, decode_images, read_faces, write_shards
 from facsimile.generator import Codes
-from tests.facsimile.editing.conftest import face_rows
+from tests.facsimile.editing.conftest import face_rows, fit_world
 
 
-@pytest.fixture(scope="module")
-def directions(world) -> Directions:
-    z, aus, _, subjects = world.draw(subjects=60, frames=10, seed=0)
-    return fit_directions(z, aus, subjects, CausalGraph.from_config({}), project=())
+@pytest.fixture
+def directions(editor) -> Directions:
+    return editor.directions_
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +39,7 @@ def plan(world) -> pd.DataFrame:
 
 def test_edit_is_the_sum_of_scaled_directions(directions):
     z = torch.randn(3, 24)
-    edited = edit(z, directions, {"AU01": 0.5, "AU12": np.array([0.0, 1.0, 0.2], np.float32)})
+    edited = directions.add_to(z, {"AU01": 0.5, "AU12": np.array([0.0, 1.0, 0.2], np.float32)})
     expected = z.numpy() + 0.5 * directions.vector("AU01")
     expected += np.outer([0.0, 1.0, 0.2], directions.vector("AU12"))
     np.testing.assert_allclose(edited.numpy(), expected, atol=1e-6)
@@ -125,12 +124,12 @@ def test_the_least_active_faces_are_those_of_each_person_first():
     assert sorted(shuffled["sample_id"]) == ["a", "c", "e"]
 
 
-def test_mixed_faces_move_along_every_direction(plan, generator, directions):
+def test_mixed_faces_move_along_every_direction(plan, generator, editor, directions):
     mixed = plan.iloc[:2].assign(edited_au=None, intensity=np.nan)
     mixed[["AU04", "AU12"]] = [[0.5, 0.0], [0.4, 0.8]]
     mixed["AU01"] = np.float32(0)
     mixed["AU02"] = np.float32(0)
-    rows = EditOperator(generator, directions)(mixed)
+    rows = EditOperator(generator, editor)(mixed)
     assert rows["edited_au"].isna().all() and rows["intensity"].isna().all()
     z, source = np.stack(rows["z"]), np.stack(mixed["z"])
     moved = np.array([[0.5, 0.0], [0.4, 0.8]]) @ [directions.vector(a) for a in ("AU04", "AU12")]
@@ -144,7 +143,9 @@ def test_impossible_intensities_are_named(plan, intensity):
 
 
 def test_edited_rows_are_labelled_traceable_and_valid(plan, generator, directions, tmp_path):
-    rows = EditOperator(generator, directions, editor_md5="d" * 32)(plan)
+    editor = LinearEditor.from_directions(directions)
+    editor.save(tmp_path)
+    rows = EditOperator(generator, editor)(plan)
     write_shards([rows], tmp_path / "edit", GENERATED_SCHEMA)
     rows = read_faces(tmp_path / "edit")
 
@@ -154,7 +155,8 @@ def test_edited_rows_are_labelled_traceable_and_valid(plan, generator, direction
     assert ((labels > 0).sum(axis=1) == 1).all()
     np.testing.assert_allclose(labels.sum(axis=1), plan["intensity"], rtol=1e-6)
     assert (rows["origin"] == "edited").all() and (rows["seed"] == 11).all()
-    assert set(rows["generator_md5"]) == {"g" * 32} and set(rows["editor_md5"]) == {"d" * 32}
+    assert set(rows["generator_md5"]) == {"g" * 32} and set(rows["editor"]) == {"linear"}
+    assert set(rows["editor_md5"]) == {file_md5(tmp_path / "directions.parquet")}
     np.testing.assert_allclose(rows[list(NUISANCES)], plan[list(NUISANCES)], rtol=1e-6)
 
     # z moved by s·w, and the image is its decoding with the face's own x_T.
@@ -167,25 +169,24 @@ def test_edited_rows_are_labelled_traceable_and_valid(plan, generator, direction
     assert np.abs(decode_images(rows).astype(int) - expected).max() <= 1
 
 
-def test_rows_do_not_depend_on_the_batch(plan, generator, directions):
-    operator = EditOperator(generator, directions)
+def test_rows_do_not_depend_on_the_batch(plan, generator, editor):
+    operator = EditOperator(generator, editor)
     whole = operator(plan)
     parts = pd.concat([operator(plan.iloc[:5]), operator(plan.iloc[5:])], ignore_index=True)
     np.testing.assert_allclose(np.stack(parts["z"]), np.stack(whole["z"]), atol=1e-5)
     assert parts.drop(columns=["z", "image"]).equals(whole.drop(columns=["z", "image"]))
 
 
-def test_directions_of_another_generator_are_refused(generator, directions):
+def test_an_editor_of_another_generator_are_refused(generator, directions):
     table = directions.table.assign(vector=[np.ones(8, np.float32)] * len(directions.table))
-    with pytest.raises(FacsimileError, match="directions have 8 dimensions"):
-        EditOperator(generator, Directions(table))
+    with pytest.raises(FacsimileError, match="editor linear takes 8 dimensions"):
+        EditOperator(generator, LinearEditor.from_directions(Directions(table)))
 
 
 def test_aus_that_an_edit_entails_are_left_unlabelled(world, generator, plan):
-    z, aus, _, subjects = world.draw(subjects=60, frames=10, seed=0)
     graph = CausalGraph.from_config({"direct": {"AU26": ["AU25"]}})
-    directions = fit_directions(z, aus, subjects, graph, project=())
-    rows = EditOperator(generator, directions)(plan).set_index("edited_au")
+    editor = LinearEditor.from_directions(fit_world(world, graph))
+    rows = EditOperator(generator, editor)(plan).set_index("edited_au")
     assert rows.loc["AU26", "AU25"].isna().all() and (rows.loc["AU26", "AU26"] > 0).all()
     assert rows.drop(index="AU26")[list(AUS)].notna().all(axis=None)
 
@@ -199,3 +200,10 @@ def test_neutral_faces_of_a_set_with_few_aus():
     assert list(neutral_faces(faces, None, ("AU04",)).index) == [0, 1, 3, 5]
     with pytest.raises(FacsimileError, match="annotated for all of AU04, AU12 with every one"):
         neutral_faces(faces.iloc[4:], 1, ("AU04", "AU12"))
+
+
+def test_an_au_that_the_editor_does_not_know_is_named(world, generator, plan):
+    table = fit_world(world).table.query("name != 'AU12'")
+    editor = LinearEditor.from_directions(Directions(table))
+    with pytest.raises(FacsimileError, match="no direction 'AU12'"):
+        EditOperator(generator, editor)(plan)

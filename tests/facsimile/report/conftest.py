@@ -99,13 +99,12 @@ def write_evidence(folder: Path, arms: tuple[str, ...] = tuple(ARM_NOISE)) -> Pa
         .rename_axis("edited_au")
         .reset_index(),
         "activity": pd.DataFrame({"au": AUS, "before": rng.uniform(0.1, 0.4, 12), "after": 0.02}),
-        "directions": pd.DataFrame(
+        "editor": pd.DataFrame(
             {
-                "name": ["AU01", "male"],
-                "kind": ["au", "nuisance"],
-                "conditioned_on": [["AU02", "AU05"], []],
-                "projected_off": [["eyeglasses"], []],
-                "pearson": [0.8, 0.9],
+                "AU": ["AU01"],
+                "conditioned on": ["AU02, AU05"],
+                "projected off": ["eyeglasses"],
+                "r on unseen people": [0.8],
             }
         ),
     }

@@ -6,17 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from facsimile.editing import (
-    IDENTITY_SCHEMA,
-    DemographicPredictors,
-    IdentityOperator,
-    Neutralizer,
-    SynthesisOperator,
-    fit_directions,
-    plan_synthesis,
-    sample_identities,
-)
-from facsimile.editing.causal_graph import CausalGraph
+from facsimile.editing import EditOperator, Neutralizer, plan_edits
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.demographics import AGE_GROUPS, CELLS
@@ -28,6 +18,12 @@ from facsimile.faces.tables import (
     write_shards,
 )
 from facsimile.generator import Codes, NoiseModel
+from facsimile.synthesis import (
+    IDENTITY_SCHEMA,
+    DemographicPredictors,
+    IdentityOperator,
+    sample_identities,
+)
 
 NOISE = NoiseModel.fit(
     Codes(torch.zeros(20, 24), torch.randn(20, 3, 4, 4, generator=torch.Generator().manual_seed(0)))
@@ -141,11 +137,9 @@ def test_identities_are_neutral_face_rows(identities, tmp_path):
     np.testing.assert_allclose(np.linalg.norm(moved, axis=1), rows["neutral_distance"], rtol=1e-3)
 
 
-def test_synthetic_faces_share_their_identity(world, generator, identities, tmp_path):
-    z, aus, _, subjects = world.draw(subjects=60, frames=10, seed=0)
-    directions = fit_directions(z, aus, subjects, CausalGraph.from_config({}), project=())
-    plan = plan_synthesis(identities, intensity=1.0)
-    operator = SynthesisOperator(generator, directions, NOISE)
+def test_synthetic_faces_share_their_identity(editor, generator, identities, tmp_path):
+    plan = plan_edits(identities, intensity=1.0, seed=7)
+    operator = EditOperator(generator, editor, NOISE)
     whole = operator(plan)
     write_shards([whole], tmp_path / "synthetic", GENERATED_SCHEMA)
     rows = read_faces(tmp_path / "synthetic")

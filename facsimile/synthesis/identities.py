@@ -1,29 +1,24 @@
-"""New identities, balanced over gender and age group, neutralized and edited.
+"""New identities, balanced over gender and age group, and neutralized.
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", III-B: sample z from the
-latent diffusion prior, accept by demographic predictors, neutralize by Eq. (1), activate one AU,
-decode with an x_T drawn as real faces have them (`NoiseModel`). All noise belongs to an identity:
-its neutral face and its edits share one x_T.
+latent diffusion prior, accept by demographic predictors, neutralize by Eq. (1), decode with an x_T
+drawn as real faces have them (`NoiseModel`). All noise belongs to an identity: its neutral face and
+its edits share one x_T.
 """
-
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
 
-from facsimile.editing.demographics import DemographicPredictors
-from facsimile.editing.directions import Directions
-from facsimile.editing.edit import EditOperator
 from facsimile.editing.neutralizer import Neutralizer, neutralize
-from facsimile.editing.plan import Intensity, plan_edits
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.demographics import AGE_GROUPS, CELLS
 from facsimile.faces.origins import SYNTHETIC
 from facsimile.faces.tables import FACE_SCHEMA, GENERATED_SCHEMA, image_structs, to_uint8
 from facsimile.generator import Codes, Generator, NoiseModel
+from facsimile.synthesis.predictors import DemographicPredictors
 
 IDENTITY_SCHEMA = GENERATED_SCHEMA.remove_metadata()
 for _field in (
@@ -44,7 +39,7 @@ still sees, ``neutral_distance`` how far neutralization moved the code."""
 
 def sample_identities(
     generator: Generator,
-    demographics: DemographicPredictors,
+    predictors: DemographicPredictors,
     per_cell: int,
     *,
     seed: int,
@@ -53,41 +48,42 @@ def sample_identities(
 ) -> pd.DataFrame:
     """Draw from the latent prior until every gender × age group cell is full.
 
-    Candidates have noise of their own and are looked at in a fixed order, so the accepted ones do
-    not depend on `batch_size`.
+    Each candidate has its own noise and its turn in a fixed order, so the accepted ones do not
+    depend on `batch_size`.
 
     Args:
         generator: samples the candidates.
-        demographics: names the cell of a candidate.
-        per_cell: identities wanted in each of the six cells.
+        predictors: find the cell of a candidate.
+        per_cell: identities to accept in each of the six cells.
         seed: of the candidates.
         max_draws: upper bound on candidates.
         batch_size: candidates drawn at once.
 
     Returns:
         Accepted identities in the order drawn: sample_id, subject_id (the same), dataset, split,
-        gender, age_group, male, age (middle of the group), origin, seed, ``z_sampled``.
+        gender, age_group, the nuisances (age is the middle of the group, eyeglasses and beard are
+        unknown), origin, seed, ``z_sampled``.
 
     Raises:
         FacsimileError: cells are not full after `max_draws`.
     """
-    wanted = dict.fromkeys(CELLS, per_cell)
+    missing = dict.fromkeys(CELLS, per_cell)
     accepted = []
     for start in range(0, max_draws, batch_size):
         ids = [
             f"synthetic/{index:06d}" for index in range(start, min(start + batch_size, max_draws))
         ]
         z = generator.sample(ids, seed).z.cpu().numpy()
-        for name, cell, code in zip(ids, demographics.cells(z), z, strict=True):
-            if wanted[cell]:
-                wanted[cell] -= 1
+        for name, cell, code in zip(ids, predictors.cells(z), z, strict=True):
+            if missing[cell]:
+                missing[cell] -= 1
                 accepted.append((name, *cell, code))
-        if not any(wanted.values()):
+        if not any(missing.values()):
             break
     else:
         lacking = ", ".join(
             f"{' '.join(cell)} ({per_cell - count} of {per_cell})"
-            for cell, count in wanted.items()
+            for cell, count in missing.items()
             if count
         )
         raise FacsimileError(
@@ -103,6 +99,8 @@ def sample_identities(
         split="train",
         male=(table["gender"] == "male").astype(np.float32),
         age=table["age_group"].map(middles).astype(np.float32),
+        eyeglasses=np.float32(np.nan),
+        beard=np.float32(np.nan),
         origin=SYNTHETIC,
         seed=seed,
     )
@@ -113,16 +111,12 @@ class IdentityOperator:
 
     Args:
         generator: loaded generator.
-        neutralizer: safetensors file, or a loaded model.
+        neutralizer: fitted on codes of this generator.
         noise: distribution of x_T.
     """
 
-    def __init__(
-        self, generator: Generator, neutralizer: str | Path | Neutralizer, noise: NoiseModel
-    ) -> None:
+    def __init__(self, generator: Generator, neutralizer: Neutralizer, noise: NoiseModel) -> None:
         self.generator = generator
-        if isinstance(neutralizer, (str, Path)):
-            neutralizer = Neutralizer.load(neutralizer)
         z_dim, expected = neutralizer.config["z_dim"], generator.z_dim
         if z_dim != expected:
             raise FacsimileError(
@@ -155,50 +149,3 @@ class IdentityOperator:
             neutral_steps=neutral.steps,
             neutral_converged=neutral.converged,
         )
-
-
-def plan_synthesis(
-    identities: pd.DataFrame,
-    *,
-    intensity: Intensity,
-    aus: tuple[str, ...] = AUS,
-    single: int | None = None,
-    mixed: int = 0,
-) -> pd.DataFrame:
-    """Edits of neutral identities, for `SynthesisOperator`.
-
-    Args:
-        identities: rows of `IdentityOperator`; their seed also draws the intensities.
-        intensity, aus, single, mixed: see `plan_edits`.
-    """
-    seed = int(identities["seed"].iloc[0])
-    plan = plan_edits(
-        identities, intensity=intensity, seed=seed, aus=aus, single=single, mixed=mixed
-    )
-    return plan.assign(eyeglasses=np.nan, beard=np.nan)
-
-
-class SynthesisOperator:
-    """Maps planned synthetic faces to rows of ``GENERATED_SCHEMA``.
-
-    Args:
-        noise: distribution of x_T, the one that the neutral identities were decoded with.
-        Others: see `EditOperator`.
-    """
-
-    def __init__(
-        self,
-        generator: Generator,
-        directions: str | Path | Directions,
-        noise: NoiseModel,
-        *,
-        editor_md5: str | None = None,
-    ) -> None:
-        self.noise = noise
-        self.editor = EditOperator(generator, directions, editor_md5=editor_md5)
-
-    def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
-        """Edit the neutral ``z`` of rows of `plan_synthesis`, with the identity's own x_T."""
-        codes = Codes.from_table(batch)
-        codes = self.noise.complete(codes, batch["source_id"], batch["seed"])
-        return self.editor.decode(batch, codes, origin=SYNTHETIC)

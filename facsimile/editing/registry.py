@@ -1,0 +1,54 @@
+"""The editors that there are, and how to save and load one without knowing which it is.
+
+To add an editor, write a module that implements `Editor`, add its class here and its options to
+options.py.
+"""
+
+import json
+from pathlib import Path
+
+from facsimile.editing.base import Editor
+from facsimile.editing.linear_editor import LinearEditor
+from facsimile.errors import FacsimileError
+
+INDEX = "editor.json"
+"""File beside a saved editor that names it."""
+
+EDITORS: dict[str, type[Editor]] = {
+    LinearEditor.name: LinearEditor,
+}
+
+
+def save_editor(editor: Editor, folder: Path | str) -> None:
+    """Save a fitted editor, for `load_editor`. The folder is made if there is none."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    editor.save(folder)
+    (folder / INDEX).write_text(json.dumps({"editor": editor.name}) + "\n")
+
+
+def load_editor(folder: Path | str) -> Editor:
+    """The editor saved in a folder.
+
+    Raises:
+        FacsimileError: a file is missing or broken, or the editor is unknown.
+    """
+    return _saved_class(Path(folder)).load(Path(folder))
+
+
+def editor_file(folder: Path | str) -> Path:
+    """The file of a saved editor whose MD5 is its digest. Raises as `load_editor`."""
+    return Path(folder) / _saved_class(Path(folder)).file
+
+
+def _saved_class(folder: Path) -> type[Editor]:
+    path = folder / INDEX
+    try:
+        name = json.loads(path.read_text())["editor"]
+    except OSError as error:
+        raise FacsimileError(f"{path}: no editor here ({error.strerror})") from error
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise FacsimileError(f"{path}: does not name an editor") from error
+    if name not in EDITORS:
+        raise FacsimileError(f"{path}: editor {name!r} is not one of {', '.join(EDITORS)}")
+    return EDITORS[name]

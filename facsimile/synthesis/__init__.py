@@ -1,0 +1,10 @@
+"""People who do not exist: sampled codes, balanced over demographic cells and neutralized."""
+
+from facsimile.synthesis.identities import (
+    IDENTITY_SCHEMA,
+    IdentityOperator,
+    sample_identities,
+)
+from facsimile.synthesis.predictors import DemographicPredictors
+
+__all__ = ["IDENTITY_SCHEMA", "DemographicPredictors", "IdentityOperator", "sample_identities"]
