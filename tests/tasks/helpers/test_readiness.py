@@ -108,7 +108,7 @@ def test_aus_that_are_lacking(check: Callable[..., Any], aus: Change, line: str)
         (lambda t: t.assign(split="val"), "people: split train: no faces; add some, or name"),
         (lambda t: t.assign(male=1.0), "no face is labelled female; fill columns male, age"),
         (lambda t: t.assign(age=np.nan), "no face is labelled young, old; fill columns"),
-        (lambda t: t.assign(beard=np.nan), "beard not annotated, .* remove it from editor"),
+        (lambda t: t.assign(beard=np.nan), "beard not annotated, .* remove it from the editor's"),
         (
             lambda t: t[t["subject_id"] != "q7"],
             "7 people have several faces, but .* needs 8",
