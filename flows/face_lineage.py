@@ -37,7 +37,8 @@ from facsimile.faces.tables import decode_images, read_table, shard_paths
 from facsimile.generator import WEIGHTS_FILE, Codes, Generator, NoiseModel
 from facsimile.synthesis import IdentityOperator
 from tasks.edit import plan_all
-from tasks.helpers.data import editable_aus, load_generator, read_editable
+from tasks.helpers.data import load_generator, read_editable
+from tasks.helpers.editable import editable_aus
 from tasks.params import (
     PARAMS,
     Datasets,

@@ -17,12 +17,11 @@ from facsimile.faces.annotation import annotated_aus, label_what_is_known, learn
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
 from tasks.helpers.data import (
-    editable_aus,
     load_generator,
     read_editable,
     read_neutral,
-    tell_aus,
 )
+from tasks.helpers.editable import editable_aus, tell_aus
 from tasks.params import Datasets, Edit, Sampling
 from tasks.shared.artefacts import EDITOR, training_labels, unannotated_ids
 from tasks.shared.stage import Compute, main, operate

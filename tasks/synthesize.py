@@ -26,13 +26,12 @@ from facsimile.synthesis import (
     sample_identities,
 )
 from tasks.helpers.data import (
-    editable_aus,
     load_generator,
     read_editable,
     read_encoded,
     stack,
-    tell_aus,
 )
+from tasks.helpers.editable import editable_aus, tell_aus
 from tasks.params import Datasets, Sampling, Synthesize
 from tasks.shared.artefacts import EDITOR, NEUTRALIZER_FILE
 from tasks.shared.stage import Compute, main, operate

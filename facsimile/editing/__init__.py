@@ -5,10 +5,10 @@ from facsimile.editing.causal_graph import CausalGraph, CausalWarning
 from facsimile.editing.edit import EditOperator
 from facsimile.editing.linear_editor import LinearEditor
 from facsimile.editing.neutralizer import Neutralizer, NeutralizerTraining, neutralize
-from facsimile.editing.options import LinearOptions
 from facsimile.editing.plan import least_active, neutral_faces, plan_edits
 from facsimile.editing.registry import EDITORS, editor_file, load_editor, save_editor
 from facsimile.editing.transfer import TransferOperator, person_codes, plan_transfers
+from facsimile.editor_options import LinearOptions
 
 __all__ = [
     "EDITORS",

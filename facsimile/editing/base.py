@@ -15,7 +15,7 @@ import pandas as pd
 from torch import Tensor
 
 from facsimile.editing.causal_graph import CausalGraph
-from facsimile.editing.options import EditorOptions
+from facsimile.editor_options import EditorOptions
 from facsimile.generator.base import Codes, Generator
 
 Targets = Literal["absolute", "relative", "reference"]

@@ -32,7 +32,7 @@ from facsimile.editing.linear import (
     project_off,
     reading_correlation,
 )
-from facsimile.editing.options import LinearOptions
+from facsimile.editor_options import LinearOptions
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.faces.tables import atomic_file

@@ -26,7 +26,7 @@ from facsimile.editing.calibration import (
     unmix,
 )
 from facsimile.editing.directions import Directions, fit_directions
-from facsimile.editing.options import LinearOptions
+from facsimile.editor_options import LinearOptions
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import evenly_spaced

@@ -1,7 +1,7 @@
 """The editors that there are, and how to save and load one without knowing which it is.
 
 To add an editor, write a module that implements `Editor`, add its class here and its options to
-options.py.
+facsimile/editor_options.py.
 """
 
 import json

@@ -1,6 +1,5 @@
 """The models that several stages load, and the latents that they read."""
 
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,13 +7,11 @@ import pandas as pd
 import torch
 
 import facsimile.generator
-from facsimile.editing import load_editor
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import read_faces, read_table
 from facsimile.generator import Generator, InferenceOptions
 from tasks.params import Sampling
 from tasks.shared.artefacts import (
-    EDITOR,
     ENCODE,
     GENERATOR,
     INGEST,
@@ -38,30 +35,6 @@ def load_generator(compute: Compute, sampling: Sampling | None = None) -> Genera
     return facsimile.generator.load_generator(
         GENERATOR, compute.device, InferenceOptions(**options, compile=compute.compile)
     )
-
-
-def editable_aus(wanted: Sequence[str]) -> tuple[str, ...]:
-    """Those of the `wanted` AUs that the editor can edit; all if there is no editor yet.
-
-    Raises:
-        FacsimileError: it can edit none of them.
-    """
-    if not EDITOR.exists():
-        return tuple(wanted)
-    fitted = load_editor(EDITOR).aus
-    kept = tuple(au for au in wanted if au in fitted)
-    if not kept:
-        raise FacsimileError(
-            f"params.yaml: {', '.join(wanted)}: nothing to edit; with the annotations of the "
-            f"training faces, the editor can edit only {', '.join(fitted)}"
-        )
-    return kept
-
-
-def tell_aus(wanted: Sequence[str], kept: Sequence[str], why: str = "not in the editor") -> None:
-    """Print which of the `wanted` AUs are edited, unless it is all."""
-    if left_out := [au for au in wanted if au not in kept]:
-        print(f"edits {', '.join(kept)}; left out {', '.join(left_out)}: {why}", file=sys.stderr)
 
 
 def read_encoded(dataset: str, generator: Generator, split: str | None = None) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import create_model
 
-from facsimile.editing.options import OPTIONS, EditorOptions
+from facsimile.editor_options import OPTIONS, EditorOptions
 from tasks.params.section import Section
 
 

@@ -14,7 +14,7 @@ from pydantic import create_model
 
 from facsimile.digests import file_md5
 from facsimile.editing import EDITORS, Neutralizer, load_editor
-from facsimile.editing.options import EditorOptions
+from facsimile.editor_options import EditorOptions
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.faces.tables import FACE_SCHEMA, image_structs, read_faces, write_shards
 from facsimile.generator import (

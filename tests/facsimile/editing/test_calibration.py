@@ -16,7 +16,7 @@ from facsimile.editing.calibration import (
 )
 from facsimile.editing.causal_graph import CausalGraph
 from facsimile.editing.directions import fit_directions
-from facsimile.editing.options import LinearOptions
+from facsimile.editor_options import LinearOptions
 from facsimile.faces.aus import AUS
 from facsimile.generator import Codes
 from tests.facsimile.editing.conftest import annotated

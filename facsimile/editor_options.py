@@ -1,6 +1,7 @@
-"""Options of each editor, checked when they are made.
+"""Options of each editor of facsimile/editing, checked when they are made.
 
-They are apart from the editors, which import torch, so that params.yaml is checked in a moment.
+They are a module of their own because params.yaml is checked by every stage and by the command
+line, which neither depend on the code of editors nor have time to import torch.
 """
 
 from typing import Literal
