@@ -1,4 +1,4 @@
-"""What all tests share: what counts as slow, and the signals of a terminal."""
+"""What all tests share: the option for golden figures, what counts as slow, and usual signals."""
 
 import signal
 
@@ -16,6 +16,14 @@ for _number, _usual in (
 ):
     if signal.getsignal(_number) == signal.SIG_IGN:
         signal.signal(_number, _usual)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="make the figures of this run the golden ones, instead of comparing with them",
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -25,6 +25,7 @@ from flows import dvc
 from flows.graph import read_graph
 from flows.mlflow_store import EXPERIMENT, STORE
 from flows.outputs import REPORT
+from tests.e2e import golden
 
 pytestmark = pytest.mark.slow
 
@@ -131,7 +132,7 @@ def check_mlflow(project: Path, metrics: dict[str, Any]) -> None:
     assert evaluate.data.metrics["f1.real:plus:generated.mean"] == mean
 
 
-def test_pipeline(project: Path) -> None:
+def test_pipeline(project: Path, request: pytest.FixtureRequest) -> None:
     killed: list[int] = []
     threading.Thread(target=kill_once, args=(project / "data", "edit", killed), daemon=True).start()
     result = facsimile(project, "demo")
@@ -168,6 +169,7 @@ def test_pipeline(project: Path) -> None:
     effects = pd.read_parquet(data / "evaluate" / "edit_effects.parquet").set_index("edited_au")
     assert effects.loc[["AU04", "AU12"], list(AUS)].notna().all(axis=None)
     check_mlflow(project, metrics)
+    golden.check(data, update=request.config.getoption("--update-golden"))
 
     synthetic = read_faces(data / "synthesize" / "faces")
     mixed = synthetic.loc[synthetic["edited_au"].isna(), "sample_id"].iloc[0]
