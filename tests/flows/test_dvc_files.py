@@ -113,5 +113,5 @@ def test_no_lock_file_no_stages(tmp_path: Path) -> None:
     assert locked_stages(tmp_path) == {}
     keep_backup(tmp_path)
     (tmp_path / LOCK).write_text("half")
-    with pytest.raises(FacsimileError, match="not a lock file of DVC"):
+    with pytest.raises(FacsimileError, match="not a DVC lock file"):
         locked_stages(tmp_path)
