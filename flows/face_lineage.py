@@ -37,8 +37,9 @@ from facsimile.faces.tables import decode_images, read_table, shard_paths
 from facsimile.generator import WEIGHTS_FILE, Codes, Generator, NoiseModel
 from facsimile.synthesis import IdentityOperator
 from tasks.edit import plan_all
-from tasks.helpers.data import load_generator, read_editable
+from tasks.helpers.codes import read_editable
 from tasks.helpers.editable import editable_aus
+from tasks.helpers.generator_loading import load_generator
 from tasks.params import (
     PARAMS,
     Datasets,

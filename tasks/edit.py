@@ -16,12 +16,9 @@ from facsimile.editing import EditOperator, load_editor, plan_edits
 from facsimile.faces.annotation import annotated_aus, label_what_is_known, learnable_aus
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
-from tasks.helpers.data import (
-    load_generator,
-    read_editable,
-    read_neutral,
-)
+from tasks.helpers.codes import read_editable, read_neutral
 from tasks.helpers.editable import editable_aus, tell_aus
+from tasks.helpers.generator_loading import load_generator
 from tasks.params import Datasets, Edit, Sampling
 from tasks.shared.artefacts import EDITOR, training_labels, unannotated_ids
 from tasks.shared.stage import Compute, main, operate

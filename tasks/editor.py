@@ -20,7 +20,8 @@ from facsimile.editing import EDITORS, AnnotatedFaces, CausalGraph, EditorData, 
 from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.faces.tables import decode_images, read_faces
 from facsimile.generator import Codes, Generator
-from tasks.helpers.data import load_generator, read_editable, read_encoded
+from tasks.helpers.codes import read_editable, read_encoded
+from tasks.helpers.generator_loading import load_generator
 from tasks.params import Datasets, EditorParams, Sampling
 from tasks.shared.artefacts import AU_GRAPH, INGEST, taught_aus
 from tasks.shared.stage import Compute, main, progress

@@ -28,7 +28,7 @@ from facsimile.faces.tables import (
 from facsimile.generator import Codes, Generator
 from facsimile.generator.evaluation import fidelity
 from tasks.helpers import readiness
-from tasks.helpers.data import load_generator
+from tasks.helpers.generator_loading import load_generator
 from tasks.params import Datasets, Encode, Sampling
 from tasks.shared.artefacts import INGEST, neutral_aus, of_split
 from tasks.shared.stage import Compute, main, progress

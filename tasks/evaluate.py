@@ -43,7 +43,8 @@ from facsimile.measurement import (
 )
 from facsimile.report import contact_sheet, write_figures, write_report
 from tasks.helpers import gallery
-from tasks.helpers.data import load_generator, read_encoded, stack
+from tasks.helpers.codes import read_encoded, stack
+from tasks.helpers.generator_loading import load_generator
 from tasks.params import PARAMS, Datasets, Evaluate, Sampling
 from tasks.params.section import read_yaml
 from tasks.provenance.dvc_files import locked_stages

@@ -38,7 +38,8 @@ from facsimile.filtering import (
 )
 from facsimile.generator import Generator
 from facsimile.measurement import filter_metrics
-from tasks.helpers.data import load_generator, read_encoded, stack
+from tasks.helpers.codes import read_encoded, stack
+from tasks.helpers.generator_loading import load_generator
 from tasks.params import Datasets, Filter
 from tasks.shared.artefacts import (
     BASELINE,

@@ -30,7 +30,8 @@ from facsimile.faces.tables import (
     write_shards,
 )
 from facsimile.generator import Codes, Generator
-from tasks.helpers.data import load_generator, read_codes
+from tasks.helpers.codes import read_codes
+from tasks.helpers.generator_loading import load_generator
 from tasks.params import Datasets, Neutral, Sampling
 from tasks.shared.artefacts import BASELINE, INGEST, NEUTRALIZER_FILE, neutral_aus
 from tasks.shared.stage import Compute, main, progress

@@ -15,7 +15,7 @@ import pandas as pd
 from facsimile.editing import NeutralizerTraining
 from facsimile.faces.annotation import only
 from facsimile.faces.aus import AUS
-from tasks.helpers.data import read_codes, stack
+from tasks.helpers.codes import read_codes, stack
 from tasks.params import Datasets, Neutralizer
 from tasks.shared.artefacts import LABELS, taught_aus
 from tasks.shared.stage import Compute, main

@@ -25,13 +25,9 @@ from facsimile.synthesis import (
     IdentityOperator,
     sample_identities,
 )
-from tasks.helpers.data import (
-    load_generator,
-    read_editable,
-    read_encoded,
-    stack,
-)
+from tasks.helpers.codes import read_editable, read_encoded, stack
 from tasks.helpers.editable import editable_aus, tell_aus
+from tasks.helpers.generator_loading import load_generator
 from tasks.params import Datasets, Sampling, Synthesize
 from tasks.shared.artefacts import EDITOR, NEUTRALIZER_FILE
 from tasks.shared.stage import Compute, main, operate

@@ -14,7 +14,8 @@ import pandas as pd
 from facsimile.editing import TransferOperator, person_codes, plan_transfers
 from facsimile.faces.tables import GENERATED_SCHEMA, read_faces, write_shards
 from facsimile.generator import Generator
-from tasks.helpers.data import load_generator, read_codes, stack
+from tasks.helpers.codes import read_codes, stack
+from tasks.helpers.generator_loading import load_generator
 from tasks.params import Datasets, Sampling, Transfer
 from tasks.shared.artefacts import INGEST, LABELS, of_split
 from tasks.shared.stage import Compute, main, operate

@@ -15,7 +15,7 @@ from facsimile.report.sheets import (
     synthetic_sheet,
     transfer_sheet,
 )
-from tasks.helpers.data import read_editable
+from tasks.helpers.codes import read_editable
 from tasks.shared.artefacts import FILTER, INGEST, SYNTHESIZE, TRANSFER, generated_tables
 
 

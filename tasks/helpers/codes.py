@@ -1,16 +1,13 @@
-"""The models that several stages load, and the latents that they read."""
+"""Codes of faces, as several stages read them."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
-import facsimile.generator
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import read_faces, read_table
-from facsimile.generator import Generator, InferenceOptions
-from tasks.params import Sampling
 from tasks.shared.artefacts import (
     ENCODE,
     GENERATOR,
@@ -19,25 +16,12 @@ from tasks.shared.artefacts import (
     NEUTRAL,
     of_split,
 )
-from tasks.shared.stage import Compute
+
+if TYPE_CHECKING:
+    from facsimile.generator import Generator
 
 
-def load_generator(compute: Compute, sampling: Sampling | None = None) -> Generator:
-    """The project's generator, on the device of this stage.
-
-    Args:
-        compute: device, and whether to compile.
-        sampling: solver, steps and precision. Stages that only encode leave it out and do so in
-            float32.
-    """
-    options = sampling.model_dump() if sampling else {"dtype": "float32"}
-    options["dtype"] = getattr(torch, options["dtype"])
-    return facsimile.generator.load_generator(
-        GENERATOR, compute.device, InferenceOptions(**options, compile=compute.compile)
-    )
-
-
-def read_encoded(dataset: str, generator: Generator, split: str | None = None) -> pd.DataFrame:
+def read_encoded(dataset: str, generator: "Generator", split: str | None = None) -> pd.DataFrame:
     """Labels of encoded faces and their codes ``z`` (D,).
 
     Raises:

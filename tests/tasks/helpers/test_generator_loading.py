@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from facsimile.generator import DiffAEPipeline, GeneratorConfig, InferenceOptions, UNetConfig
-from tasks.helpers import data
+from tasks.helpers import generator_loading
 from tasks.params import Sampling
 from tasks.shared.stage import Compute
 
@@ -15,15 +15,17 @@ CONFIG = GeneratorConfig(UNetConfig(16, 32, (1,), (1,), num_res_blocks=1, z_dim=
 
 def test_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     DiffAEPipeline(CONFIG).save_pretrained(tmp_path)
-    monkeypatch.setattr(data, "GENERATOR", tmp_path)
+    monkeypatch.setattr(generator_loading, "GENERATOR", tmp_path)
     compiled = []
     monkeypatch.setattr(DiffAEPipeline, "compile", lambda self: compiled.append(self))
 
-    plain = data.load_generator(Compute("cpu", 4, 1))
+    plain = generator_loading.load_generator(Compute("cpu", 4, 1))
     assert (plain.dtype, compiled) == (torch.float32, [])
-    usual = data.load_generator(Compute("cpu", 4, 1), Sampling(steps=20, prior_steps=50))
+    usual = generator_loading.load_generator(
+        Compute("cpu", 4, 1), Sampling(steps=20, prior_steps=50)
+    )
     assert usual.options == InferenceOptions("ddim", steps=20, prior_steps=50)
     sampling = Sampling(steps=10, prior_steps=50, solver="dpm++", dtype="bfloat16")
-    fast = data.load_generator(Compute("cpu", 4, 1, compile=True), sampling)
+    fast = generator_loading.load_generator(Compute("cpu", 4, 1, compile=True), sampling)
     assert fast.options == InferenceOptions("dpm++", 10, 50, torch.bfloat16, compile=True)
     assert (fast.dtype, compiled) == (torch.bfloat16, [fast])

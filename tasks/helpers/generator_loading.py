@@ -1,0 +1,23 @@
+"""The generator of the project, as several stages load it."""
+
+import torch
+
+from facsimile.generator import Generator, InferenceOptions, registry
+from tasks.params import Sampling
+from tasks.shared.artefacts import GENERATOR
+from tasks.shared.stage import Compute
+
+
+def load_generator(compute: Compute, sampling: Sampling | None = None) -> Generator:
+    """The project's generator, on the device of this stage.
+
+    Args:
+        compute: device, and whether to compile.
+        sampling: solver, steps and precision. Stages that only encode leave it out and do so in
+            float32.
+    """
+    options = sampling.model_dump() if sampling else {"dtype": "float32"}
+    options["dtype"] = getattr(torch, options["dtype"])
+    return registry.load_generator(
+        GENERATOR, compute.device, InferenceOptions(**options, compile=compute.compile)
+    )
