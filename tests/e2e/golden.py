@@ -1,8 +1,9 @@
 """Golden figures: what the stages of a small run must give, so that no result changes unnoticed.
 
-`golden.yaml` holds, for each stage, its metrics and for each of its tables the number of rows, a
-digest of the ids, the distribution of each text column, and the mean of each column of numbers,
-codes and images. Renew them after a deliberate change of results, and read the diff:
+`golden.yaml` holds the metrics of each stage and, for each of its tables, the number of rows, a
+digest of the ids, the distribution of each text column, the mean of each column of numbers, and the
+mean and spread of codes and pixels. All must be equal on the kind of CPU that wrote them; on others
+most may differ a little. Renew them after a deliberate change of results, and read the diff:
 
     pytest tests/e2e/test_pipeline.py --update-golden
 """
@@ -11,6 +12,7 @@ import hashlib
 import io
 import json
 import math
+import platform
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -32,31 +34,33 @@ class Tolerance:
 
     Attributes:
         numbers: absolute, and relative to the golden figure.
-        counts: by how many faces, AUs or methods whole numbers may differ.
-        ids: whether digests of ids and texts must be equal.
+        counts: how much whole numbers may differ.
+        details: whether all figures are compared, or only metrics and numbers of rows.
     """
 
     numbers: float
     counts: int = 0
-    ids: bool = True
+    details: bool = True
 
 
-# CPUs differ in the last bits. Nothing before `baseline` amplifies that. Trained models differ more
-# and, from `neutral` on, decide which faces are chosen. On one machine all figures are equal.
-TOLERANCES = {
+SAME_CPU = Tolerance(1e-5)
+# Other CPUs differ in the last bits. Up to `transfer` that stays so. Detectors amplify it, and from
+# `neutral` on detectors that have hardly been trained decide which faces are chosen. Measured with
+# the kernels for AVX2 against those for SSE: 9 of 79 accepted faces more or less, F1 within 0.06.
+OTHER_CPU = {
     "sources": Tolerance(0),
-    "ingest": Tolerance(1e-6),
-    "encode": Tolerance(1e-4),
-    "transfer": Tolerance(1e-4),
-    "baseline": Tolerance(0.05),
-    "editor": Tolerance(0.05, counts=2, ids=False),
-    "neutralizer": Tolerance(0.1),
-    "neutral": Tolerance(0.05, ids=False),
-    "edit": Tolerance(0.05, ids=False),
-    "synthesize": Tolerance(0.1, counts=4, ids=False),
-    "filter": Tolerance(0.1, counts=4, ids=False),
-    "train": Tolerance(0.1, counts=4, ids=False),
-    "evaluate": Tolerance(0.1, counts=4, ids=False),
+    "ingest": Tolerance(1e-5),
+    "encode": Tolerance(1e-3),
+    "editor": Tolerance(1e-3),
+    "neutralizer": Tolerance(1e-3),
+    "synthesize": Tolerance(5e-3),
+    "transfer": Tolerance(1e-3),
+    "baseline": Tolerance(0.02),
+    "neutral": Tolerance(0.02, details=False),
+    "edit": Tolerance(0.05, details=False),
+    "filter": Tolerance(0.2, counts=12, details=False),
+    "train": Tolerance(0.2, counts=12, details=False),
+    "evaluate": Tolerance(0.2, counts=12, details=False),
 }
 
 _NOISY = re.compile("per_au|per_seed|gain_interval|psnr")  # too few faces; rounding
@@ -71,7 +75,7 @@ def collect(data: Path) -> dict[str, Figures]:
         folder.name: {"metrics": read_metrics(folder)}
         | {name: summarize(table) for name, table in tables(folder).items()}
         for folder in sorted(data.iterdir())
-        if folder.name in TOLERANCES and (folder / "metrics.json").exists()
+        if folder.name in OTHER_CPU and (folder / "metrics.json").exists()
     }
 
 
@@ -147,33 +151,48 @@ def rounded(value: Any) -> Any:
     return value
 
 
-def differences(expected: dict[str, Figures], found: dict[str, Figures]) -> list[str]:
+def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     """One line for each figure that is missing, new or too far from the golden one."""
+    same_cpu = expected["cpu"] == found["cpu"]
     lines = []
-    for stage in sorted(expected.keys() | found.keys()):
-        old, new = (dict(flatten(figures.get(stage, {}))) for figures in (expected, found))
+    for stage, other_cpu in OTHER_CPU.items():
+        old, new = (
+            dict(flatten(figures["stages"].get(stage, {}))) for figures in (expected, found)
+        )
+        tolerance = SAME_CPU if same_cpu else other_cpu
         for name in sorted(old.keys() | new.keys()):
-            before, after = old.get(name), new.get(name)
-            if (name in old) != (name in new) or not agree(stage, before, after):
-                lines.append(f"{stage}: {name}: {before} → {after}")
+            if tolerance.details or name.startswith("metrics.") or name.endswith(".rows"):
+                before, after = old.get(name), new.get(name)
+                if not agree(tolerance, before, after):
+                    lines.append(f"{stage}: {name}: {before} → {after}")
     return lines
 
 
-def agree(stage: str, expected: Any, found: Any) -> bool:
-    """Whether a figure is the golden one, within the tolerance of its stage."""
-    allowed = TOLERANCES[stage]
-    if isinstance(expected, str) and isinstance(found, str):
-        return expected == found or not allowed.ids
+def agree(tolerance: Tolerance, expected: Any, found: Any) -> bool:
+    """Whether a figure is the golden one; None where there is none."""
+    if not tolerance.details and isinstance(expected or found, int):
+        expected, found = expected or 0, found or 0  # counts of reasons that do not occur
     if isinstance(expected, int) and isinstance(found, int):
-        return abs(expected - found) <= allowed.counts
+        return abs(expected - found) <= tolerance.counts
     if isinstance(expected, float) and isinstance(found, (float, int)):
-        return math.isclose(expected, found, rel_tol=allowed.numbers, abs_tol=allowed.numbers)
+        return math.isclose(expected, found, rel_tol=tolerance.numbers, abs_tol=tolerance.numbers)
     return expected == found
+
+
+def read_cpu() -> str:
+    """Model and instruction sets of this CPU, on which the last bits of results depend."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    fields = dict(reversed([map(str.strip, line.split(":", 1)) for line in lines if ":" in line]))
+    flags = hashlib.sha256(fields.get("flags", "").encode()).hexdigest()[:8]
+    return f"{fields.get('model name', platform.processor())} {flags}"
 
 
 def check(data: Path, *, update: bool) -> None:
     """Compare a run with the golden figures, or make its figures the golden ones."""
-    found = collect(data)
+    found = {"cpu": read_cpu(), "stages": collect(data)}
     if update:
         text = yaml.safe_dump(found, sort_keys=False, default_flow_style=None, width=100)
         GOLDEN.write_text(f"# Written by golden.py; see there.\n{text}")
