@@ -242,5 +242,5 @@ def test_the_door_says_what_is_left_out(project: Path, capsys: pytest.CaptureFix
     assert lines == [
         "few: uses AU04, AU12, AU20, AU26; left out: AU01, AU02, AU05, AU06, AU15, AU17: not "
         "annotated; AU09: on no annotated face; AU25: on every annotated face",
-        "foreign: not annotated for any of AU04, AU12, AU20, AU26, so it is not scored on it",
+        "foreign: not annotated for any of AU04, AU12, AU20, AU26, so it is not scored",
     ]

@@ -206,7 +206,7 @@ def test_frozen_files_that_are_not_those_recorded(project: Callable[..., Path]) 
         assert f"{weights}: does not match SHA256SUMS" in reports["model"].reason
         assert "git checkout -- data/model" in reports["model"].reason
     shown = CliRunner().invoke(app, ["status"]).output
-    assert "replaced" in shown and f"{weights}: not the file" in " ".join(shown.split())
+    assert "replaced" in shown and f"{weights}: does not match" in " ".join(shown.split())
 
     record_digests(root / "data" / "model", ["weights"])
     assert states(conduct(root, "a")) == {"model": "Cached", "a": "Completed"}
