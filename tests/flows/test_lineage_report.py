@@ -320,7 +320,7 @@ def test_transfers_that_are_planned_otherwise_are_named(project: Path) -> None:
     params["transfer"]["strength"] = 0.9
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     sample_id = first_id(project, TRANSFER / "faces", "")
-    assert "to somebody else; params.yaml plans it otherwise" in lineage(project, sample_id).output
+    assert "an unknown person (params.yaml has changed)" in lineage(project, sample_id).output
     result = lineage(project, "--rebuild", sample_id)
     assert result.exit_code == 1
     assert result.output == "different: inputs changed since: params.yaml, section transfer\n"

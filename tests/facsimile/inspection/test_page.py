@@ -117,7 +117,7 @@ def test_what_can_be_looked_at(root: Path, tmp_path: Path) -> None:
     assert write_inspection(**inspectable(root, str(path)), path=tmp_path / "edits.html") == 3
     with pytest.raises(FacsimileError, match=r"other: neither a table of faces .* only mine"):
         inspectable(root, "other")
-    with pytest.raises(FacsimileError, match="is not there yet"):
+    with pytest.raises(FacsimileError, match="does not exist yet"):
         inspectable(tmp_path, None)
     other = tmp_path / "other.parquet"
     pd.DataFrame({"sample_id": ["a"]}).to_parquet(other)
