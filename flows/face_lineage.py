@@ -304,7 +304,9 @@ def rebuild(lineage: Lineage, device: str) -> Rebuilt:
         FacsimileError: the face is real, or an artefact is missing or does not fit the others.
     """
     if lineage.kind == REAL:
-        raise FacsimileError(f"{lineage.sample_id}: a real face cannot be rebuilt; it comes from a dataset")
+        raise FacsimileError(
+            f"{lineage.sample_id}: a real face cannot be rebuilt; it comes from a dataset"
+        )
     if lineage.kind not in (*REBUILT, IDENTITY):
         raise FacsimileError(f"{lineage.sample_id}: faces of stage {lineage.stage} are not rebuilt")
     changed = list(dict.fromkeys(changed_files(lineage)))
