@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
@@ -52,15 +50,16 @@ def _temporary(path: Path) -> Path:
 
 
 def to_json(values: Mapping) -> dict:
-    """Plain Python values for json.dump: NumPy scalars unwrapped, NaN as null."""
+    """Plain Python values for json.dump: NumPy scalars and arrays unwrapped, NaN as null."""
     return {str(key): _plain(value) for key, value in values.items()}
 
 
 def _plain(value: object) -> object:
+    # NumPy is not imported here: stage `sources` runs each time and must start fast.
+    if hasattr(value, "tolist"):
+        value = value.tolist()
     if isinstance(value, Mapping):
         return to_json(value)
-    if isinstance(value, np.ndarray | list | tuple):
+    if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
