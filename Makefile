@@ -20,7 +20,7 @@ demo: $(VENV)/.installed  ## run the whole pipeline on the embedded world (DATAS
 test: $(VENV)/.installed  ## run all tests
 	$(BIN)/python -m pytest
 
-test-fast: $(VENV)/.installed  ## run the tests that take no process, server or training: about a minute
+test-fast: $(VENV)/.installed  ## run the tests that start no process, server or training
 	$(BIN)/python -m pytest -m "not slow"
 
 lint: $(VENV)/.installed  ## check style
