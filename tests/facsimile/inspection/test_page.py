@@ -115,7 +115,7 @@ def test_what_can_be_looked_at(root: Path, tmp_path: Path) -> None:
     assert len(inspectable(root, "mine")["faces"]) == 1
     path = root / "data" / "edit" / "faces"
     assert write_inspection(**inspectable(root, str(path)), path=tmp_path / "edits.html") == 3
-    with pytest.raises(FacsimileError, match="other: neither a face table .* ingested: mine"):
+    with pytest.raises(FacsimileError, match=r"other: neither a face table .* ingested: mine"):
         inspectable(root, "other")
     with pytest.raises(FacsimileError, match="does not exist yet"):
         inspectable(tmp_path, None)
