@@ -42,13 +42,13 @@ from tasks.helpers.editable import editable_aus
 from tasks.helpers.generator_loading import load_generator
 from tasks.params import (
     PARAMS,
-    Datasets,
-    Edit,
-    Ingest,
-    Sampling,
-    Source,
-    Synthesize,
-    Transfer,
+    DatasetsParams,
+    EditParams,
+    IngestParams,
+    SamplingParams,
+    SourceParams,
+    SynthesizeParams,
+    TransferParams,
     read_section,
 )
 from tasks.shared.artefacts import (
@@ -175,17 +175,17 @@ def source_files(face: pd.Series) -> SourceFiles | None:
     Raises:
         FacsimileError: a section of params.yaml is invalid.
     """
-    ingest = read_section(PARAMS, "ingest", Ingest)
+    ingest = read_section(PARAMS, "ingest", IngestParams)
     name = face["dataset"]
     if name not in ingest.paths:
         return None
-    datasets = Datasets(aus=name, attributes=name)
+    datasets = DatasetsParams(aus=name, attributes=name)
     change = changes(Path(), datasets, ingest).get(name, "")
     source = ingest.paths[name]
     return SourceFiles(source.root, _place(source, name, face["sample_id"]), change)
 
 
-def _place(source: Source, dataset: str, sample_id: str) -> str:
+def _place(source: SourceParams, dataset: str, sample_id: str) -> str:
     """Current place of a face in its dataset, such as ``anna/001.png, faces.csv line 2``."""
     try:
         adapter = ADAPTERS[source.adapter or recognise(source.root)]
@@ -221,8 +221,8 @@ def planned(lineage: Lineage) -> pd.DataFrame | None:
     if lineage.kind not in REBUILT:
         return None
     if lineage.kind == TRANSFERRED:
-        faces, donors = encoded_people(read_section(PARAMS, "datasets", Datasets))
-        variants = read_section(PARAMS, "transfer", Transfer).variants()
+        faces, donors = encoded_people(read_section(PARAMS, "datasets", DatasetsParams))
+        variants = read_section(PARAMS, "transfer", TransferParams).variants()
         plan = plan_transfers(faces, donors["subject_id"], **variants)
     else:
         plan = _plan_edits(source) if lineage.kind == EDITED else _plan_synthesis(source)
@@ -315,7 +315,7 @@ def rebuild(lineage: Lineage, device: str) -> Rebuilt:
     if changed:
         return Rebuilt(None, tuple(changed))
 
-    sampling = read_section(PARAMS, "sampling", Sampling)
+    sampling = read_section(PARAMS, "sampling", SamplingParams)
     generator = load_generator(Compute(device, batch_size=1, workers=1), sampling)
     if lineage.kind == EDITED:
         made = _edit(lineage, generator)
@@ -339,13 +339,13 @@ def _edit(lineage: Lineage, generator: Generator) -> pd.DataFrame:
 
 def _transfer(lineage: Lineage, generator: Generator) -> pd.DataFrame:
     plan = planned(lineage).assign(image=[lineage.source.face["image"]])
-    faces, donors = encoded_people(read_section(PARAMS, "datasets", Datasets))
+    faces, donors = encoded_people(read_section(PARAMS, "datasets", DatasetsParams))
     return load_operator(faces, donors, generator)(plan)
 
 
 def _synthesize(lineage: Lineage, generator: Generator) -> pd.DataFrame:
     """Rebuild an identity, or a face generated from one."""
-    dataset = read_section(PARAMS, "datasets", Datasets).aus
+    dataset = read_section(PARAMS, "datasets", DatasetsParams).aus
     noise = NoiseModel.fit(Codes.from_table(read_editable(dataset, "train")))
     sampled = pd.DataFrame([(lineage.source or lineage).face]).reset_index(drop=True)
     identity = IdentityOperator(generator, Neutralizer.load(NEUTRALIZER_FILE), noise)(sampled)
@@ -366,7 +366,7 @@ def _agree(plan: pd.DataFrame, faces: pd.DataFrame) -> np.ndarray:
 
 
 def _plan_edits(sources: pd.DataFrame) -> pd.DataFrame:
-    return plan_all(sources, read_section(PARAMS, "edit", Edit))
+    return plan_all(sources, read_section(PARAMS, "edit", EditParams))
 
 
 def _latents(dataset: str, sample_id: str) -> pd.Series | None:
@@ -376,7 +376,7 @@ def _latents(dataset: str, sample_id: str) -> pd.Series | None:
 
 
 def _plan_synthesis(identity: pd.DataFrame) -> pd.DataFrame:
-    section = read_section(PARAMS, "synthesize", Synthesize)
+    section = read_section(PARAMS, "synthesize", SynthesizeParams)
     return plan_edits(identity, **section.variants() | {"aus": editable_aus(section.aus)})
 
 

@@ -30,7 +30,7 @@ from flows.face_lineage import intended
 from flows.graph import needed_by, read_graph
 from flows.mlflow_runs import revision_of
 from flows.tracking import find_run
-from tasks.params import PARAMS, Ingest, read_params, read_section
+from tasks.params import PARAMS, IngestParams, read_params, read_section
 from tasks.provenance.dvc_files import locked_hashes, locked_params, locked_stages
 from tasks.provenance.git import Revision
 from tasks.shared.artefacts import DATA, FILTER, GENERATOR, INGEST
@@ -159,7 +159,7 @@ def _sources(faces: pd.DataFrame, permitted: list[str]) -> tuple[SourceDataset, 
     )
 
 
-def terms_of(dataset: str, ingest: Ingest) -> Terms:
+def terms_of(dataset: str, ingest: IngestParams) -> Terms:
     """Terms that a dataset of a project comes under."""
     if dataset in READERS:
         return RENDERED

@@ -22,13 +22,17 @@ from facsimile.faces.aus import AUS
 from facsimile.measurement.metrics import mean_defined, pearson_per_au
 from tasks.helpers import readiness
 from tasks.helpers.detectors import COLUMNS, fit, fit_all
-from tasks.params import Baseline, Datasets, Detector
+from tasks.params import BaselineParams, DatasetsParams, DetectorParams
 from tasks.shared.artefacts import read_splits, taught_aus
 from tasks.shared.stage import Compute, main
 
 
 def run(
-    out: Path, compute: Compute, datasets: Datasets, detector: Detector, baseline: Baseline
+    out: Path,
+    compute: Compute,
+    datasets: DatasetsParams,
+    detector: DetectorParams,
+    baseline: BaselineParams,
 ) -> dict[str, Any]:
     """Train on real training faces, and measure the ensemble on validation people."""
     aus = taught_aus(datasets.aus)

@@ -19,13 +19,17 @@ from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
 from tasks.helpers.codes import read_editable, read_neutral
 from tasks.helpers.editable import editable_aus, tell_aus
 from tasks.helpers.generator_loading import load_generator
-from tasks.params import Datasets, Edit, Sampling
+from tasks.params import DatasetsParams, EditParams, SamplingParams
 from tasks.shared.artefacts import EDITOR, training_labels, unannotated_ids
 from tasks.shared.stage import Compute, main, operate
 
 
 def run(
-    out: Path, compute: Compute, datasets: Datasets, sampling: Sampling, edit: Edit
+    out: Path,
+    compute: Compute,
+    datasets: DatasetsParams,
+    sampling: SamplingParams,
+    edit: EditParams,
 ) -> dict[str, Any]:
     """Edit the training faces that `encode` and `neutral` chose."""
     annotated = read_editable(datasets.aus, "train")
@@ -56,7 +60,7 @@ def run(
     return metrics if aus == edit.aus else metrics | {"aus": len(aus)}
 
 
-def plan_all(sources: pd.DataFrame, edit: Edit) -> pd.DataFrame:
+def plan_all(sources: pd.DataFrame, edit: EditParams) -> pd.DataFrame:
     """Edits of neutral faces, annotated and not; see `facsimile.editing.plan_edits`."""
     unannotated = sources["sample_id"].isin(unannotated_ids())
     aus = editable_aus(edit.aus)

@@ -22,13 +22,17 @@ from facsimile.faces.tables import decode_images, read_faces
 from facsimile.generator import Codes, Generator
 from tasks.helpers.codes import read_editable, read_encoded
 from tasks.helpers.generator_loading import load_generator
-from tasks.params import Datasets, EditorParams, Sampling
+from tasks.params import DatasetsParams, EditorParams, SamplingParams
 from tasks.shared.artefacts import AU_GRAPH, INGEST, taught_aus
 from tasks.shared.stage import Compute, main, progress
 
 
 def run(
-    out: Path, compute: Compute, datasets: Datasets, sampling: Sampling, editor: EditorParams
+    out: Path,
+    compute: Compute,
+    datasets: DatasetsParams,
+    sampling: SamplingParams,
+    editor: EditorParams,
 ) -> dict[str, Any]:
     """Fit on the training split of both datasets, calibrate on validation faces of the AU set."""
     generator = load_generator(compute, sampling)

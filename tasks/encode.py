@@ -29,13 +29,17 @@ from facsimile.generator import Codes, Generator
 from facsimile.generator.evaluation import fidelity
 from tasks.helpers import readiness
 from tasks.helpers.generator_loading import load_generator
-from tasks.params import Datasets, Encode, Sampling
+from tasks.params import DatasetsParams, EncodeParams, SamplingParams
 from tasks.shared.artefacts import INGEST, neutral_aus, of_split
 from tasks.shared.stage import Compute, main, progress
 
 
 def run(
-    out: Path, compute: Compute, datasets: Datasets, sampling: Sampling, encode: Encode
+    out: Path,
+    compute: Compute,
+    datasets: DatasetsParams,
+    sampling: SamplingParams,
+    encode: EncodeParams,
 ) -> dict[str, Any]:
     """Encode the AU set and the attribute set."""
     generator = load_generator(compute, sampling)
@@ -48,7 +52,7 @@ def run(
     return metrics | reconstruction(generator, datasets.aus, out, ids)
 
 
-def neutral_ids(dataset: str, encode: Encode) -> set[str]:
+def neutral_ids(dataset: str, encode: EncodeParams) -> set[str]:
     """Neutral faces to invert: up to a given number of each person, by split.
 
     Raises:

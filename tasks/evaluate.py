@@ -45,7 +45,7 @@ from facsimile.report import contact_sheet, write_figures, write_report
 from tasks.helpers import gallery
 from tasks.helpers.codes import read_encoded, stack
 from tasks.helpers.generator_loading import load_generator
-from tasks.params import PARAMS, Datasets, Evaluate, Sampling
+from tasks.params import PARAMS, DatasetsParams, EvaluateParams, SamplingParams
 from tasks.params.section import read_yaml
 from tasks.provenance.dvc_files import locked_stages
 from tasks.provenance.git import current_revision
@@ -68,7 +68,11 @@ PACKAGES = ("diffusers", "numpy", "pandas", "scikit-learn", "torch", "torchvisio
 
 
 def run(
-    out: Path, compute: Compute, datasets: Datasets, sampling: Sampling, evaluate: Evaluate
+    out: Path,
+    compute: Compute,
+    datasets: DatasetsParams,
+    sampling: SamplingParams,
+    evaluate: EvaluateParams,
 ) -> dict[str, Any]:
     """Measure everything, then draw it."""
     oracle = AUOracle.load(ORACLE, compute.device)
@@ -122,7 +126,9 @@ def run(
     return metrics
 
 
-def score_detection(datasets: Datasets, evaluate: Evaluate, aus: tuple[str, ...]) -> DomainScores:
+def score_detection(
+    datasets: DatasetsParams, evaluate: EvaluateParams, aus: tuple[str, ...]
+) -> DomainScores:
     """Score every detector on the test split of the AU set, then on the other test sets."""
     detectors = [
         (folder.parent.name, int(folder.name.removeprefix("seed-")), AUDetector.load(folder))

@@ -40,7 +40,7 @@ from facsimile.generator import Generator
 from facsimile.measurement import filter_metrics
 from tasks.helpers.codes import read_encoded, stack
 from tasks.helpers.generator_loading import load_generator
-from tasks.params import Datasets, Filter
+from tasks.params import DatasetsParams, FilterParams
 from tasks.shared.artefacts import (
     BASELINE,
     INGEST,
@@ -54,7 +54,9 @@ from tasks.shared.artefacts import (
 from tasks.shared.stage import Compute, main, progress
 
 
-def run(out: Path, compute: Compute, datasets: Datasets, filter: Filter) -> dict[str, Any]:
+def run(
+    out: Path, compute: Compute, datasets: DatasetsParams, filter: FilterParams
+) -> dict[str, Any]:
     """Judge all generated faces together, so that the accepted ones are balanced over all."""
     generator = load_generator(compute)
     annotated = read_encoded(datasets.aus, generator)
@@ -138,7 +140,7 @@ def read_requested(
     return requested_codes(candidates, pd.concat(sources))
 
 
-def read_images(datasets: Datasets, sample_ids: pd.Series) -> np.ndarray:
+def read_images(datasets: DatasetsParams, sample_ids: pd.Series) -> np.ndarray:
     """Images of real faces, in the order of their ids."""
     names = dict.fromkeys((datasets.aus, datasets.attributes))
     faces = pd.concat(read_faces(INGEST / name, ["sample_id", "image"]) for name in names)

@@ -38,14 +38,16 @@ from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.faces.schema import validate_faces
 from facsimile.faces.tables import FACE_SCHEMA, read_table, write_shards
 from tasks.helpers import readiness
-from tasks.params import LANDMARK_COLUMNS, Datasets, Ingest
+from tasks.params import LANDMARK_COLUMNS, DatasetsParams, IngestParams
 from tasks.shared.artefacts import DATA
 from tasks.shared.stage import Compute, main, progress
 
 LABELS = [name for name in FACE_SCHEMA.names if name != "image"]
 
 
-def run(out: Path, compute: Compute, datasets: Datasets, ingest: Ingest) -> dict[str, Any]:
+def run(
+    out: Path, compute: Compute, datasets: DatasetsParams, ingest: IngestParams
+) -> dict[str, Any]:
     """Write the table of each dataset in `datasets`."""
     # Not inside `out`, which is deleted on failure, nor in data/ingest, which DVC deletes on rerun.
     work = out.parent / ".ingest.work"
@@ -86,7 +88,7 @@ def run(out: Path, compute: Compute, datasets: Datasets, ingest: Ingest) -> dict
 
 def _read_user_dataset(
     name: str,
-    ingest: Ingest,
+    ingest: IngestParams,
     compute: Compute,
     work: Path,
     rejects: Rejects,
@@ -136,7 +138,7 @@ def _require_au_labels(faces: pd.DataFrame, source: Path) -> None:
         )
 
 
-def _render_dataset(name: str, ingest: Ingest, compute: Compute, out: Path) -> None:
+def _render_dataset(name: str, ingest: IngestParams, compute: Compute, out: Path) -> None:
     """Render a built-in dataset and write its table."""
     faces = ingest.faces[name]
     with progress(f"ingest {name}", faces) as advance:
@@ -149,7 +151,7 @@ def _render_dataset(name: str, ingest: Ingest, compute: Compute, out: Path) -> N
         write_shards(tables(), out / name, FACE_SCHEMA)
 
 
-def _aligner(name: str, ingest: Ingest) -> Aligner | None:
+def _aligner(name: str, ingest: IngestParams) -> Aligner | None:
     """The aligner of a dataset; None if its faces are already aligned."""
     if name not in ingest.align:
         return None

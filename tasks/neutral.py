@@ -32,7 +32,7 @@ from facsimile.faces.tables import (
 from facsimile.generator import Codes, Generator
 from tasks.helpers.codes import read_codes
 from tasks.helpers.generator_loading import load_generator
-from tasks.params import Datasets, Neutral, Sampling
+from tasks.params import DatasetsParams, NeutralParams, SamplingParams
 from tasks.shared.artefacts import BASELINE, INGEST, NEUTRALIZER_FILE, neutral_aus
 from tasks.shared.stage import Compute, main, progress
 
@@ -42,7 +42,11 @@ in the face before."""
 
 
 def run(
-    out: Path, compute: Compute, datasets: Datasets, sampling: Sampling, neutral: Neutral
+    out: Path,
+    compute: Compute,
+    datasets: DatasetsParams,
+    sampling: SamplingParams,
+    neutral: NeutralParams,
 ) -> dict[str, Any]:
     """Take the most neutral faces of the training people of the attribute set."""
     path = INGEST / datasets.attributes

@@ -16,13 +16,13 @@ from facsimile.editing import NeutralizerTraining
 from facsimile.faces.annotation import only
 from facsimile.faces.aus import AUS
 from tasks.helpers.codes import read_codes, stack
-from tasks.params import Datasets, Neutralizer
+from tasks.params import DatasetsParams, NeutralizerParams
 from tasks.shared.artefacts import LABELS, taught_aus
 from tasks.shared.stage import Compute, main
 
 
 def run(
-    out: Path, compute: Compute, datasets: Datasets, neutralizer: Neutralizer
+    out: Path, compute: Compute, datasets: DatasetsParams, neutralizer: NeutralizerParams
 ) -> dict[str, Any]:
     """Train on both annotated sets; stop by AU recall on the validation people."""
     names = dict.fromkeys((datasets.aus, datasets.attributes))

@@ -28,14 +28,14 @@ from facsimile.fingerprint import (
     fingerprint_files,
     open_hasher,
 )
-from tasks.params import LANDMARK_COLUMNS, PARAMS, Datasets, Ingest, read_params
+from tasks.params import LANDMARK_COLUMNS, PARAMS, DatasetsParams, IngestParams, read_params
 from tasks.shared.exit_codes import ExitCode
 
 OUT = Path("data/sources")
 STORE = Path("data/.sources.work/hashes.db")
 
 
-def run(out: Path, base: Path, datasets: Datasets, ingest: Ingest) -> dict[str, Any]:
+def run(out: Path, base: Path, datasets: DatasetsParams, ingest: IngestParams) -> dict[str, Any]:
     """Write the fingerprint of each user dataset in `datasets`.
 
     Args:
@@ -59,7 +59,7 @@ def run(out: Path, base: Path, datasets: Datasets, ingest: Ingest) -> dict[str, 
     return metrics
 
 
-def changes(base: Path, datasets: Datasets, ingest: Ingest) -> dict[str, str]:
+def changes(base: Path, datasets: DatasetsParams, ingest: IngestParams) -> dict[str, str]:
     """What has changed since `run` wrote its fingerprints.
 
     Args:
@@ -84,11 +84,11 @@ def changes(base: Path, datasets: Datasets, ingest: Ingest) -> dict[str, str]:
     return found
 
 
-def _user_datasets(datasets: Datasets, ingest: Ingest) -> list[str]:
+def _user_datasets(datasets: DatasetsParams, ingest: IngestParams) -> list[str]:
     return [name for name in datasets.all if name in ingest.paths]
 
 
-def _fingerprint(name: str, base: Path, ingest: Ingest, hasher: FileHasher) -> Iterator[str]:
+def _fingerprint(name: str, base: Path, ingest: IngestParams, hasher: FileHasher) -> Iterator[str]:
     """Lines for the files of a dataset and for the code of its landmark function, if it has one."""
     full = ingest.fingerprint == "full"
     yield from fingerprint_files(base / ingest.paths[name].root, full, hasher)
@@ -97,7 +97,7 @@ def _fingerprint(name: str, base: Path, ingest: Ingest, hasher: FileHasher) -> I
         yield from fingerprint_code(landmarks.partition(":")[0], base)
 
 
-def _hasher(base: Path, ingest: Ingest):
+def _hasher(base: Path, ingest: IngestParams):
     """Hashes are cached on disk only with `full`, where large files are hashed."""
     return open_hasher(base / STORE if ingest.fingerprint == "full" else None)
 

@@ -28,13 +28,17 @@ from facsimile.synthesis import (
 from tasks.helpers.codes import read_editable, read_encoded, stack
 from tasks.helpers.editable import editable_aus, tell_aus
 from tasks.helpers.generator_loading import load_generator
-from tasks.params import Datasets, Sampling, Synthesize
+from tasks.params import DatasetsParams, SamplingParams, SynthesizeParams
 from tasks.shared.artefacts import EDITOR, NEUTRALIZER_FILE
 from tasks.shared.stage import Compute, main, operate
 
 
 def run(
-    out: Path, compute: Compute, datasets: Datasets, sampling: Sampling, synthesize: Synthesize
+    out: Path,
+    compute: Compute,
+    datasets: DatasetsParams,
+    sampling: SamplingParams,
+    synthesize: SynthesizeParams,
 ) -> dict[str, Any]:
     """Sample, neutralize, edit; demographics are told by the attribute set."""
     generator = load_generator(compute, sampling)

@@ -23,13 +23,17 @@ from facsimile.faces.aus import AUS
 from facsimile.faces.origins import REAL
 from facsimile.faces.tables import read_faces
 from tasks.helpers.detectors import COLUMNS, fit, fit_all
-from tasks.params import Datasets, Detector, Train
+from tasks.params import DatasetsParams, DetectorParams, TrainParams
 from tasks.shared.artefacts import BASELINE, FILTER, read_splits, taught_aus
 from tasks.shared.stage import Compute, main
 
 
 def run(
-    out: Path, compute: Compute, datasets: Datasets, detector: Detector, train: Train
+    out: Path,
+    compute: Compute,
+    datasets: DatasetsParams,
+    detector: DetectorParams,
+    train: TrainParams,
 ) -> dict[str, Any]:
     """Train on real training faces plus the accepted generated ones of the arm."""
     aus = taught_aus(datasets.aus)

@@ -16,13 +16,17 @@ from facsimile.faces.tables import GENERATED_SCHEMA, read_faces, write_shards
 from facsimile.generator import Generator
 from tasks.helpers.codes import read_codes, stack
 from tasks.helpers.generator_loading import load_generator
-from tasks.params import Datasets, Sampling, Transfer
+from tasks.params import DatasetsParams, SamplingParams, TransferParams
 from tasks.shared.artefacts import INGEST, LABELS, of_split
 from tasks.shared.stage import Compute, main, operate
 
 
 def run(
-    out: Path, compute: Compute, datasets: Datasets, sampling: Sampling, transfer: Transfer
+    out: Path,
+    compute: Compute,
+    datasets: DatasetsParams,
+    sampling: SamplingParams,
+    transfer: TransferParams,
 ) -> dict[str, Any]:
     """Move training faces of the AU set towards training people of the attribute set."""
     faces, donors = encoded_people(datasets)
@@ -39,7 +43,7 @@ def run(
     }
 
 
-def encoded_people(datasets: Datasets) -> tuple[pd.DataFrame, pd.DataFrame]:
+def encoded_people(datasets: DatasetsParams) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Training faces with their codes ``z``: those of the AU set, which are transferred, and those
     of the attribute set, to whose people they are transferred."""
     columns = ["sample_id", "dataset", "subject_id", "split", "au_presence_only", *LABELS]

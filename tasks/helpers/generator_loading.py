@@ -3,12 +3,12 @@
 import torch
 
 from facsimile.generator import Generator, InferenceOptions, registry
-from tasks.params import Sampling
+from tasks.params import SamplingParams
 from tasks.shared.artefacts import GENERATOR
 from tasks.shared.stage import Compute
 
 
-def load_generator(compute: Compute, sampling: Sampling | None = None) -> Generator:
+def load_generator(compute: Compute, sampling: SamplingParams | None = None) -> Generator:
     """The project's generator, on the device of this stage.
 
     Args:

@@ -23,7 +23,7 @@ from facsimile.faces.demographics import (
 )
 from facsimile.faces.schema import SPLITS
 from facsimile.faces.tables import read_faces
-from tasks.params import PARAMS, Datasets, EditorParams, read_section
+from tasks.params import PARAMS, DatasetsParams, EditorParams, read_section
 from tasks.shared.artefacts import INGEST
 
 COLUMNS = ["sample_id", "subject_id", "split", *AUS, *NUISANCES]
@@ -60,13 +60,13 @@ def require() -> None:
         raise FacsimileError(shortage)
 
 
-def _relevant_params() -> tuple[Datasets, tuple[str, ...]]:
+def _relevant_params() -> tuple[DatasetsParams, tuple[str, ...]]:
     """The datasets, and the attributes that the editor needs."""
-    datasets = read_section(PARAMS, "datasets", Datasets)
+    datasets = read_section(PARAMS, "datasets", DatasetsParams)
     return datasets, read_section(PARAMS, "editor", EditorParams).options.attributes
 
 
-def shortages(ingested: Path, datasets: Datasets, project: tuple[str, ...]) -> Iterator[str]:
+def shortages(ingested: Path, datasets: DatasetsParams, project: tuple[str, ...]) -> Iterator[str]:
     """Shortages of the ingested data, one line each with dataset, split and remedy.
 
     Args:

@@ -1,43 +1,43 @@
 """params.yaml as types: one module a section, and the reader of the whole file."""
 
-from tasks.params.baseline import Baseline
-from tasks.params.datasets import Datasets
-from tasks.params.detector import Detector
-from tasks.params.edit import Edit
+from tasks.params.baseline import BaselineParams
+from tasks.params.datasets import DatasetsParams
+from tasks.params.detector import DetectorParams
+from tasks.params.edit import EditParams
 from tasks.params.editor import EditorParams
-from tasks.params.encode import Encode
-from tasks.params.evaluate import Evaluate
-from tasks.params.filter import Filter
-from tasks.params.ingest import LANDMARK_COLUMNS, Ingest, Source
-from tasks.params.neutral import Neutral
-from tasks.params.neutralizer import Neutralizer
+from tasks.params.encode import EncodeParams
+from tasks.params.evaluate import EvaluateParams
+from tasks.params.filter import FilterParams
+from tasks.params.ingest import LANDMARK_COLUMNS, IngestParams, SourceParams
+from tasks.params.neutral import NeutralParams
+from tasks.params.neutralizer import NeutralizerParams
 from tasks.params.project import read_params
-from tasks.params.sampling import Sampling
+from tasks.params.sampling import SamplingParams
 from tasks.params.section import PARAMS, Section, read_section
-from tasks.params.synthesize import Synthesize
-from tasks.params.train import Train
-from tasks.params.transfer import Transfer
+from tasks.params.synthesize import SynthesizeParams
+from tasks.params.train import TrainParams
+from tasks.params.transfer import TransferParams
 
 __all__ = [
     "LANDMARK_COLUMNS",
     "PARAMS",
-    "Baseline",
-    "Datasets",
-    "Detector",
-    "Edit",
+    "BaselineParams",
+    "DatasetsParams",
+    "DetectorParams",
+    "EditParams",
     "EditorParams",
-    "Encode",
-    "Evaluate",
-    "Filter",
-    "Ingest",
-    "Neutral",
-    "Neutralizer",
-    "Sampling",
+    "EncodeParams",
+    "EvaluateParams",
+    "FilterParams",
+    "IngestParams",
+    "NeutralParams",
+    "NeutralizerParams",
+    "SamplingParams",
     "Section",
-    "Source",
-    "Synthesize",
-    "Train",
-    "Transfer",
+    "SourceParams",
+    "SynthesizeParams",
+    "TrainParams",
+    "TransferParams",
     "read_params",
     "read_section",
 ]

@@ -3,7 +3,7 @@
 from tasks.params.section import DatasetName, Section
 
 
-class Datasets(Section):
+class DatasetsParams(Section):
     """What each dataset is for.
 
     Attributes:

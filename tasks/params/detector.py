@@ -7,7 +7,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from tasks.params.section import Section
 
 
-class Detector(Section):
+class DetectorParams(Section):
     """See `facsimile.detection.DetectorTraining`."""
 
     lr: PositiveFloat

@@ -5,10 +5,10 @@ from typing import Any
 from pydantic import NonNegativeInt
 
 from tasks.params.section import Section
-from tasks.params.variants import ActionUnits, Intensity, Variants
+from tasks.params.variants import ActionUnits, Intensity, VariantsParams
 
 
-class Edit(Section):
+class EditParams(Section):
     """Edits of neutral faces.
 
     AUs that the training faces are not annotated for have no direction and are skipped.
@@ -24,7 +24,7 @@ class Edit(Section):
     aus: ActionUnits
     intensity: Intensity
     mixed: NonNegativeInt
-    unannotated: Variants
+    unannotated: VariantsParams
     seed: int
 
     def variants(self, annotated: bool) -> dict[str, Any]:

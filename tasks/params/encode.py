@@ -7,7 +7,7 @@ from pydantic import NonNegativeInt
 from tasks.params.section import Section
 
 
-class Encode(Section):
+class EncodeParams(Section):
     """Neutral faces of each person to invert, by split. Only these can be edited."""
 
     neutral_per_subject: dict[Literal["train", "val", "test"], NonNegativeInt]

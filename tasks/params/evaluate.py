@@ -7,7 +7,7 @@ from pydantic import Field, PositiveInt
 from tasks.params.section import Section, Share
 
 
-class Evaluate(Section):
+class EvaluateParams(Section):
     """Sheets of the report, and the bootstrap.
 
     Attributes:

@@ -7,7 +7,7 @@ from pydantic import Field, NonNegativeInt
 from tasks.params.section import Section, Share
 
 
-class Filter(Section):
+class FilterParams(Section):
     """Limits (see `facsimile.filtering.FilterLimits`) and what they are fitted on.
 
     `reference_faces` faces of the attribute set join the annotated ones as examples of real faces.

@@ -17,7 +17,7 @@ LandmarkSource = Annotated[str, Field(pattern=rf"^({LANDMARK_COLUMNS}|[\w.]+:\w+
 AdapterName = Literal["table", "disfa", "disfa-plus", "bp4d", "celeba", "ffhq", "parquet", "feafa"]
 
 
-class Source(Section):
+class SourceParams(Section):
     """Files of a dataset of your own. A plain path is its `root`.
 
     Attributes:
@@ -38,23 +38,23 @@ class Source(Section):
     @model_validator(mode="before")
     @classmethod
     def _path_alone(cls, value: Any) -> Any:
-        return value if isinstance(value, (dict, Source)) else {"root": value}
+        return value if isinstance(value, (dict, SourceParams)) else {"root": value}
 
 
-class Fold(Section):
+class FoldParams(Section):
     """Cross-validation: part `index` (from 0) of `count` parts of the people is the test set."""
 
     count: Annotated[int, Field(ge=2)]
     index: NonNegativeInt
 
     @model_validator(mode="after")
-    def _within(self) -> "Fold":
+    def _within(self) -> "FoldParams":
         if self.index >= self.count:
             raise ValueError(f"index {self.index} is not below count {self.count}")
         return self
 
 
-class Ingest(Section):
+class IngestParams(Section):
     """Where faces come from.
 
     Attributes:
@@ -76,15 +76,15 @@ class Ingest(Section):
     seed: int
     size: PositiveInt
     faces: dict[DatasetName, PositiveInt] = Field(default_factory=dict)
-    paths: dict[DatasetName, Source] = Field(default_factory=dict)
-    fold: Fold | None = None
+    paths: dict[DatasetName, SourceParams] = Field(default_factory=dict)
+    fold: FoldParams | None = None
     thin: Share = 0.0
     align: dict[str, LandmarkSource] = Field(default_factory=dict)
     on_error: Literal["raise", "skip"] = "raise"
     fingerprint: Literal["times", "full"] = "times"
 
     @model_validator(mode="after")
-    def _one_source_each(self) -> "Ingest":
+    def _one_source_each(self) -> "IngestParams":
         if twice := self.faces.keys() & self.paths.keys():
             raise ValueError(f"{min(twice)} is both under faces and under paths")
         if unknown := self.align.keys() - self.paths.keys():

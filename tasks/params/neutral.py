@@ -5,7 +5,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from tasks.params.section import Section
 
 
-class Neutral(Section):
+class NeutralParams(Section):
     """Neutral faces of the attribute set: at most `faces` in all and `per_subject` per person."""
 
     faces: NonNegativeInt

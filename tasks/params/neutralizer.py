@@ -7,7 +7,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from tasks.params.section import Section
 
 
-class Neutralizer(Section):
+class NeutralizerParams(Section):
     """See `facsimile.editing.NeutralizerTraining`."""
 
     width: PositiveInt

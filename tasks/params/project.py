@@ -5,39 +5,39 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from facsimile.errors import FacsimileError
-from tasks.params.baseline import Baseline
-from tasks.params.datasets import Datasets
-from tasks.params.detector import Detector
-from tasks.params.edit import Edit
+from tasks.params.baseline import BaselineParams
+from tasks.params.datasets import DatasetsParams
+from tasks.params.detector import DetectorParams
+from tasks.params.edit import EditParams
 from tasks.params.editor import EditorParams
-from tasks.params.encode import Encode
-from tasks.params.evaluate import Evaluate
-from tasks.params.filter import Filter
-from tasks.params.ingest import Ingest
-from tasks.params.neutral import Neutral
-from tasks.params.neutralizer import Neutralizer
-from tasks.params.sampling import Sampling
+from tasks.params.encode import EncodeParams
+from tasks.params.evaluate import EvaluateParams
+from tasks.params.filter import FilterParams
+from tasks.params.ingest import IngestParams
+from tasks.params.neutral import NeutralParams
+from tasks.params.neutralizer import NeutralizerParams
+from tasks.params.sampling import SamplingParams
 from tasks.params.section import PARAMS, Section, problems, read_yaml
-from tasks.params.synthesize import Synthesize
-from tasks.params.train import Train
-from tasks.params.transfer import Transfer
+from tasks.params.synthesize import SynthesizeParams
+from tasks.params.train import TrainParams
+from tasks.params.transfer import TransferParams
 
 SECTIONS: dict[str, type[Section] | None] = {
-    "datasets": Datasets,
-    "sampling": Sampling,
-    "ingest": Ingest,
-    "encode": Encode,
+    "datasets": DatasetsParams,
+    "sampling": SamplingParams,
+    "ingest": IngestParams,
+    "encode": EncodeParams,
     "editor": EditorParams,
-    "neutralizer": Neutralizer,
-    "neutral": Neutral,
-    "edit": Edit,
-    "synthesize": Synthesize,
-    "transfer": Transfer,
-    "filter": Filter,
-    "detector": Detector,
-    "baseline": Baseline,
-    "train": Train,
-    "evaluate": Evaluate,
+    "neutralizer": NeutralizerParams,
+    "neutral": NeutralParams,
+    "edit": EditParams,
+    "synthesize": SynthesizeParams,
+    "transfer": TransferParams,
+    "filter": FilterParams,
+    "detector": DetectorParams,
+    "baseline": BaselineParams,
+    "train": TrainParams,
+    "evaluate": EvaluateParams,
     # Frozen stages check their own section when they are run.
     "generator": None,
     "oracle": None,
@@ -69,7 +69,7 @@ def read_params(path: Path = PARAMS) -> dict[str, Section]:
     return sections
 
 
-def _unknown_datasets(datasets: Datasets, ingest: Ingest) -> list[str]:
+def _unknown_datasets(datasets: DatasetsParams, ingest: IngestParams) -> list[str]:
     declared = ingest.faces.keys() | ingest.paths.keys()
     return [
         f"datasets: {name!r} is neither under ingest.faces nor under ingest.paths"
@@ -78,7 +78,7 @@ def _unknown_datasets(datasets: Datasets, ingest: Ingest) -> list[str]:
     ]
 
 
-def _nothing_to_edit(encode: Encode, neutral: Neutral) -> list[str]:
+def _nothing_to_edit(encode: EncodeParams, neutral: NeutralParams) -> list[str]:
     if encode.neutral_per_subject.get("train") or neutral.faces:
         return []
     return [

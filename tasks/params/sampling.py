@@ -7,7 +7,7 @@ from pydantic import Field
 from tasks.params.section import Section
 
 
-class Sampling(Section):
+class SamplingParams(Section):
     """Solver of the generator.
 
     Attributes:

@@ -4,16 +4,16 @@ from typing import Any
 
 from pydantic import PositiveInt
 
-from tasks.params.variants import ActionUnits, Intensity, Variants
+from tasks.params.variants import ActionUnits, Intensity, VariantsParams
 
 
-class Synthesize(Variants):
+class SynthesizeParams(VariantsParams):
     """New identities and their edits.
 
     Attributes:
         per_cell: identities of each gender × age group.
         max_draws: codes to sample at most until every cell is full.
-        aus, intensity: as in `Edit`.
+        aus, intensity: as in `EditParams`.
         seed: of all draws.
     """
 

@@ -10,7 +10,7 @@ from tasks.params.section import Section, one_of
 TrainingArm = Annotated[str, one_of(training_arms, "training arm")]
 
 
-class Train(Section):
+class TrainParams(Section):
     """Arms × seeds of detectors. Seeds of the arm of real faces that `baseline` has trained are not
     trained again."""
 

@@ -8,7 +8,7 @@ from tasks.params.section import Section
 from tasks.params.variants import Intensity
 
 
-class Transfer(Section):
+class TransferParams(Section):
     """See `facsimile.editing.plan_transfers`.
 
     Attributes:

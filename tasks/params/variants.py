@@ -28,7 +28,7 @@ ActionUnits = Annotated[tuple[str, ...], AfterValidator(_action_units)]
 Intensity = Annotated[float | tuple[float, float], AfterValidator(_intensity)]
 
 
-class Variants(Section):
+class VariantsParams(Section):
     """How many faces are made of one; see `facsimile.editing.plan_edits`."""
 
     single: NonNegativeInt | None

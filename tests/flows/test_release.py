@@ -21,7 +21,7 @@ from facsimile.faces.tables import (
     write_shards,
 )
 from facsimile.release import read_packet
-from tasks.params import Edit
+from tasks.params import EditParams
 from tests.support.faces import face_table, noise_images
 from tests.support.project import ROOT, write_params
 
@@ -52,7 +52,7 @@ def make_project(folder: Path, dataset: str = "world-disfa", **ingest: object) -
     (root / "data" / "generator" / "metrics.json").write_text('{"images_seen": 1}')
     real = neutral_faces(dataset)
     write_shards([real], root / "data" / "ingest" / dataset, FACE_SCHEMA)
-    variants = Edit.model_validate(params["edit"]).variants(annotated=True)
+    variants = EditParams.model_validate(params["edit"]).variants(annotated=True)
     edited = plan_edits(real, **variants).assign(origin="edited")
     # A face that was made by other params than those that are there now.
     edited.loc[0, "seed"] = 99

@@ -13,7 +13,7 @@ import pytest
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import FACE_SCHEMA, decode_images, encode_png, read_faces
 from tasks import encode, ingest
-from tasks.params import Datasets, Encode, Ingest
+from tasks.params import DatasetsParams, EncodeParams, IngestParams
 from tasks.shared.stage import Compute
 from tests.facsimile.datasets.trees import shade, write_disfa, write_disfa_plus
 from tests.support.faces import face_table, noise_images
@@ -43,8 +43,8 @@ def take(
 ) -> dict[str, Any]:
     """Ingest tables as datasets of these names; the first one is the AU set."""
     aus, *others = paths
-    datasets = Datasets(aus=aus, attributes=aus, tests=tuple(others))
-    section = Ingest(seed=0, size=size, paths=paths, on_error=on_error)
+    datasets = DatasetsParams(aus=aus, attributes=aus, tests=tuple(others))
+    section = IngestParams(seed=0, size=size, paths=paths, on_error=on_error)
     return ingest.run(tmp_path / "out", COMPUTE, datasets, section)
 
 
@@ -241,8 +241,8 @@ def test_faces_that_are_not_aligned(tmp_path: Path) -> None:
     paths = {"mine": write(table, tmp_path / "mine.parquet")}
 
     def take_aligned(align: dict[str, str], on_error: str) -> dict[str, Any]:
-        section = Ingest(seed=0, size=8, paths=paths, align=align, on_error=on_error)
-        datasets = Datasets(aus="mine", attributes="mine")
+        section = IngestParams(seed=0, size=8, paths=paths, align=align, on_error=on_error)
+        datasets = DatasetsParams(aus="mine", attributes="mine")
         return ingest.run(tmp_path / "out", COMPUTE, datasets, section)
 
     with pytest.raises(FacsimileError, match="image is 50 × 30, but aligned faces are square"):
@@ -317,7 +317,7 @@ def test_no_neutral_face_to_edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     table["AU04"] = np.float32(1)
     write(table, tmp_path / "data" / "ingest" / "mine" / "part-00000.parquet")
     with pytest.raises(FacsimileError, match="there is nothing to edit"):
-        encode.neutral_ids("mine", Encode(neutral_per_subject={"train": 1}))
+        encode.neutral_ids("mine", EncodeParams(neutral_per_subject={"train": 1}))
 
 
 def test_what_is_finished_stays_until_all_is(tmp_path: Path) -> None:
@@ -348,10 +348,12 @@ def test_people_in_two_datasets_are_in_one_split(tmp_path: Path) -> None:
 
 def test_folds(tmp_path: Path) -> None:
     root = write_disfa(tmp_path / "disfa", subjects=6, frames=1)
-    datasets = Datasets(aus="mine", attributes="mine")
+    datasets = DatasetsParams(aus="mine", attributes="mine")
     tested: list[str] = []
     for index in range(3):
-        section = Ingest(seed=0, size=8, paths={"mine": root}, fold={"count": 3, "index": index})
+        section = IngestParams(
+            seed=0, size=8, paths={"mine": root}, fold={"count": 3, "index": index}
+        )
         metrics = ingest.run(tmp_path / "out", COMPUTE, datasets, section)
         assert metrics["mine"]["by_split"] == {"train": 3, "test": 2, "val": 1}
         rows = read_faces(tmp_path / "out" / "mine")

@@ -9,7 +9,7 @@ import pytest
 from facsimile.datasets import ADAPTERS
 from facsimile.datasets.table_values import SCALES
 from facsimile.errors import FacsimileError
-from tasks.params import Source, read_params
+from tasks.params import SourceParams, read_params
 
 
 def test_project_params_are_valid(write_params: Callable[..., Path]) -> None:
@@ -25,17 +25,17 @@ def test_single_intensity(write_params: Callable[..., Path]) -> None:
 def test_dataset_of_your_own(write_params: Callable[..., Path]) -> None:
     paths = {"one": "faces.csv", "two": {"adapter": "disfa", "root": "DISFA"}}
     section = read_params(write_params({"ingest.paths": paths}))["ingest"]
-    assert section.paths["one"] == Source(root=Path("faces.csv"))
-    assert section.paths["two"] == Source(root=Path("DISFA"), adapter="disfa")
+    assert section.paths["one"] == SourceParams(root=Path("faces.csv"))
+    assert section.paths["two"] == SourceParams(root=Path("DISFA"), adapter="disfa")
 
 
 def test_scales_are_those_of_the_library() -> None:
-    choices, _ = get_args(Source.model_fields["scale"].annotation)
+    choices, _ = get_args(SourceParams.model_fields["scale"].annotation)
     assert get_args(choices) == tuple(SCALES)
 
 
 def test_adapters_are_those_of_the_library() -> None:
-    choices, _ = get_args(Source.model_fields["adapter"].annotation)
+    choices, _ = get_args(SourceParams.model_fields["adapter"].annotation)
     assert get_args(choices) == tuple(ADAPTERS)
 
 

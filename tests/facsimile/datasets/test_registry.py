@@ -11,7 +11,7 @@ from facsimile.datasets.adapter import image_files
 from facsimile.datasets.terms import agreement
 from facsimile.release import LICENCES
 from flows.release import terms_of
-from tasks.params import Ingest
+from tasks.params import IngestParams
 
 ROOT = Path(__file__).parents[3]
 
@@ -52,7 +52,7 @@ def test_a_new_adapter_is_known_everywhere(toy: Adapter, tmp_path: Path) -> None
     annotations = toy.open(tmp_path, "toys", 0, rejects)
     [faces] = toy.faces(annotations, Preprocessing(size=8), rejects)
     assert faces["AU12"].to_pylist() == [0.5] * 4
-    ingest = Ingest(seed=0, size=8, paths={"toys": {"root": tmp_path}})
+    ingest = IngestParams(seed=0, size=8, paths={"toys": {"root": tmp_path}})
     assert terms_of("toys", ingest) == toy.terms
     assert "| [`toy`](https://example.org/toys) | a folder with `toy.txt` | AU12 |" in (
         adapter_table()

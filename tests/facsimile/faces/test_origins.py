@@ -23,7 +23,7 @@ from facsimile.release import Release, write_release
 from facsimile.report import Evidence, gallery_rows, pictures, render
 from flows.face_lineage import trace
 from flows.outputs import inspectable
-from tasks.params import Train
+from tasks.params import TrainParams
 from tasks.shared.artefacts import generated_tables
 from tests.facsimile.release.conftest import edits_of, faces, release, table
 from tests.facsimile.report.conftest import evaluate_dir
@@ -74,9 +74,9 @@ def test_training_knows_a_new_origin(aged: Origin) -> None:
     arms = training_arms()
     assert arms["real+aged"].origins == ("aged",) and arms["real+aged"].colour == aged.colour
     assert list(arms)[-1] == ALL_GENERATED and "aged" in arms[ALL_GENERATED].origins
-    assert Train(arms=list(arms), seeds=[0]).arms == tuple(arms)
+    assert TrainParams(arms=list(arms), seeds=[0]).arms == tuple(arms)
     with pytest.raises(ValueError, match=r"'real\+old' is no training arm, allowed: real, .*aged"):
-        Train(arms=["real+old"], seeds=[0])
+        TrainParams(arms=["real+old"], seeds=[0])
 
 
 def test_the_schema_knows_a_new_origin(monkeypatch: pytest.MonkeyPatch) -> None:

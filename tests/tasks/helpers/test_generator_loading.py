@@ -7,7 +7,7 @@ import torch
 
 from facsimile.generator import DiffAEPipeline, GeneratorConfig, InferenceOptions, UNetConfig
 from tasks.helpers import generator_loading
-from tasks.params import Sampling
+from tasks.params import SamplingParams
 from tasks.shared.stage import Compute
 
 CONFIG = GeneratorConfig(UNetConfig(16, 32, (1,), (1,), num_res_blocks=1, z_dim=8), None)
@@ -22,10 +22,10 @@ def test_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = generator_loading.load_generator(Compute("cpu", 4, 1))
     assert (plain.dtype, compiled) == (torch.float32, [])
     usual = generator_loading.load_generator(
-        Compute("cpu", 4, 1), Sampling(steps=20, prior_steps=50)
+        Compute("cpu", 4, 1), SamplingParams(steps=20, prior_steps=50)
     )
     assert usual.options == InferenceOptions("ddim", steps=20, prior_steps=50)
-    sampling = Sampling(steps=10, prior_steps=50, solver="dpm++", dtype="bfloat16")
+    sampling = SamplingParams(steps=10, prior_steps=50, solver="dpm++", dtype="bfloat16")
     fast = generator_loading.load_generator(Compute("cpu", 4, 1, compile=True), sampling)
     assert fast.options == InferenceOptions("dpm++", 10, 50, torch.bfloat16, compile=True)
     assert (fast.dtype, compiled) == (torch.bfloat16, [fast])

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from facsimile.errors import FacsimileError
-from tasks.params import Edit
+from tasks.params import EditParams
 from tasks.shared import stage
 
 COMPUTE = stage.Compute("cpu", batch_size=4, workers=1)
@@ -40,7 +40,7 @@ def run_as_command(
 
 
 def test_output_appears_as_a_whole(run_as_command: Callable[..., int]) -> None:
-    def run(out: Path, compute: stage.Compute, edit: Edit) -> dict[str, Any]:
+    def run(out: Path, compute: stage.Compute, edit: EditParams) -> dict[str, Any]:
         assert not Path("data/edit").exists()
         (out / "faces").write_text("faces")
         return {"intensity": edit.intensity, "undefined": np.float32("nan")}
@@ -109,7 +109,7 @@ def test_bad_params_end_before_the_stage(
     write_params: Callable[..., Path],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def run(out: Path, compute: stage.Compute, edit: Edit) -> dict[str, Any]:
+    def run(out: Path, compute: stage.Compute, edit: EditParams) -> dict[str, Any]:
         raise AssertionError("begun")
 
     write_params({"edit.intensity": 7})
@@ -122,7 +122,7 @@ def test_params_changed_meanwhile_spoil_the_result_of_what_reads_them(
     write_params: Callable[..., Path],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def run(out: Path, compute: stage.Compute, edit: Edit) -> dict[str, Any]:
+    def run(out: Path, compute: stage.Compute, edit: EditParams) -> dict[str, Any]:
         write_params({"edit.intensity": 0.5})
         return {}
 
