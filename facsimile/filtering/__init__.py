@@ -2,7 +2,6 @@
 
 from facsimile.filtering.filters import (
     DECISION_COLUMNS,
-    REASONS,
     Candidates,
     FaceFilter,
     FilterLimits,
@@ -16,7 +15,6 @@ from facsimile.filtering.requests import requested_codes
 __all__ = [
     "DECISION_COLUMNS",
     "MIN_PEARSON",
-    "REASONS",
     "Candidates",
     "FaceFilter",
     "FilterLimits",

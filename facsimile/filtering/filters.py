@@ -1,17 +1,8 @@
 """Accept or reject generated faces: do they show what their labels say, and nothing else?
 
-Every check has a score and a limit; a face is rejected for the first check it fails:
-
-    au_consistency   Jaccard similarity of the labelled active AUs and those read from the face
-    latent_distance  Mahalanobis distance of its re-encoded code from the codes of real faces
-    identity         distance to the requested person in a space that separates people
-    realism          rank by a discriminator of real and generated faces
-    duplicate        a near-duplicate of an accepted face with the same active AUs
-    balance          more faces than the design of its AU × gender × age group cell allows
-
-Scores come from the re-encoded image, not from the code it was decoded from, because the decoder
-may not have followed. All models are fitted on training faces only; the oracle that measures
-results takes no part.
+The checks and their order are in facsimile/rejection_reasons.py. Scores come from the re-encoded
+image, not from the code it was decoded from, because the decoder may not have followed. All models
+are fitted on training faces only; the oracle that measures results takes no part.
 """
 
 from dataclasses import dataclass
@@ -29,15 +20,8 @@ from facsimile.filtering.identity import IdentitySpace
 from facsimile.filtering.latent import LatentDistance
 from facsimile.filtering.realism import RealismRanker
 from facsimile.measurement.metrics import jaccard
+from facsimile.rejection_reasons import REASONS
 
-REASONS = (
-    "au_consistency",
-    "latent_distance",
-    "identity",
-    "realism",
-    "duplicate",
-    "balance",
-)
 DECISION_COLUMNS = (
     "sample_id",
     "origin",
@@ -162,7 +146,7 @@ class FaceFilter:
 
         Returns:
             One row per candidate, in their order, with ``DECISION_COLUMNS``; `reason` is the first
-            of ``REASONS`` that applies, None for accepted faces.
+            key of ``REASONS`` that applies, None for accepted faces.
         """
         limits, rows = self.limits, candidates.rows
         ids = rows["sample_id"].to_numpy()
@@ -189,7 +173,7 @@ class FaceFilter:
         kept &= ~failed["duplicate"]
         failed["balance"] = overfull(rows, kept, limits.balance_slack, self.seed)
 
-        reason = np.select([failed[name] for name in REASONS], REASONS, default="")
+        reason = np.select([failed[name] for name in REASONS], list(REASONS), default="")
         return pd.DataFrame(
             {
                 "sample_id": ids,

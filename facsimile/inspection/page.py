@@ -18,6 +18,7 @@ from facsimile.faces.tables import (
     read_table,
     shard_paths,
 )
+from facsimile.rejection_reasons import REASONS
 from facsimile.report.html import environment, inline_image
 from facsimile.seeding import sample_seed
 
@@ -47,14 +48,6 @@ _LABELS = (
     "source_id",
     "edited_au",
 )
-_REASONS = {"au_consistency": "AU consistency", "latent_distance": "latent distance"}
-_SCORES = {
-    "jaccard": "AU consistency",
-    "realism": "realism",
-    "identity_distance": "identity distance",
-    "mahalanobis": "latent distance",
-    "duplicate_of": "duplicate of",
-}
 
 
 def write_inspection(
@@ -177,7 +170,12 @@ def _images(tables: Sequence[Path], wanted: set[str]) -> dict[str, str]:
 def _sample(row: Mapping[str, Any], images: Mapping[str, str]) -> dict[str, Any]:
     row = {name: None if pd.isna(value) else value for name, value in row.items()}
     source = row["source_id"]
-    scores = {label: row[name] for name, label in _SCORES.items() if row.get(name) is not None}
+    reason = REASONS.get(row.get("reason"))
+    scores = {
+        check.score_label: row[check.score]
+        for check in REASONS.values()
+        if row.get(check.score) is not None
+    }
     return {
         "id": row["sample_id"],
         "person": row["subject_id"] or "",
@@ -188,8 +186,8 @@ def _sample(row: Mapping[str, Any], images: Mapping[str, str]) -> dict[str, Any]
         "aus": [None if row[au] is None else round(float(row[au]), 2) for au in AUS],
         "edited": row["edited_au"],
         "accepted": row.get("accepted"),
-        "reason": _REASONS.get(row.get("reason"), row.get("reason")),
-        "why": None,
+        "reason": reason and reason.label,
+        "why": reason and reason.explanation,
         "scores": {
             label: value if isinstance(value, str) else f"{value:.3g}"
             for label, value in scores.items()

@@ -18,6 +18,7 @@ from facsimile.faces.arms import Arm, training_arms
 from facsimile.faces.aus import AU_NAMES, AUS
 from facsimile.faces.origins import ORIGINS
 from facsimile.measurement import mean_abs_correlation, mean_defined
+from facsimile.rejection_reasons import REASONS
 from facsimile.report.style import (
     BLUE,
     GREEN,
@@ -308,7 +309,7 @@ def rejections(by_reason: Mapping[str, int]) -> Figure:
     """Number of rejected samples for each reason."""
     reasons = sorted(by_reason, key=by_reason.get)
     counts = [by_reason[reason] for reason in reasons]
-    names = [reason.replace("_", " ") for reason in reasons]
+    names = [REASONS[reason].label for reason in reasons]
     figure = Figure(figsize=(6, 0.55 + 0.36 * len(reasons)))
     axes = figure.subplots()
     bars = axes.barh(names, counts, color=VERMILION, alpha=0.75, height=0.66)

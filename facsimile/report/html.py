@@ -18,6 +18,7 @@ from facsimile import __version__
 from facsimile.faces.aus import AU_NAMES, AUS
 from facsimile.faces.origins import ORIGINS
 from facsimile.faces.tables import atomic_file, decode_images
+from facsimile.rejection_reasons import REASONS
 from facsimile.report.evidence import Evidence
 from facsimile.report.pictures import Picture, pictures
 from facsimile.report.style import to_svg
@@ -88,6 +89,7 @@ def render(evidence: Evidence, lineage: Mapping[str, Any]) -> str:
             lineage=lineage,
             left_out=[au for au in AUS if au not in evidence.aus],
             metrics=evidence.metrics,
+            explanations={reason.label: reason.explanation for reason in REASONS.values()},
             rejected=_faces(sheets["rejected"]) if "rejected" in sheets else {},
             sheets={name: blocks(sheet) for name, sheet in sheets.items() if name != "rejected"},
             tiles=tiles(evidence),

@@ -15,6 +15,7 @@ from facsimile.faces.aus import AUS
 from facsimile.faces.demographics import CELLS
 from facsimile.faces.origins import EDITED, ORIGINS, SYNTHETIC, TRANSFERRED
 from facsimile.faces.tables import decode_images, evenly_spaced
+from facsimile.rejection_reasons import REASONS
 from facsimile.report.gallery import gallery_rows
 
 MIXTURES = 4
@@ -118,9 +119,9 @@ def rejection_sheet(rejected: pd.DataFrame, images: pd.Series) -> list[pa.Table]
     faces = images.loc[rejected["sample_id"]].rename("image").reset_index()
     number = rejected.groupby("reason").cumcount() + 1
     captions = [rejection_caption(decision) for _, decision in rejected.iterrows()]
-    reasons = rejected["reason"].str.replace("_", " ")
+    reasons = [REASONS[reason].label for reason in rejected["reason"]]
     columns = list(number.astype(str))
-    return [gallery_rows("rejected", list(reasons), columns, decode_images(faces), captions)]
+    return [gallery_rows("rejected", reasons, columns, decode_images(faces), captions)]
 
 
 def active_aus(face: pd.Series) -> str:
@@ -130,15 +131,8 @@ def active_aus(face: pd.Series) -> str:
 
 def rejection_caption(decision: pd.Series) -> str:
     """What a rejected face was meant to be, and the score that failed."""
-    scores = {
-        "au_consistency": f"AUs agree to {decision['jaccard']:.2f}",
-        "latent_distance": f"Mahalanobis distance {decision['mahalanobis']:.1f}",
-        "identity": f"identity distance {decision['identity_distance']:.2f}",
-        "realism": f"realism {decision['realism']:.2f}",
-        "duplicate": f"near duplicate of {decision['duplicate_of']}",
-        "balance": "more of these than the balance needs",
-    }
     origin = ORIGINS[decision["origin"]]
     several = "expression" if origin.keeps_expression else "mixed AUs"
     what = several if pd.isna(decision["edited_au"]) else decision["edited_au"]
-    return f"{what}, {decision['origin']}: {scores[decision['reason']]}"
+    why = REASONS[decision["reason"]].caption.format_map(decision)
+    return f"{what}, {decision['origin']}: {why}"

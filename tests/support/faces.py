@@ -7,7 +7,7 @@ import pandas as pd
 
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import image_structs
-from facsimile.filtering import REASONS
+from facsimile.rejection_reasons import REASONS
 
 
 def noise_images(count: int, size: int, seed: int = 0) -> np.ndarray:

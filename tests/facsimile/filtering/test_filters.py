@@ -6,7 +6,6 @@ from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.filtering import (
     DECISION_COLUMNS,
-    REASONS,
     Candidates,
     FaceFilter,
     FilterLimits,
@@ -15,6 +14,7 @@ from facsimile.filtering import (
 from facsimile.filtering.balance import overfull
 from facsimile.filtering.duplicates import near_duplicates
 from facsimile.filtering.latent import LatentDistance
+from facsimile.rejection_reasons import REASONS
 
 D = 16
 PEOPLE = 30
@@ -152,7 +152,7 @@ def test_the_first_reason_that_applies_is_given(judged):
     accepted = decisions[decisions["accepted"]]
     assert (decisions["identity_distance"][[0, 3]] > accepted["identity_distance"].max()).all()
     assert decisions["reason"][[0, 3]].tolist() == ["au_consistency", "identity"]
-    assert REASONS.index("au_consistency") < REASONS.index("identity")
+    assert list(REASONS).index("au_consistency") < list(REASONS).index("identity")
 
 
 def test_errors_name_the_problem(judged):

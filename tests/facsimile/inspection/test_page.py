@@ -79,7 +79,7 @@ def test_samples_on_the_page(page: Path) -> None:
     assert len(samples) == 12 and list(data["names"]) == list(AUS)
     edit = samples["SN0/0/edit/AU05"]
     assert (edit["image"], edit["source"]) == ("SN0/0/edit/AU05", "SN0/0")
-    assert edit["reason"] == "AU consistency" and edit["scores"] == {"AU consistency": "0.25"}
+    assert edit["reason"] == "AU consistency" and edit["scores"] == {"AU similarity": "0.25"}
     assert edit["edited"] == "AU05" and edit["aus"][AUS.index("AU05")] is None
     assert edit["group"] == "not annotated"
     assert samples["SN3/0"]["group"] == "male young" and samples["SN3/0"]["source"] is None

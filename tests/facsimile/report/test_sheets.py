@@ -8,7 +8,7 @@ import pytest
 from facsimile.faces.aus import AUS
 from facsimile.faces.demographics import CELLS
 from facsimile.faces.tables import decode_images, image_structs
-from facsimile.filtering import REASONS
+from facsimile.rejection_reasons import REASONS
 from facsimile.report.gallery import GALLERY_SCHEMA
 from facsimile.report.sheets import (
     MIXTURES,
