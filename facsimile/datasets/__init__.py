@@ -1,16 +1,18 @@
 """Datasets: built-in ones are rendered, user datasets are read from files by adapters.
 
-An adapter is a module with an ``ADAPTER`` (see `facsimile.datasets.adapter`), registered below.
+An adapter is a module with an ``ADAPTER`` (see `facsimile.datasets.adapter`), listed in
+facsimile/adapter_modules.py.
 """
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pyarrow as pa
 
 from facsimile import world
-from facsimile.datasets import bp4d, celeba, disfa, disfa_plus, feafa, ffhq, parquet, table
+from facsimile.adapter_modules import ADAPTER_MODULES
 from facsimile.datasets.adapter import Adapter, Preprocessing, SubjectFold, require_faces
 from facsimile.datasets.alignment import Aligner
 from facsimile.datasets.parts import Parts, write_parts
@@ -39,10 +41,10 @@ READERS: dict[str, Callable[..., Iterator[pa.Table]]] = {
 }
 """Built-in dataset → (faces, size, seed, workers) → tables in ``FACE_SCHEMA``."""
 
-# The order in which they are asked whether they recognise files: feafa looks into all folders.
-_MODULES = (table, disfa, disfa_plus, bp4d, celeba, ffhq, parquet, feafa)
-
-ADAPTERS: dict[str, Adapter] = {module.ADAPTER.name: module.ADAPTER for module in _MODULES}
+ADAPTERS: dict[str, Adapter] = {
+    name: import_module(f"facsimile.datasets.{module}").ADAPTER
+    for name, module in ADAPTER_MODULES.items()
+}
 """Name → adapter. The first one that recognises a path reads it."""
 
 

@@ -101,7 +101,6 @@ class Adapter:
             Whatever cannot be read goes to rejects.
         images: annotations, batch size → batches of annotations with one image source per row: a
             file, its bytes, a decoded image, or an error that says why there is none.
-        name: of the adapter in params.
         reads: the files it reads, in Markdown.
         labels: AUs and attributes of such a dataset, in Markdown.
         terms: terms of use of such a dataset.
@@ -113,7 +112,6 @@ class Adapter:
     recognises: Callable[[Path], bool]
     annotate: Callable[..., pd.DataFrame]
     images: Callable[[pd.DataFrame, int], Iterator[tuple[pd.DataFrame, list[ImageSource]]]]
-    name: str
     reads: str
     labels: str
     terms: Terms

@@ -217,7 +217,6 @@ ADAPTER = Adapter(
     recognises,
     annotate,
     image_files,
-    name="bp4d",
     reads="a folder with `AUCoding/AU_OCC/F001_T1.csv` …, intensities from `AUCoding/AU_INT` if "
     "present, and cropped frames as `F001/T1/0001.jpg`",
     labels="AUs as present or absent, some with intensity; gender",

@@ -177,7 +177,6 @@ ADAPTER = Adapter(
     recognises,
     annotate,
     image_files,
-    name="celeba",
     reads="`list_attr_celeba.txt` and `img_align_celeba/000001.jpg` …, cropped to squares; people "
     "from `identity_CelebA.txt` and the split from `list_eval_partition.txt` if present",
     labels="eyeglasses, beard, gender, age; no AUs",

@@ -151,7 +151,6 @@ ADAPTER = Adapter(
     recognises,
     annotate,
     images,
-    name="disfa",
     reads="a folder with `ActionUnit_Labels/SN001/SN001_au1.txt` … and the published "
     "`Videos_LeftCamera/LeftVideoSN001_comp.avi` …, or cropped frames as "
     "`Images/SN001/<frame>.png` (or another image format) instead of the videos; a frame is "

@@ -96,7 +96,6 @@ ADAPTER = Adapter(
     recognises,
     annotate,
     image_files,
-    name="disfa-plus",
     reads="a folder with the published `Labels/SN001/<session>/AU1.txt` … and cropped frames as "
     "`Images/SN001/<session>/000.jpg`",
     labels="twelve AUs with intensity",

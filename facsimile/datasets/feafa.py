@@ -206,7 +206,6 @@ ADAPTER = Adapter(
     recognises,
     annotate,
     image_files,
-    name="feafa",
     reads="folders of `PV001.output/00000001.auw` …, with cropped frames of the same name in them "
     "or one folder above",
     labels="the seven AUs that have a counterpart in FEAFA, with intensity",

@@ -137,7 +137,6 @@ ADAPTER = Adapter(
     recognises,
     annotate,
     image_files,
-    name="ffhq",
     reads="`images1024x1024/00000/00000.png` … or `thumbnails128x128`, one person per image; "
     "attributes from `json/00000.json` if present",
     labels="eyeglasses, beard, gender, age if present; no AUs",

@@ -85,7 +85,6 @@ ADAPTER = Adapter(
     recognises,
     annotate,
     images,
-    name="parquet",
     reads="Parquet with `sample_id`, `subject_id`, `split` and the images themselves: `image` is a "
     'struct of `bytes` and `path`, as `datasets.load_dataset("parquet")` writes it, or bytes, or a '
     "path; full schema: `FACE_SCHEMA` in `facsimile/faces/tables.py`",

@@ -126,7 +126,6 @@ ADAPTER = Adapter(
     recognises,
     annotate,
     image_files,
-    name="table",
     reads="the CSV above, or Parquet with the same columns; semicolons, tabs and decimal commas "
     "work too, in UTF-8 or UTF-16",
     labels="its columns",

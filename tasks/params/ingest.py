@@ -5,16 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from tasks.params.section import DatasetName, Section, Share
+from facsimile.adapter_modules import ADAPTER_MODULES
+from tasks.params.section import DatasetName, Section, Share, one_of
 
 LANDMARK_COLUMNS = "columns"
 
 LandmarkSource = Annotated[str, Field(pattern=rf"^({LANDMARK_COLUMNS}|[\w.]+:\w+)$")]
-
-
-# Not read from `facsimile.datasets`: all stages import this module, and would depend on how files
-# are read. A test holds the two together.
-AdapterName = Literal["table", "disfa", "disfa-plus", "bp4d", "celeba", "ffhq", "parquet", "feafa"]
+AdapterName = Annotated[str, one_of(lambda: ADAPTER_MODULES, "an adapter")]
 
 
 class SourceParams(Section):

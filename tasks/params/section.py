@@ -39,13 +39,13 @@ def one_of(names: Callable[[], Iterable[str]], kind: str) -> AfterValidator:
     """A validator of text that names an entry of a registry.
 
     Args:
-        names: gives the names of the registry, when a value is checked.
-        kind: of the entries, for the error.
+        names: returns the names in the registry; called for each value.
+        kind: what an entry is, with its article, for the error.
     """
 
     def check(name: str) -> str:
         if name not in (known := list(names())):
-            raise ValueError(f"{name!r} is no {kind}, allowed: {', '.join(known)}")
+            raise ValueError(f"{name!r} is not {kind}; allowed: {', '.join(known)}")
         return name
 
     return AfterValidator(check)

@@ -7,7 +7,7 @@ from pydantic import Field
 from facsimile.faces.arms import training_arms
 from tasks.params.section import Section, one_of
 
-TrainingArm = Annotated[str, one_of(training_arms, "training arm")]
+TrainingArm = Annotated[str, one_of(training_arms, "a training arm")]
 
 
 class TrainParams(Section):

@@ -124,7 +124,7 @@ class CodeGraph:
             path = self.root.joinpath(*module.split("."))
             files = (path / "__init__.py", path.with_suffix(".py"))
             file = next((file for file in files if file.is_file()), None)
-            self._sources[module] = file and Source(module, file, self.packages)
+            self._sources[module] = file and Source(module, file, self.root, self.packages)
         return self._sources[module]
 
 
@@ -139,9 +139,10 @@ class Source:
         strings: all string literals.
     """
 
-    def __init__(self, module: str, path: Path, packages: Collection[str]) -> None:
+    def __init__(self, module: str, path: Path, root: Path, packages: Collection[str]) -> None:
         self.module = module
         self.path = path
+        self._root = root
         self._packages = packages
         self._tree = ast.parse(path.read_text())
         self.names: dict[str, tuple[str, str | None]] = {}
@@ -172,12 +173,20 @@ class Source:
             for alias in node.names:
                 self._add(self._base(node), alias.name, alias.asname or alias.name)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            if isinstance(node.args[0], ast.Constant):  # else a module that a user names
-                self._add(node.args[0].value, None, "")
+            self._add_dynamic(node.args[0])
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             self.strings.add(node.value)
         for child in ast.iter_child_nodes(node):
             self._visit(child)
+
+    def _add_dynamic(self, name: ast.expr) -> None:
+        """An import of a module by its name; a user may give any other name."""
+        if isinstance(name, ast.Constant):
+            self._add(name.value, None, "")
+        elif isinstance(name, ast.JoinedStr):  # f"package.{module}": any module of the package
+            package = ast.literal_eval(name.values[0]).rstrip(".")
+            for path in self._root.joinpath(*package.split(".")).glob("*.py"):
+                self._add(package, path.stem if path.stem != "__init__" else None, "")
 
     def _base(self, node: ast.ImportFrom) -> str:
         if not node.level:

@@ -61,6 +61,10 @@ def needed(code: CodeGraph, text: str) -> set[str]:
         ("import lib.faces as f", {"lib/faces.py"}),
         ("from lib.faces import *", {"lib/faces.py"}),
         ("import importlib as i\nf = i.import_module('lib.faces')", {"lib/faces.py"}),
+        (
+            "from importlib import import_module\nimport_module(f'lib.registry.{name}')",
+            {"lib/registry/__init__.py", "lib/registry/one.py", "lib/registry/two.py"},
+        ),
         # The module that defines the name, and what that one imports in turn.
         ("from lib.edit import train", {"lib/edit/fit.py"}),
         ("from lib.edit import apply", {"lib/edit/apply.py", "lib/faces.py", "lib/seeding.py"}),

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from facsimile.adapter_modules import ADAPTER_MODULES
 from facsimile.datasets import ADAPTERS, Adapter, Preprocessing, Rejects, adapter_table, recognise
 from facsimile.datasets.adapter import image_files
 from facsimile.datasets.terms import agreement
@@ -32,13 +33,13 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Adapter:
         lambda path: (path / "toy.txt").exists(),
         annotate,
         image_files,
-        name="toy",
         reads="a folder with `toy.txt`",
         labels="AU12",
         terms=agreement("toys only", "https://example.org/toys"),
         image_column="image",
     )
-    monkeypatch.setitem(ADAPTERS, adapter.name, adapter)
+    monkeypatch.setitem(ADAPTER_MODULES, "toy", "toy")
+    monkeypatch.setitem(ADAPTERS, "toy", adapter)
     return adapter
 
 
@@ -52,8 +53,9 @@ def test_a_new_adapter_is_known_everywhere(toy: Adapter, tmp_path: Path) -> None
     annotations = toy.open(tmp_path, "toys", 0, rejects)
     [faces] = toy.faces(annotations, Preprocessing(size=8), rejects)
     assert faces["AU12"].to_pylist() == [0.5] * 4
-    ingest = IngestParams(seed=0, size=8, paths={"toys": {"root": tmp_path}})
-    assert terms_of("toys", ingest) == toy.terms
+    for source in ({"root": tmp_path}, {"root": tmp_path, "adapter": "toy"}):
+        ingest = IngestParams(seed=0, size=8, paths={"toys": source})
+        assert terms_of("toys", ingest) == toy.terms
     assert "| [`toy`](https://example.org/toys) | a folder with `toy.txt` | AU12 |" in (
         adapter_table()
     )

@@ -75,7 +75,7 @@ def test_training_knows_a_new_origin(aged: Origin) -> None:
     assert arms["real+aged"].origins == ("aged",) and arms["real+aged"].colour == aged.colour
     assert list(arms)[-1] == ALL_GENERATED and "aged" in arms[ALL_GENERATED].origins
     assert TrainParams(arms=list(arms), seeds=[0]).arms == tuple(arms)
-    with pytest.raises(ValueError, match=r"'real\+old' is no training arm, allowed: real, .*aged"):
+    with pytest.raises(ValueError, match=r"is not a training arm; allowed: real, .*aged"):
         TrainParams(arms=["real+old"], seeds=[0])
 
 
