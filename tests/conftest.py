@@ -1,14 +1,23 @@
-"""What all tests share: the option for golden figures, what counts as slow, and usual signals."""
+"""Options, markers and process settings of all tests, and tiny DVC projects."""
 
+import os
 import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import yaml
 
-# Fixtures that start a Prefect server or set up a DVC project: their tests start processes.
+# The networks of the tests are too small for several threads, which cost a multiple of the time as
+# soon as another process runs. Libraries read this when they are imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Fixtures that start a Prefect server or create a DVC project: their tests start processes.
 SLOW_FIXTURES = {"prefect_server", "empty_project"}
 
-# `nohup` and background jobs of a shell ignore these signals, and so would all processes that tests
-# start and end.
+# `nohup` and background jobs of a shell ignore these signals, which child processes would inherit.
 for _number, _usual in (
     (signal.SIGHUP, signal.SIG_DFL),
     (signal.SIGINT, signal.default_int_handler),
@@ -31,3 +40,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def empty_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which only ``dvc init`` has run."""
+    root = tmp_path_factory.mktemp("empty")
+    command = [sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"]
+    subprocess.run(command, cwd=root, check=True)
+    return root
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, empty_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Path]:
+    """Creates a DVC project with the given stages and makes it the current folder."""
+
+    def make(**stages: dict[str, object]) -> Path:
+        subprocess.run(["cp", "-r", f"{empty_project}/.dvc", str(tmp_path)], check=True)
+        (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+        monkeypatch.chdir(tmp_path)
+        return tmp_path
+
+    return make

@@ -10,7 +10,7 @@ from cli.app import app
 from flows import dvc
 
 
-def test_status_says_what_would_run_and_why(project: Callable[..., Path]) -> None:
+def test_status_shows_what_would_run_and_why(project: Callable[..., Path]) -> None:
     root = project(
         a={"cmd": "cp in a", "deps": ["in"], "outs": ["a"]},
         b={"cmd": "cp a b", "deps": ["a"], "outs": ["b"]},

@@ -167,7 +167,7 @@ def known(faces: pd.DataFrame) -> set[str]:
     return {au for au in AUS if faces[au].notna().any()}
 
 
-def test_models_learn_the_aus_at_hand(project: Path) -> None:
+def test_models_learn_the_annotated_aus(project: Path) -> None:
     config = json.loads((project / "data/train/real/seed-0/config.json").read_text())
     learnt = {au for au, threshold in config["thresholds"].items() if threshold is not None}
     assert learnt == LEARNT
@@ -179,7 +179,7 @@ def test_models_learn_the_aus_at_hand(project: Path) -> None:
         assert metrics(project, stage)["aus"] == len(EDITED)
 
 
-def test_labels_that_nobody_knows_are_null(project: Path) -> None:
+def test_unknown_labels_are_null(project: Path) -> None:
     edited = read_faces(project / "data/edit/faces")
     own = edited[edited["dataset"] == "few"]
     assert set(own["edited_au"].dropna()) == set(EDITED)
@@ -200,7 +200,7 @@ def test_labels_that_nobody_knows_are_null(project: Path) -> None:
     np.testing.assert_array_equal(moved[list(AUS)].isna(), was)
 
 
-def test_figures_are_of_the_aus_at_hand(project: Path) -> None:
+def test_figures_show_the_annotated_aus(project: Path) -> None:
     found = metrics(project, "evaluate")
     assert found["aus"] == sorted(LEARNT)
     for arm in ("real", "real+generated"):
@@ -215,7 +215,7 @@ def test_figures_are_of_the_aus_at_hand(project: Path) -> None:
     assert set(counts["au"]) == LEARNT
 
 
-def test_what_tells_of_faces_takes_them_as_they_are(project: Path, tmp_path: Path) -> None:
+def test_commands_about_faces_accept_missing_labels(project: Path, tmp_path: Path) -> None:
     def call(*arguments: str) -> str:
         result = CliRunner().invoke(app, [*arguments, "--root", str(project)])
         assert result.exit_code == 0, result.output
@@ -234,7 +234,7 @@ def test_what_tells_of_faces_takes_them_as_they_are(project: Path, tmp_path: Pat
     assert "| AU01 | inner brow raiser | not annotated |" in card
 
 
-def test_the_door_says_what_is_left_out(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_readiness_reports_omitted_aus(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with chdir(project):
         readiness.report(Path("data/ingest"))
         lines = capsys.readouterr().err.splitlines()

@@ -26,7 +26,7 @@ def test_files_as_recorded(folder: Path) -> None:
     assert subprocess.run(command, cwd=folder).returncode == 0
 
 
-def test_another_file_is_told_with_the_next_step(folder: Path) -> None:
+def test_a_changed_file_is_reported_with_the_next_step(folder: Path) -> None:
     (folder / "weights").write_text("3")
     with pytest.raises(FacsimileError) as caught:
         check_digests(folder)

@@ -139,7 +139,7 @@ def test_odd_names_stay_one_line(tmp_path: Path) -> None:
     assert names(lines(tmp_path)) == ["a\\tb\\nc.png", "\udcff.png"]
 
 
-def test_changes_are_told_in_a_few_words(folder: Path) -> None:
+def test_changes_are_summarised_in_a_few_words(folder: Path) -> None:
     before = lines(folder)
     assert difference(before, lines(folder)) == ""
     rewrite(folder / "anna/1.png")

@@ -35,7 +35,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     return found
 
 
-def test_report_is_told_with_its_headline(evaluated: Path, published: dict[str, str]) -> None:
+def test_report_is_published_with_its_headline(evaluated: Path, published: dict[str, str]) -> None:
     assert artifacts.publish(evaluated, REPORTS) == ""
     assert published.keys() == {"stages", "metrics", "contact-sheet", "report"}
     assert f"`{evaluated / 'data/evaluate/report.html'}`" in published["report"]
@@ -58,7 +58,7 @@ def no_picture(root: Path) -> None:
         (no_picture, "Prefect artifacts not published: contact-sheet ([Errno 21]"),
     ],
 )
-def test_one_that_fails_leaves_the_others(
+def test_a_failed_artifact_leaves_the_others(
     evaluated: Path, published: dict[str, str], spoil: Callable[[Path], None], line: str
 ) -> None:
     spoil(evaluated)

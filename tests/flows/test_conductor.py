@@ -23,7 +23,7 @@ from flows.graph import read_graph
 from flows.mlflow_runs import REASON
 from flows.mlflow_store import EXPERIMENT
 from flows.project_lock import project_lock
-from tests.flows.conftest import ran
+from tests.support.processes import ran
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "mlflow_uri")
 
@@ -46,7 +46,7 @@ def stage(name: str, *deps: str, cmd: str = "", **options: Any) -> dict[str, Any
     return {"cmd": command, "deps": ["params", *deps], "outs": [name], **options}
 
 
-def test_stages_run_after_what_they_read_and_once(project: Callable[..., Path]) -> None:
+def test_stages_run_once_and_after_their_inputs(project: Callable[..., Path]) -> None:
     root = project(c=stage("c", "a", "b"), a=stage("a"), b=stage("b", "a"), d=stage("d"))
     (root / "params").write_text("1\n")
     told: list[tuple[str, str]] = []
@@ -72,7 +72,7 @@ def test_stage_made_from_the_same_inputs_before_is_restored(project: Callable[..
     assert ran(root) == ["a", "a"]
 
 
-def test_killed_stage_is_tried_again(project: Callable[..., Path]) -> None:
+def test_killed_stage_is_retried(project: Callable[..., Path]) -> None:
     # The process itself, not its parent shell, is killed the first time it runs.
     killed = "{ [ -e tried ] || { touch tried; python -c 'import os; os.kill(os.getpid(), 9)'; }; }"
     root = project(a=stage("a", cmd=killed))
@@ -81,7 +81,7 @@ def test_killed_stage_is_tried_again(project: Callable[..., Path]) -> None:
     assert ran(root) == ["a", "a"]
 
 
-def test_bad_input_is_not_tried_again_and_stops_what_needs_it(
+def test_bad_input_is_not_retried_and_stops_dependent_stages(
     project: Callable[..., Path],
 ) -> None:
     broken = "{ echo 'facsimile: faces.parquet: row 3 column AU04: 7 outside [0, 1]' >&2; exit 2; }"
@@ -149,7 +149,7 @@ def test_runs_in_one_project_queue_up(project: Callable[..., Path]) -> None:
     assert len(told) == 1 and told[0].startswith("waiting for nightly (process ")
 
 
-def test_killed_outright_is_tried_again_with_less(
+def test_sigkill_is_retried_with_a_smaller_batch(
     project: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     dies = "exec python -c 'import os; os.kill(os.getpid(), 9)'"
@@ -213,7 +213,7 @@ def test_frozen_files_that_are_not_those_recorded(project: Callable[..., Path]) 
     assert ran(root) == ["a", "a"]
 
 
-def test_what_killed_processes_have_left_is_removed(project: Callable[..., Path]) -> None:
+def test_leftovers_of_killed_processes_are_removed(project: Callable[..., Path]) -> None:
     root = project(a=stage("a"))
     (root / "params").write_text("1")
     gone = subprocess.Popen(["true"])
@@ -360,7 +360,7 @@ def test_an_interrupted_flow_leaves_a_killed_run(
     assert logged() == [("", "KILLED", "KeyboardInterrupt()"), ("a", "FINISHED", "")]
 
 
-def test_notes_of_a_run_say_what_is_not_logged_nor_published(
+def test_notes_of_a_run_name_what_is_not_logged_or_published(
     project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = project(a=stage("a"))
@@ -394,7 +394,7 @@ def test_a_command_ends_with_what_is_not_in_mlflow(
     )
 
 
-def test_retrain_takes_the_data_at_hand(project: Callable[..., Path]) -> None:
+def test_retrain_uses_the_existing_data(project: Callable[..., Path]) -> None:
     root = project(
         baseline={"cmd": "cp params baseline", "deps": ["params"], "outs": ["baseline"]},
         filter=stage("filter"),

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from flows.supervisor import supervised
-from tests.flows.conftest import ran, wait_for
 from tests.flows.test_server import check_strangers_are_refused
+from tests.support.processes import ran, wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ import pytest
 
 from facsimile.errors import FacsimileError
 from flows import dvc
-from tests.flows.conftest import left_after, wait_for
+from tests.support.processes import left_after, wait_for
 
 KILL_ITSELF = "import os; os.kill(os.getpid(), 9)"
 
@@ -81,7 +81,7 @@ def test_how_a_stage_ended(
     assert str(caught.value).startswith(f"a: {reason}")
 
 
-def test_the_kernel_says_that_it_killed_for_memory(
+def test_a_kill_for_lack_of_memory_is_read_from_the_kernel(
     project: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vmstat = tmp_path / "vmstat"
@@ -93,7 +93,7 @@ def test_the_kernel_says_that_it_killed_for_memory(
         dvc.reproduce("a", root, {}, print)
 
 
-def test_all_lines_of_an_error_of_dvc_are_told(project: Callable[..., Path]) -> None:
+def test_all_lines_of_a_dvc_error_are_reported(project: Callable[..., Path]) -> None:
     root = project(a={"cmd": "true", "outz": ["out"]})
     with pytest.raises(FacsimileError) as caught:
         dvc.stale_stages(root)
@@ -101,7 +101,7 @@ def test_all_lines_of_an_error_of_dvc_are_told(project: Callable[..., Path]) -> 
     assert "dvc.yaml' validation failed" in message and "outz, line 5" in message
 
 
-def test_a_full_disk_that_dvc_meets_is_told_with_the_cure(
+def test_a_full_disk_met_by_dvc_is_reported_with_the_remedy(
     project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = project(a={"cmd": "true", "outs": ["out"]})
@@ -183,7 +183,7 @@ def test_sound_outputs_are_put_into_the_recache(
         assert "a" in dvc.stale_stages(root)
 
 
-def test_error_of_dvc_itself_is_reported(project: Callable[..., Path]) -> None:
+def test_an_error_of_dvc_itself_is_reported(project: Callable[..., Path]) -> None:
     root = project(a={"cmd": "echo 1 > out", "deps": ["absent"], "outs": ["out"]})
     with pytest.raises(dvc.StageError, match="absent") as caught:
         dvc.reproduce("a", root, {}, print)

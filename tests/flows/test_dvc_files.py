@@ -33,7 +33,7 @@ def cut(root: Path, end: int) -> None:
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.5, 0.8, 0.99])
-def test_a_file_cut_short_is_restored(
+def test_a_truncated_file_is_restored(
     root: Path, capfd: pytest.CaptureFixture[str], share: float
 ) -> None:
     whole = (root / LOCK).read_text()
@@ -45,7 +45,7 @@ def test_a_file_cut_short_is_restored(
     assert (root / CUT).read_text() == whole[: int(share * len(whole))]
 
 
-def test_a_cut_between_the_lines_of_a_stage_is_seen(root: Path) -> None:
+def test_truncation_within_a_stage_is_detected(root: Path) -> None:
     whole = (root / LOCK).read_text()
     cut(root, whole.rindex("      md5:"))
     assert list(locked_stages(root)) == ["a", "b", "c"]
@@ -63,7 +63,7 @@ def test_stages_that_finished_since_the_copy_are_kept(root: Path) -> None:
     assert (root / LOCK).read_text() == whole
 
 
-def test_without_a_copy_what_is_whole_remains(root: Path) -> None:
+def test_without_a_copy_complete_stages_remain(root: Path) -> None:
     (root / KEPT).unlink()
     cut(root, -10)
     assert list(locked_stages(root)) == ["a", "b"]
@@ -73,7 +73,7 @@ def test_without_a_copy_what_is_whole_remains(root: Path) -> None:
     assert set(dvc.stale_stages(root)) == {"a", "b", "c"}
 
 
-def test_a_conflict_of_git_is_told_and_left_alone(root: Path) -> None:
+def test_a_git_conflict_is_reported_and_left_alone(root: Path) -> None:
     text = (root / LOCK).read_text().replace("  b:\n", "<<<<<<< HEAD\n  b:\n=======\n")
     (root / LOCK).write_text(text)
     with pytest.raises(FacsimileError, match=r"dvc\.lock: has git conflict markers"):
@@ -88,7 +88,7 @@ def test_a_file_that_is_not_whole_is_not_kept(root: Path) -> None:
     assert (root / KEPT).read_text() == kept
 
 
-def test_who_reads_while_another_process_writes_waits(root: Path) -> None:
+def test_a_reader_waits_for_a_writer(root: Path) -> None:
     whole = (root / LOCK).read_text()
     cut(root, len(whole) // 2)
     writer = threading.Timer(0.3, (root / LOCK).write_text, [whole])

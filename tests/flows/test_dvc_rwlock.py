@@ -43,7 +43,7 @@ def write_by(root: Path, pid: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", '{"write": {"a', "[]", '{"write": {"a": 3}}'])
-def test_a_list_cut_short_is_dropped(root: Path, text: str) -> None:
+def test_a_truncated_list_is_dropped(root: Path, text: str) -> None:
     (root / RWLOCK).write_text(text)
     assert dvc.stale_stages(root) == {}
 
@@ -58,7 +58,9 @@ def test_a_number_given_to_another_program_since_is_no_dvc(
     assert dvc.reproduce("a", root, {}, print)
 
 
-def test_who_is_at_work_is_told_with_the_cure(root: Path, process: Callable[..., int]) -> None:
+def test_the_lock_holder_is_reported_with_the_remedy(
+    root: Path, process: Callable[..., int]
+) -> None:
     pid = process("dvc", "repro")
     write_by(root, pid)
     with pytest.raises(FacsimileError) as caught:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from cli.app import app
 from flows.generator_training import TrainingTracker
 from flows.mlflow_store import EXPERIMENT
-from tests.flows.conftest import left_after, wait_for
+from tests.support.processes import left_after, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -125,7 +125,7 @@ def test_a_training_ends_with_its_command(
     assert left_after(5, marked) == []
 
 
-def test_what_torchrun_started_does_not_outlive_it(tmp_path: Path, marked: str) -> None:
+def test_children_of_torchrun_end_with_it(tmp_path: Path, marked: str) -> None:
     """Each process of a training has a session of its own, and may have started others."""
     code = (
         "import subprocess, sys, time; from pathlib import Path;"

@@ -168,7 +168,7 @@ def test_a_real_face_has_labels_and_latents(made: Path) -> None:
     assert "made from" not in result.output
 
 
-def test_a_face_of_your_own_tells_its_file_and_whether_that_has_changed(
+def test_a_face_of_a_user_dataset_names_its_file_and_whether_it_has_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -216,7 +216,7 @@ def test_an_edited_face_has_its_source_and_the_verdict(made: Path) -> None:
     assert "not in dvc.lock" in result.output
 
 
-def test_of_mixed_faces_every_au_that_was_set_is_told(made: Path) -> None:
+def test_mixed_faces_list_every_au_that_was_set(made: Path) -> None:
     table = read_table(made / EDIT / "faces")
     # AU25 has no label where AU26 moves it along; some of these faces were given AU25 as well.
     both = table[table["AU25"].isna() & table["edited_au"].isna()]
@@ -257,13 +257,13 @@ def test_stages_are_those_that_dvc_recorded(project: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("folder", [EDIT / "faces", SYNTHESIZE / "faces"])
 @pytest.mark.parametrize("part", ["/edit/", "/mixed/"])
-def test_the_same_face_comes_out_again(made: Path, folder: Path, part: str) -> None:
+def test_the_same_face_is_rebuilt(made: Path, folder: Path, part: str) -> None:
     result = lineage(made, "--rebuild", first_id(made, folder, part))
     assert result.exit_code == 0, result.output + result.stderr
     assert result.output.startswith("same: largest pixel difference")
 
 
-def test_faces_that_nobody_annotated_are_inverted_as_they_are_and_then_neutralized(
+def test_unannotated_faces_are_inverted_before_they_are_neutralized(
     made: Path,
 ) -> None:
     latents = read_table(made / NEUTRAL / "faces")
@@ -292,7 +292,7 @@ def test_faces_that_nobody_annotated_are_inverted_as_they_are_and_then_neutraliz
     )
 
 
-def test_faces_that_nobody_annotated_come_out_again(made: Path) -> None:
+def test_unannotated_faces_are_rebuilt(made: Path) -> None:
     chosen = read_table(made / NEUTRAL / "faces", ["sample_id"])["sample_id"]
     people = chosen.str.split("/").str[1].value_counts()
     assert len(chosen) == 4 and people.max() == 2
@@ -305,7 +305,7 @@ def test_faces_that_nobody_annotated_come_out_again(made: Path) -> None:
     assert "AUs set  " in output and "unknown" not in output.split("AUs set  ")[0]
 
 
-def test_a_transferred_face_tells_who_it_was_moved_to_and_comes_out_again(made: Path) -> None:
+def test_a_transferred_face_names_its_recipient_and_is_rebuilt(made: Path) -> None:
     row = read_table(made / TRANSFER / "faces").iloc[0]
     output = lineage(made, row["sample_id"]).output
     assert f"{row['sample_id']}  transferred face" in output
@@ -326,7 +326,7 @@ def test_transfers_that_are_planned_otherwise_are_named(project: Path) -> None:
     assert result.output == "different: inputs changed since: params.yaml, section transfer\n"
 
 
-def test_an_identity_comes_out_again(made: Path) -> None:
+def test_an_identity_is_rebuilt(made: Path) -> None:
     result = lineage(made, "--rebuild", first_id(made, SYNTHESIZE / "identities", ""))
     assert result.exit_code == 0, result.output + result.stderr
 
@@ -350,7 +350,7 @@ def test_changed_params_are_named(project: Path) -> None:
     assert result.output == "different: inputs changed since: params.yaml, section edit\n"
 
 
-def test_what_the_row_does_not_record_is_asked_of_dvc(
+def test_values_that_a_row_lacks_are_read_from_dvc(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = read_table(project / ENCODE / "aus")
@@ -373,13 +373,13 @@ def test_what_the_row_does_not_record_is_asked_of_dvc(
         (["--rebuild", REAL], "a real face cannot be rebuilt"),
     ],
 )
-def test_bad_input_is_told_in_one_line(made: Path, arguments: list[str], message: str) -> None:
+def test_bad_input_is_reported_in_one_line(made: Path, arguments: list[str], message: str) -> None:
     result = lineage(made, *arguments)
     assert result.exit_code == 2
     assert message in result.stderr and result.stderr.count("\n") == 1
 
 
-def test_a_folder_without_faces_says_what_makes_them(tmp_path: Path) -> None:
+def test_an_empty_folder_names_the_stage_that_makes_faces(tmp_path: Path) -> None:
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
     result = lineage(tmp_path, REAL)
     assert result.exit_code == 2

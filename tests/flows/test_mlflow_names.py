@@ -54,7 +54,7 @@ def test_every_name_is_accepted_and_comes_back() -> None:
     assert [decode(accepted(name)) for name in names] == list(names)
 
 
-def test_long_names_are_told_apart() -> None:
+def test_long_names_stay_distinct() -> None:
     names = [f"{'+' * 300}{end}" for end in "ab"]
     assert len({accepted(name) for name in names}) == 2
 

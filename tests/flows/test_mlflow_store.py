@@ -55,9 +55,7 @@ def test_a_server_that_never_answers(
     assert dict(os.environ) == before
 
 
-def test_patience_that_the_user_asked_for_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_timeout_set_by_the_user_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     for settings in (module._PROBE, module._REQUEST):
         with module._request_settings(settings):
@@ -129,7 +127,7 @@ def test_sqlite_is_not_tried_for_minutes(tmp_path: Path, monkeypatch: pytest.Mon
     assert asked(MLflowStore(tmp_path)) == [None, None]
 
 
-def test_what_cannot_be_logged_does_not_end_the_rest(mlflow_uri: str, tmp_path: Path) -> None:
+def test_a_failed_log_call_does_not_end_the_rest(mlflow_uri: str, tmp_path: Path) -> None:
     store = MLflowStore(tmp_path)
 
     def fail(_: MlflowClient) -> None:
@@ -140,7 +138,7 @@ def test_what_cannot_be_logged_does_not_end_the_rest(mlflow_uri: str, tmp_path: 
     assert store.attempt(lambda client: "logged") == "logged"
 
 
-def test_a_store_lost_on_the_way_is_not_asked_again(
+def test_a_lost_store_is_not_tried_again(
     mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = MLflowStore(tmp_path)

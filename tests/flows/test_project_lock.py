@@ -19,7 +19,7 @@ def no_wait(holder: str) -> None:
     raise AssertionError(f"waited for {holder}")
 
 
-def test_second_run_waits_for_the_first_and_is_told_who_it_is(tmp_path: Path) -> None:
+def test_second_run_waits_for_the_first_and_names_it(tmp_path: Path) -> None:
     told: list[str] = []
     asked, done = threading.Event(), threading.Event()
 

@@ -113,7 +113,7 @@ def test_faces_of_the_embedded_world_are_free(made: Path) -> None:
     assert (made.parent / "out" / "croissant.json").exists()
 
 
-def test_what_was_set_is_in_every_image(made: Path) -> None:
+def test_every_image_records_its_edit(made: Path) -> None:
     rows = released(made)
     marks = {name: read_packet(image["bytes"]) for name, image in rows["image"].items()}
     name = "world-disfa/S1/1/edit/AU12"
@@ -140,7 +140,7 @@ def test_a_release_that_is_there_stays(made: Path) -> None:
 OWN = {"paths": {"mine": {"root": "nowhere", "adapter": "disfa"}}}
 
 
-def test_faces_under_an_agreement_need_a_word(project: Callable[..., Path]) -> None:
+def test_faces_under_an_agreement_need_confirmation(project: Callable[..., Path]) -> None:
     root = project("mine", **OWN)
     refused = release(root, "--license", "cc-by-nc-4.0")
     assert refused.exit_code == 2
@@ -154,7 +154,7 @@ def test_faces_under_an_agreement_need_a_word(project: Callable[..., Path]) -> N
     assert "the publisher states that publishing faces" in card(root)
 
 
-def test_people_to_whom_expressions_were_transferred_are_asked_for_too(
+def test_recipients_of_transfers_need_confirmation_too(
     project: Callable[..., Path],
 ) -> None:
     root = project(**OWN)
@@ -175,7 +175,7 @@ def test_people_to_whom_expressions_were_transferred_are_asked_for_too(
     assert told and all(name.startswith("synthetic/") for name in told), "AUs set on others"
 
 
-def test_people_who_do_not_exist_need_none(project: Callable[..., Path]) -> None:
+def test_synthetic_faces_need_no_permission(project: Callable[..., Path]) -> None:
     root = project("mine", **OWN)
     unlicensed = release(root, "--synthetic-only")
     assert unlicensed.exit_code == 2
@@ -208,7 +208,7 @@ def test_terms_of_an_imported_generator_are_not_known(project: Callable[..., Pat
         (["--certificate", "x.pem", "--private-key", "y.pem"], "x.pem: not readable"),
     ],
 )
-def test_bad_options_are_told_in_one_line(
+def test_bad_options_are_reported_in_one_line(
     project: Callable[..., Path], arguments: list[str], message: str
 ) -> None:
     root = project()
@@ -218,7 +218,7 @@ def test_bad_options_are_told_in_one_line(
     assert not (root.parent / "out").exists()
 
 
-def test_without_faces_it_says_what_makes_them(project: Callable[..., Path]) -> None:
+def test_without_faces_the_stage_that_makes_them_is_named(project: Callable[..., Path]) -> None:
     root = project()
     shutil.rmtree(root / "data" / "filter")
     result = release(root)

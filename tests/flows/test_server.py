@@ -18,7 +18,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 
 from facsimile.errors import FacsimileError
 from flows import server
-from tests.flows.conftest import left_after
+from tests.support.processes import left_after
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,9 @@ sys.stdin.read()
 """
 
 
-def test_the_temporary_server_obeys_and_survives_nobody_else(tmp_path: Path, marked: str) -> None:
+def test_the_temporary_server_serves_its_own_run_and_ends_with_it(
+    tmp_path: Path, marked: str
+) -> None:
     home = tmp_path / "home"
     home.mkdir()
     environment = {key: value for key, value in os.environ.items() if "PREFECT" not in key}
@@ -76,7 +78,7 @@ def check_strangers_are_refused(url: str) -> None:
     assert "access-control-allow-origin" not in preflight.headers
 
 
-def test_an_unreachable_server_is_told_in_one_line(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_reported_in_one_line(tmp_path: Path) -> None:
     """From the command line, before a flow begins."""
     (tmp_path / "dvc.yaml").write_text("stages: {a: {cmd: x, outs: [a]}}\n")
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())

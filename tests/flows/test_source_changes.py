@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from flows import dvc
-from tests.flows.conftest import ran
+from tests.support.processes import ran
 
 ROOT = Path(__file__).parents[2]
 DECLARED = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["sources"]
@@ -83,7 +83,7 @@ def test_sources_are_stale_only_if_something_has_changed(mine: Path) -> None:
     assert dvc.stale_stages(mine) == {"sources": ["my-faces: mine/faces.csv does not exist"]}
 
 
-def test_status_says_which_file_has_changed(mine: Path) -> None:
+def test_status_names_the_file_that_has_changed(mine: Path) -> None:
     assert [row.split()[1:4] for row in status()] == [["up", "to", "date"]] * 3
     (mine / "mine" / "0.png").unlink()
     sources, ingest, encode = status()
@@ -112,7 +112,7 @@ def test_a_flow_runs_what_a_changed_file_concerns_and_shows_the_rest_as_cached(m
     assert dvc.stale_stages(mine) == {}
 
 
-def test_what_is_not_there_is_told_before_ingest_loses_what_it_had(mine: Path) -> None:
+def test_missing_files_are_reported_before_ingest_loses_its_output(mine: Path) -> None:
     (mine / "mine" / "faces.csv").rename(mine / "elsewhere.csv")
     with pytest.raises(dvc.StageError, match=r"paths\.my-faces: mine/faces\.csv does not"):
         dvc.reproduce("sources", mine, {}, print)
@@ -122,7 +122,7 @@ def test_what_is_not_there_is_told_before_ingest_loses_what_it_had(mine: Path) -
     assert dvc.stale_stages(mine) == {}
 
 
-def test_with_built_in_datasets_alone_there_is_nothing_to_look_at(
+def test_built_in_datasets_have_no_files_to_watch(
     project: Callable[..., Path],
 ) -> None:
     root = project(sources=STAGES["sources"])

@@ -19,7 +19,7 @@ STAGE = {"cmd": "cp in out", "deps": ["in"], "outs": ["out"]}
 UNDER_GIT = "[core]\n    analytics = false\n"
 
 
-def test_what_dvc_unpickles_is_out_of_reach_for_others(project: Callable[..., Path]) -> None:
+def test_files_that_dvc_unpickles_are_private(project: Callable[..., Path]) -> None:
     root = project(a=STAGE)
     (root / "in").write_text("1")
     dvc.reproduce("a", root, {}, print)
@@ -34,7 +34,7 @@ def test_what_dvc_unpickles_is_out_of_reach_for_others(project: Callable[..., Pa
     assert ".facsimile" not in status.stdout and "dvc.lock" in status.stdout
 
 
-def test_what_the_user_has_set_stays(
+def test_user_settings_stay(
     project: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = project(a=STAGE)
@@ -60,7 +60,7 @@ def test_a_user_without_a_home_has_one_in_the_project(
     assert Path(found["HOME"]).parent == root / ".facsimile" and found["USER"].isdigit()
 
 
-def test_a_folder_that_cannot_be_made_is_told_in_one_line(project: Callable[..., Path]) -> None:
+def test_a_folder_that_cannot_be_made_is_reported_in_one_line(project: Callable[..., Path]) -> None:
     root = project(a=STAGE)
     (root / ".facsimile").write_text("a file")
     with pytest.raises(FacsimileError, match=r"\.facsimile.*: File exists|Not a directory"):
@@ -70,7 +70,7 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_line(project: Callable[...,
     assert result.stderr.splitlines()[-1].startswith(f"facsimile: {root / '.facsimile'}")
 
 
-def test_a_project_without_git_runs_and_says_so(
+def test_a_project_without_git_runs_with_a_note(
     project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = project(a=STAGE)

@@ -40,7 +40,7 @@ def test_status_while_a_stage_runs(project: Callable[..., Path]) -> None:
     assert [row.state for row in stage_states(root)] == ["up to date"] * 2 + ["changed"] * 2
 
 
-def test_what_only_the_cache_lacks_does_not_run(project: Callable[..., Path]) -> None:
+def test_outputs_missing_only_from_the_cache_do_not_run(project: Callable[..., Path]) -> None:
     root = project(
         a={"cmd": "cp in a", "deps": ["in"], "outs": ["a"]},
         b={"cmd": "cp a b", "deps": ["a"], "outs": ["b"]},

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows.supervisor import supervised
-from tests.flows.conftest import left_after, wait_for
+from tests.support.processes import left_after, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +46,7 @@ def test_a_command_ends_with_its_parent(
     assert left_after(5, marked) == []
 
 
-def test_what_does_not_listen_is_killed(tmp_path: Path, marked: str) -> None:
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path, marked: str) -> None:
     process = run(STUBBORN, cwd=tmp_path)
     wait_for((tmp_path / "up").exists)
     process.terminate()
@@ -63,7 +63,7 @@ def test_a_command_does_not_outlive_its_supervisor(tmp_path: Path, marked: str) 
     assert left_after(5, marked) == []
 
 
-def test_what_a_command_leaves_running_is_ended(tmp_path: Path, marked: str) -> None:
+def test_processes_left_by_a_command_are_ended(tmp_path: Path, marked: str) -> None:
     assert run(["sh", "-c", "sleep 1000 & exit 3"], cwd=tmp_path).wait(60) == 3
     assert left_after(5, marked) == []
 

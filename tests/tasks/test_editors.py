@@ -193,7 +193,7 @@ def test_every_generated_row_names_the_editor(project: Path) -> None:
         assert set(rows["edited_au"].dropna()) == set(SHOWN)
 
 
-def test_faces_are_edited_as_the_editor_says(project: Path) -> None:
+def test_faces_are_edited_by_the_registered_editor(project: Path) -> None:
     fitted = load_editor(project / EDITOR)
     assert fitted.aus == SHOWN
     sources = pd.read_parquet(project / ENCODE / "aus").set_index("sample_id")["z"]

@@ -229,7 +229,7 @@ def test_labels_and_an_oracle_that_is_named_give_au_metrics(tmp_path: Path) -> N
         ),
     ],
 )
-def test_what_cannot_be_trained_on_is_told_at_once(
+def test_unusable_training_data_is_reported_at_once(
     tmp_path: Path, make: Callable[[Path], Path], changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(FacsimileError, match=message):

@@ -150,7 +150,7 @@ def tree(folder: Path) -> Path:
     return path
 
 
-def test_rejects_are_counted_told_and_kept(
+def test_rejects_are_counted_reported_and_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tree(tmp_path / "mine")
@@ -176,7 +176,7 @@ def test_rejects_are_counted_told_and_kept(
     ]
 
 
-def test_pictures_of_one_colour_are_counted_and_told(
+def test_pictures_of_one_colour_are_counted_and_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = write_disfa(tmp_path / "disfa")
@@ -191,7 +191,7 @@ def test_pictures_of_one_colour_are_counted_and_told(
     ]
 
 
-def test_the_first_frame_is_said_where_it_does_not_show(tmp_path: Path) -> None:
+def test_an_ambiguous_first_frame_is_reported(tmp_path: Path) -> None:
     root = write_disfa(tmp_path / "disfa")
     for person in ("SN001", "SN002", "SN003"):
         (root / "Images" / person / "4.png").unlink()
@@ -320,7 +320,7 @@ def test_no_neutral_face_to_edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         encode.neutral_ids("mine", EncodeParams(neutral_per_subject={"train": 1}))
 
 
-def test_what_is_finished_stays_until_all_is(tmp_path: Path) -> None:
+def test_finished_parts_stay_until_all_are_finished(tmp_path: Path) -> None:
     write_disfa(tmp_path / "disfa", subjects=4)
     bad = write(broken("AU04", 2, 7.0), tmp_path / "bad.parquet")
     with pytest.raises(FacsimileError, match=r"7\.0 outside"):

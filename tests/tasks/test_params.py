@@ -101,7 +101,7 @@ def test_what_is_wrong_is_named(
     assert message in str(caught.value)
 
 
-def test_every_problem_is_told_at_once(write_params: Callable[..., Path]) -> None:
+def test_all_problems_are_reported_at_once(write_params: Callable[..., Path]) -> None:
     path = write_params({"filter.min_jaccard": 2, "train.seeds": []})
     with pytest.raises(FacsimileError, match=r"filter\.min_jaccard: .*; train\.seeds: "):
         read_params(path)

@@ -98,7 +98,7 @@ def test_eyes_come_to_the_same_place(face: Image.Image) -> None:
 
 
 @pytest.mark.parametrize(("x", "y"), [(70, 300), (540, 90), (520, 530)])
-def test_what_lies_beyond_the_border_is_made_up(face: Image.Image, x: int, y: int) -> None:
+def test_pixels_beyond_the_border_are_filled_in(face: Image.Image, x: int, y: int) -> None:
     whole = align(*place(face, 10, 2, x + 400, y + 400, 1400, 1400), SIZE)
     picture, points = place(face, 10, 2, x + 400, y + 400, 1400, 1400)
     cut = align(picture.crop((400, 400, 1000, 1000)), points - 400, SIZE)

@@ -239,7 +239,7 @@ def test_dark_and_pale_pictures_are_taken() -> None:
         np.testing.assert_array_equal(decode_square(png(image), 8), image)
 
 
-def test_only_what_is_taken_is_looked_at() -> None:
+def test_only_the_cropped_square_is_checked() -> None:
     wide = np.zeros((8, 24, 3), np.uint8)
     wide[:, :8] = pixels(1)
     with pytest.raises(BlankImageError):

@@ -84,7 +84,7 @@ def test_each_person_has_a_numbering_of_their_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_a_numbering_that_does_not_show_is_said_or_refused(tmp_path: Path, first: int) -> None:
+def test_ambiguous_numbering_is_reported_or_refused(tmp_path: Path, first: int) -> None:
     root = write_disfa(tmp_path, subjects=4, frames=6)
     # 1 to 5 of labels 1 to 6 in both cases.
     renumber(root / IMAGES, first, range(2, 7) if first == 0 else range(1, 6))

@@ -45,7 +45,9 @@ LABELS = range(1, 101)
         "one frame from 0",
     ],
 )
-def test_what_frames_show(frames: Collection[int], labels: Collection[int], first: int) -> None:
+def test_numbering_is_inferred_from_frames(
+    frames: Collection[int], labels: Collection[int], first: int
+) -> None:
     assert first_frame(frames, labels) == first
     assert first_frame(frames, labels, 1 - first) == first, "what shows needs no answer"
 
@@ -75,7 +77,7 @@ def test_what_frames_show(frames: Collection[int], labels: Collection[int], firs
         "every tenth, numbered anew from 1",
     ],
 )
-def test_what_they_do_not_show_is_refused_or_said(frames: Collection[int]) -> None:
+def test_ambiguous_numbering_is_refused_or_reported(frames: Collection[int]) -> None:
     with pytest.raises(FacsimileError) as caught:
         first_frame(frames, LABELS)
     count = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"

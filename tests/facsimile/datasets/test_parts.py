@@ -81,7 +81,7 @@ def test_a_part_is_made_anew_when_its_inputs_change(tmp_path: Path) -> None:
     assert not set(write(root, work, thin=0.1).paths) & set(label.paths)
 
 
-def test_rejects_of_finished_parts_are_told_again(tmp_path: Path) -> None:
+def test_rejects_of_finished_parts_are_reported_again(tmp_path: Path) -> None:
     root, work = write_disfa(tmp_path / "disfa"), tmp_path / "work"
     (root / "Images" / "SN002" / "3.png").write_bytes(b"")
     found = []

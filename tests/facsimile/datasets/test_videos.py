@@ -110,9 +110,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_what_breaks_off_names_the_video_and_the_first_missing_frame(
-    tmp_path: Path, case: str
-) -> None:
+def test_a_truncated_video_is_named_with_the_first_missing_frame(tmp_path: Path, case: str) -> None:
     harm, reason = BROKEN[case]
     root = write_disfa_videos(tmp_path, frames=20)
     harm(root / VIDEO)
@@ -143,7 +141,7 @@ def test_labels_of_videos_count_from_1(tmp_path: Path) -> None:
         read(root, options={"first_frame": 0})
 
 
-def test_black_frames_are_told(tmp_path: Path) -> None:
+def test_black_frames_are_reported(tmp_path: Path) -> None:
     root = write_disfa_videos(tmp_path)
     write_video(
         root / VIDEO, [pixels(1), np.zeros((SIZE, SIZE, 3), np.uint8), *map(pixels, (2, 3))]

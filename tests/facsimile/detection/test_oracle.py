@@ -25,7 +25,7 @@ def trained():
     return OracleTraining(seed=0, epochs=4, identity_weight=0.1, autocast=False).fit(train, val)
 
 
-def test_oracle_reads_aus_and_tells_people_apart(trained):
+def test_oracle_reads_aus_and_distinguishes_people(trained):
     model, history = trained, trained.history_
     images, aus, person = people(128, seed=3)
     read, identity = model.predict(images)

@@ -256,7 +256,7 @@ def test_companions_leave_half_of_the_rows():
     assert companions(np.ones((3, 4), bool), 2) == [0, 1, 3]
 
 
-def test_an_au_that_tells_people_apart_and_nothing_else_is_named(data):
+def test_an_au_that_only_identifies_people_is_named(data):
     aus = data["aus"].copy()
     aus[:, AUS.index("AU20")] = np.isin(data["subjects"], np.unique(data["subjects"])[:9])
     with pytest.raises(FacsimileError, match="AU20: no person shows it more on one face"):

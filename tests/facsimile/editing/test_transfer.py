@@ -54,7 +54,7 @@ def test_aus_that_come_alone_are_chosen_before_others():
     assert (frowns["AU06"] == 0).sum() > 1.5 * (frowns["AU06"] > 0).sum() > 0
 
 
-def test_labels_are_those_of_the_source_and_attributes_are_nobodys(faces):
+def test_labels_are_those_of_the_source_and_attributes_are_null(faces):
     plan = plan_transfers(faces, PEOPLE, **OPTIONS)
     source = faces.set_index("sample_id").loc[plan["source_id"]]
     np.testing.assert_array_equal(plan[list(AUS)], source[list(AUS)])
@@ -81,7 +81,7 @@ def test_one_strength_and_fewer_faces_than_wanted(faces):
     assert plan_transfers(faces, ["D1"], **(options | {"count": 0})).empty
 
 
-def test_bad_input_is_told(faces):
+def test_bad_input_is_reported(faces):
     with pytest.raises(FacsimileError, match="no face is annotated"):
         plan_transfers(faces.iloc[190:], PEOPLE, **OPTIONS)
     with pytest.raises(FacsimileError, match="nobody to move the faces of S3 to"):

@@ -35,7 +35,7 @@ def test_aus_of_a_table(labels: np.ndarray) -> None:
     assert annotated_aus(full) == learnable_aus(full) == mostly_annotated_aus(full) == AUS
 
 
-def test_what_is_left_out_is_told_with_the_reason(labels: np.ndarray) -> None:
+def test_omitted_aus_are_reported_with_the_reason(labels: np.ndarray) -> None:
     assert what_is_left_out(labels, ("AU01", "AU05")) == (
         "AU02: on no annotated face; AU04: on every annotated face; "
         "AU06, AU09, AU12, AU15, AU17, AU20, AU25, AU26: not annotated"

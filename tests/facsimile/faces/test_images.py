@@ -109,7 +109,7 @@ def test_size_is_checked_before_anything_is_decoded(content: bytes, size: str) -
     assert message.startswith(f"is {size}") and "more than 40 million pixels" in message
 
 
-def test_of_several_pictures_none_is_taken() -> None:
+def test_files_with_several_pictures_are_refused() -> None:
     others = [picture(1), picture(2)]
     for name, what in (
         ("PNG", "animation frames"),
@@ -127,7 +127,7 @@ def test_a_preview_in_a_jpeg_makes_no_animation() -> None:
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data", "ignore:Truncated File Read")
 @pytest.mark.parametrize("name", WRITERS)
-def test_what_is_cut_short_is_never_taken_for_less(name: str) -> None:
+def test_truncated_pictures_are_refused_or_complete(name: str) -> None:
     content = encode(picture(), name)
     whole = decode(content)
     for end in range(1, len(content), 7):
@@ -141,7 +141,7 @@ def test_what_is_cut_short_is_never_taken_for_less(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_what_follows_a_picture_changes_nothing(name: str) -> None:
+def test_bytes_after_a_picture_change_nothing(name: str) -> None:
     content = encode(picture(), name)
     np.testing.assert_array_equal(decode(content + b"a video, or garbage"), decode(content))
 
@@ -151,7 +151,7 @@ def test_no_bytes(tmp_path: Path) -> None:
     assert refused(b"") == refused(tmp_path / "empty.png") == "is empty"
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
+def test_not_a_file(tmp_path: Path) -> None:
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     assert refused(tmp_path) == "is not a file"
     assert refused(tmp_path / "loop.png").startswith("is unreadable (")

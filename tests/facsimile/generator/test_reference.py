@@ -127,7 +127,7 @@ PARTS = {
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_the_recorded_noise_tells_each_part(pipeline, io, part):
+def test_the_recorded_noise_identifies_each_part(pipeline, io, part):
     unet = copy.deepcopy(pipeline.model)
     PARTS[part](unet)
     eps = unet(io["x_t"], io["t"], io["z_sem"])

@@ -97,7 +97,7 @@ def test_the_page_stands_alone(page: Path) -> None:
     assert len(re.findall(r"<label>", text)) == len(re.findall(r"<select|<input", text)) == 6
 
 
-def test_what_is_rare_is_drawn_too(root: Path, tmp_path: Path) -> None:
+def test_rare_labels_are_drawn_too(root: Path, tmp_path: Path) -> None:
     many = face_table([f"SN{n}/many" for n in range(300)])
     write_shards([many], tmp_path / "many", FACE_SCHEMA)
     tables = inspectable(root, None)
@@ -111,7 +111,7 @@ def test_what_is_rare_is_drawn_too(root: Path, tmp_path: Path) -> None:
     assert {"SN0/0/edit/AU04", "SN0/0/edit/AU05", "SN0/0/edit/AU12", "synth/1"} <= ids
 
 
-def test_what_can_be_looked_at(root: Path, tmp_path: Path) -> None:
+def test_inspectable_artefacts(root: Path, tmp_path: Path) -> None:
     assert len(inspectable(root, "mine")["faces"]) == 1
     path = root / "data" / "edit" / "faces"
     assert write_inspection(**inspectable(root, str(path)), path=tmp_path / "edits.html") == 3

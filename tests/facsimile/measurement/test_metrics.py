@@ -180,7 +180,7 @@ def test_shapes_must_agree():
         f1_per_au(np.zeros((2, 3)), np.zeros((3, 3)))
 
 
-def test_what_a_detector_cannot_tell_counts_nowhere():
+def test_aus_that_a_detector_cannot_read_are_not_counted():
     labels = np.array([[1, 0, 1], [0, 1, 1], [1, 1, 0], [0, 0, 1]], float)
     detected = labels.copy()
     detected[:, 1] = NAN

@@ -165,7 +165,7 @@ def test_code_in_the_place_of_the_state_is_not_run(tmp_path, monkeypatch, zipped
 
 @formats
 @pytest.mark.filterwarnings("ignore:Couldn't retrieve source code:UserWarning")
-def test_a_whole_model_is_told_by_its_class(tmp_path, zipped):
+def test_a_pickled_model_is_reported_by_its_class(tmp_path, zipped):
     modules, cls = foreign("model.unet_autoenc", "BeatGANsAutoencModel", torch.nn.Module)
     model = cls()
     model.out = torch.nn.Linear(2, 2)
@@ -237,7 +237,7 @@ def folder(path: Path) -> None:
     ],
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:`torch.jit:FutureWarning")
-def test_what_is_no_checkpoint_is_told_in_one_line(tmp_path, write, message):
+def test_a_file_that_is_no_checkpoint_is_reported_in_one_line(tmp_path, write, message):
     write(tmp_path / "bad")
     with pytest.raises(FacsimileError, match=message) as error:
         read_tensors(tmp_path / "bad")

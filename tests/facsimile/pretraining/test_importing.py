@@ -334,7 +334,7 @@ def test_autoencoder_and_prior_may_be_named_apart(official, tmp_path):
         (lambda w: w | {"input_blocks.9.0.weight": w["out.0.weight"]}, "unexpected"),
     ],
 )
-def test_what_is_no_sound_autoencoder_is_told(official, tmp_path, content, message):
+def test_a_broken_autoencoder_is_reported(official, tmp_path, content, message):
     torch.save(content(flat(official)), tmp_path / "last.pt")
     assert_refused(
         f"last.pt: .*{message}", tmp_path, tmp_path / "last.pt", CONFIG, tmp_path / "out"

@@ -134,7 +134,7 @@ def test_latent_codes_are_not_released(rows: pd.DataFrame) -> None:
     assert "z" not in rows.columns
 
 
-def test_the_card_says_what_there_is_to_say(folder: Path) -> None:
+def test_the_card_reports_contents_terms_and_measurements(folder: Path) -> None:
     text = (folder / "README.md").read_text()
     _, front, body = text.split("---\n", 2)
     values = yaml.safe_load(front)
@@ -180,7 +180,7 @@ def test_tables_of_the_card_are_regular(folder: Path) -> None:
         assert len({line.count("|") for line in block.splitlines()}) == 1, block
 
 
-def test_without_measurements_the_card_says_so(
+def test_the_card_reports_missing_measurements(
     release: Release, table: Path, faces: pd.DataFrame, tmp_path: Path
 ) -> None:
     bare = replace(release, evidence=Evidence({}), stages=(), stale={})
@@ -195,7 +195,7 @@ def test_without_measurements_the_card_says_so(
     assert set(rows["origin"]) == {"synthetic"}
 
 
-def test_transferred_faces_are_told_apart(
+def test_transferred_faces_are_counted_separately(
     write: Callable[..., Path], faces: pd.DataFrame, tmp_path: Path
 ) -> None:
     moved = faces.assign(origin=faces["origin"].replace("edited", "transferred"))

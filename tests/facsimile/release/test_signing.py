@@ -16,7 +16,7 @@ from facsimile.release import DIGITAL_SOURCE_TYPE, Signer, embed, packet, read_p
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
 
 
-def test_a_signed_image_says_how_it_was_made(certificate: tuple[Path, Path]) -> None:
+def test_a_signed_image_records_how_it_was_made(certificate: tuple[Path, Path]) -> None:
     marked = embed(encode_png(PIXELS), packet("a/0", "https://example.org", {}))
     signed = Signer(*certificate)(marked, "a/0")
     with c2pa.Reader("image/png", io.BytesIO(signed)) as reader:
@@ -65,7 +65,7 @@ def test_a_missing_file_is_named(certificate: tuple[Path, Path], name: str) -> N
         Signer(*paths)
 
 
-def test_what_is_no_certificate_is_refused(certificate: tuple[Path, Path]) -> None:
+def test_a_file_that_is_no_certificate_is_refused(certificate: tuple[Path, Path]) -> None:
     _, key = certificate
     with pytest.raises(FacsimileError, match="cannot sign"):
         Signer(key, key)(encode_png(PIXELS), "a/0")

@@ -23,7 +23,7 @@ def marked() -> bytes:
     return embed(encode_png(PIXELS), packet("a/0", LICENCE, LINEAGE))
 
 
-def test_what_was_written_is_read_again(marked: bytes) -> None:
+def test_written_xmp_is_read_again(marked: bytes) -> None:
     values = read_packet(marked)
     assert values["Iptc4xmpExt:DigitalSourceType"] == DIGITAL_SOURCE_TYPE
     assert DIGITAL_SOURCE_TYPE.endswith("/trainedAlgorithmicMedia")
@@ -64,12 +64,12 @@ def test_an_image_without_xmp_has_none() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"JFIF", encode_png(PIXELS)[:60]])
-def test_what_is_no_png_is_refused(content: bytes) -> None:
+def test_a_file_that_is_no_png_is_refused(content: bytes) -> None:
     with pytest.raises(FacsimileError, match="PNG"):
         embed(content, "x")
 
 
-def test_what_xml_cannot_hold_is_refused() -> None:
+def test_characters_that_xml_cannot_hold_are_refused() -> None:
     with pytest.raises(FacsimileError, match=r"'a\\x01b': XMP cannot represent the char.* '\\x01'"):
         packet("a\x01b", LICENCE, {})
 

@@ -119,7 +119,7 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     assert "<b>bold" not in render(Evidence.read(tmp_path), {"git_commit": "<b>bold</b>"})
 
 
-def test_what_was_not_measured_does_not_appear(tmp_path: Path) -> None:
+def test_missing_measurements_do_not_appear(tmp_path: Path) -> None:
     metrics = {"edit": {"on_target": 0.5, "off_target": 0.1}}
     (tmp_path / "metrics.json").write_text(json.dumps(metrics))
     evidence = Evidence.read(tmp_path)
@@ -202,7 +202,7 @@ def test_square_orders_pairs_as_aus() -> None:
     assert np.isnan(matrix).sum() == 142
 
 
-def test_balance_is_told_in_words(evaluate_dir: Path) -> None:
+def test_balance_is_described_in_words(evaluate_dir: Path) -> None:
     caption = pictures(Evidence.read(evaluate_dir))["au_counts"].caption
     assert "AU01, is active on 2,000 and the rarest, AU26, on 7: 285.7 to 1" in caption
     assert "3,300 (AU01) against 1,307 (AU26): 2.5 to 1" in caption
@@ -273,7 +273,7 @@ def test_large_faces_are_shrunk_on_the_page() -> None:
         assert shown.size == (64, 128)
 
 
-def test_a_commit_that_is_not_known_says_why(tmp_path: Path) -> None:
+def test_an_unknown_commit_is_explained(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("{}")
     page = render(Evidence.read(tmp_path), {"git_commit": "", "git_unknown": "no git repository"})
     assert "not known (no git repository)" in page
@@ -293,7 +293,7 @@ def test_every_arm_is_in_every_figure_that_lists_arms(tmp_path: Path) -> None:
     assert len({arm.colour for arm in training_arms().values()}) == len(training_arms())
 
 
-def test_figures_are_of_the_aus_at_hand(evaluate_dir: Path) -> None:
+def test_figures_show_the_annotated_aus(evaluate_dir: Path) -> None:
     evidence = Evidence.read(evaluate_dir)
     assert "All figures are of" not in render(evidence, {})
     few = replace(evidence, metrics=evidence.metrics | {"aus": ["AU04", "AU12"]})

@@ -58,7 +58,9 @@ def check(
     return ingest
 
 
-def test_enough(check: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_complete_labels_pass(
+    check: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     check()
     readiness.require()
     readiness.report(readiness.INGEST)
@@ -96,7 +98,7 @@ def test_enough(check: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -
         ),
     ],
 )
-def test_aus_that_are_lacking(check: Callable[..., Any], aus: Change, line: str) -> None:
+def test_missing_aus(check: Callable[..., Any], aus: Change, line: str) -> None:
     check(aus=aus)
     with pytest.raises(FacsimileError, match=line):
         readiness.require()
@@ -115,21 +117,19 @@ def test_aus_that_are_lacking(check: Callable[..., Any], aus: Change, line: str)
         ),
     ],
 )
-def test_attributes_that_are_lacking(
-    check: Callable[..., Any], attributes: Change, line: str
-) -> None:
+def test_missing_attributes(check: Callable[..., Any], attributes: Change, line: str) -> None:
     check(attributes=attributes)
     with pytest.raises(FacsimileError, match=f"people: split train: .*{line}|{line}"):
         readiness.require()
 
 
-def test_attributes_that_nobody_asks_for_may_be_lacking(check: Callable[..., Any]) -> None:
+def test_unused_attributes_may_be_missing(check: Callable[..., Any]) -> None:
     lacking = {"attributes": lambda t: t.assign(beard=np.nan, eyeglasses=1.0)}
     check(**lacking, **{"editor.linear.project": ["male", "age"]})
     readiness.require()
 
 
-def test_a_test_set_with_other_aus_is_told_and_kept(
+def test_a_test_set_with_other_aus_is_reported_and_kept(
     check: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = rows("other", ["x", "y"], ["test", "test"]).assign(AU26=[0.0, 1.0])
@@ -139,7 +139,7 @@ def test_a_test_set_with_other_aus_is_told_and_kept(
     assert "other: not annotated for any of AU04, so it is not scored" in capsys.readouterr().err
 
 
-def test_ingest_tells_all_that_is_lacking(
+def test_ingest_reports_everything_that_is_missing(
     check: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     check(attributes=lambda t: t.assign(male=np.nan, beard=np.nan))

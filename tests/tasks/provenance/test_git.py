@@ -41,7 +41,7 @@ def head(root: Path) -> str:
     return git(root, "rev-parse", "HEAD").strip()
 
 
-def test_what_a_run_writes_is_no_change(root: Path) -> None:
+def test_outputs_of_a_run_are_no_change(root: Path) -> None:
     for name in ("dvc.lock", "data/ingest/part-0.parquet", "data/edit/x.py", "notes.txt"):
         write(root, name)
     write(root, "data/generator/generator.safetensors", "of an own checkpoint")
@@ -120,7 +120,7 @@ def without_commit(root: Path) -> None:
         (without_commit, "no commit yet"),
     ],
 )
-def test_a_commit_that_is_not_known(root: Path, prepare: Callable[[Path], None], why: str) -> None:
+def test_unknown_commit(root: Path, prepare: Callable[[Path], None], why: str) -> None:
     prepare(root)
     assert str(read_revision(root)) == f"unknown ({why})"
 
@@ -129,7 +129,7 @@ def test_a_commit_that_is_not_known(root: Path, prepare: Callable[[Path], None],
     ("prepare", "why"),
     [(lambda root: None, "git is not installed"), (no_repository, "no git repository")],
 )
-def test_no_git_at_hand(
+def test_git_is_not_installed(
     root: Path, monkeypatch: pytest.MonkeyPatch, prepare: Callable[[Path], None], why: str
 ) -> None:
     prepare(root)
@@ -181,9 +181,7 @@ def test_a_stage_takes_what_its_flow_has_noted(root: Path, monkeypatch: pytest.M
     assert current_revision(root) == noted
 
 
-def test_the_report_of_a_clean_checkout_says_so(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_report_names_a_clean_checkout(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(root, "dvc.lock", "stages: {}\n")
     monkeypatch.chdir(root)
     lineage = evaluate.lineage()

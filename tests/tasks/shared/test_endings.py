@@ -60,7 +60,7 @@ def test_a_stage_that_is_ended_leaves_nothing(
     assert b"Traceback" not in process.stderr.read()
 
 
-def test_what_is_ignored_stays_ignored(tmp_path: Path, write_params) -> None:
+def test_ignored_signals_stay_ignored(tmp_path: Path, write_params) -> None:
     """As under nohup."""
     code = (
         "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN);"

@@ -36,7 +36,7 @@ def root(tmp_path: Path) -> Path:
         RuntimeError("[Errno 28] Error writing bytes to file"),
     ],
 )
-def test_a_full_disk_is_told_with_what_to_free(root: Path, error: Exception) -> None:
+def test_a_full_disk_is_reported_with_what_to_free(root: Path, error: Exception) -> None:
     line = explain(error, root)
     assert line.startswith("disk full: ") and " left on /" in line and "\n" not in line
     assert "(largest in the project: .dvc/cache 5 MB, data/edit 2 MB, mlflow.db 1 KB)" in line
@@ -54,9 +54,7 @@ def test_a_write_that_meets_a_full_disk(root: Path) -> None:
         f.write("1")
 
 
-def test_torch_does_not_say_why_it_cannot_write(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_of_torch_is_explained(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     error = RuntimeError("[enforce fail at inline_container.cc:626] . unexpected pos 64 vs 0")
     failed = RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
     assert explain(failed, root) is None and explain(error, root) is None
@@ -81,7 +79,9 @@ def test_the_error_behind_another_one_counts(root: Path) -> None:
         (errno.EROFS, "the file system is read-only"),
     ],
 )
-def test_missing_rights_are_told_with_the_path(root: Path, number: int, message: str) -> None:
+def test_missing_permissions_are_reported_with_the_path(
+    root: Path, number: int, message: str
+) -> None:
     path = root / "data" / ".edit.1.tmp"
     line = explain(OSError(number, os.strerror(number), str(path)), root)
     assert line.startswith(f"{path}: {message}")

@@ -61,7 +61,7 @@ def test_a_device_that_is_named_goes_first(
         ({"FACSIMILE_BATCH_SIZE": "1.5"}, [], "FACSIMILE_BATCH_SIZE 1.5: not a whole number"),
     ],
 )
-def test_what_does_not_serve_is_told_in_one_line(
+def test_an_unusable_device_is_reported_in_one_line(
     has: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
