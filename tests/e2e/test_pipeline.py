@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 import yaml
@@ -19,8 +20,9 @@ from mlflow import MlflowClient
 
 from facsimile.detection import AUOracle
 from facsimile.faces.aus import AUS
-from facsimile.faces.tables import read_faces
+from facsimile.faces.tables import decode_images, read_faces, to_tensor
 from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig, UNetConfig
+from facsimile.world import iter_faces
 from flows import dvc
 from flows.graph import read_graph
 from flows.mlflow_store import EXPERIMENT, STORE
@@ -31,6 +33,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 SIZE = 32
+OUTPUT_STD = 0.1  # moves pixels by about 10 of 255 with one standard deviation of z
 SMALL = {
     "ingest": {
         "size": SIZE,
@@ -65,6 +68,21 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         params[section] |= values
     (root / "params.yaml").write_text(yaml.safe_dump(params))
 
+    make_generator().save_pretrained(root / "data" / "generator")
+    (root / "data" / "generator" / "metrics.json").write_text('{"ssim_inverted": 0.5}')
+    AUOracle(image_size=SIZE).save(root / "data" / "oracle")
+    (root / "data" / "oracle" / "metrics.json").write_text('{"identity": {"threshold": 0.4}}')
+    command = [sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"]
+    subprocess.run(command, cwd=root, check=True)
+    return root
+
+
+def make_generator() -> DiffAEPipeline:
+    """An untrained generator whose decoder depends on z, and so shows every edit in its pixels.
+
+    The output layers of its residual blocks start at zero, which would hide z. They get small
+    random weights instead.
+    """
     torch.manual_seed(0)
     unet = UNetConfig(
         image_size=SIZE,
@@ -75,15 +93,19 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         attention_resolutions=(),
         z_dim=16,
         patch_size=4,
+        prediction="sample",
+        encoder_pool="flatten",
     )
     prior = LatentNetConfig(hidden=16, num_layers=2, time_channels=8)
-    DiffAEPipeline(GeneratorConfig(unet, prior)).save_pretrained(root / "data" / "generator")
-    (root / "data" / "generator" / "metrics.json").write_text('{"ssim_inverted": 0.5}')
-    AUOracle(image_size=SIZE).save(root / "data" / "oracle")
-    (root / "data" / "oracle" / "metrics.json").write_text('{"identity": {"threshold": 0.4}}')
-    command = [sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"]
-    subprocess.run(command, cwd=root, check=True)
-    return root
+    pipeline = DiffAEPipeline(GeneratorConfig(unet, prior)).eval()
+    for layer in pipeline.model.modules():
+        if isinstance(layer, torch.nn.Conv2d) and not layer.weight.any():
+            torch.nn.init.normal_(layer.weight, std=OUTPUT_STD)
+    faces = pa.concat_tables(iter_faces("world-disfa", 64, SIZE, seed=1)).to_pandas()
+    codes = pipeline.encode(to_tensor(decode_images(faces))).raw
+    pipeline.conds_mean.copy_(codes.mean(0))
+    pipeline.conds_std.copy_(codes.std(0))
+    return pipeline
 
 
 def facsimile(project: Path, *arguments: str) -> subprocess.CompletedProcess:

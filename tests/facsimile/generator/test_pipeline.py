@@ -135,6 +135,7 @@ def smooth(pipeline) -> DiffAEPipeline:
     return pipeline
 
 
+@pytest.mark.slow
 def test_solvers_agree_on_what_is_decoded(smooth, images):
     codes = replace(smooth.encode(images), x_t=images)
     smooth.options = InferenceOptions(steps=500)
@@ -154,6 +155,7 @@ def test_an_inversion_is_undone_by_the_same_solver(smooth, images):
     assert errors["dpm++"] < errors["ddim"] / 2
 
 
+@pytest.mark.slow
 def test_compiled_networks_are_the_ones_that_run(pipeline, images):
     codes = replace(pipeline.encode(images), x_t=images)
     expected = pipeline.decode(codes)
