@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from facsimile import datasets, world
 from facsimile.faces.tables import FACE_SCHEMA, decode_images
@@ -10,6 +11,7 @@ from facsimile.world import population
 SIZE = 32
 
 
+@pytest.mark.slow
 def test_rows_and_pixels_do_not_depend_on_workers(monkeypatch):
     monkeypatch.setattr("facsimile.world.faces.MIN_FACES_FOR_WORKERS", 0)
     one, two = (
