@@ -49,13 +49,13 @@ def stage(name: str, *deps: str, cmd: str = "", **options: Any) -> dict[str, Any
 def test_stages_run_once_and_after_their_inputs(project: Callable[..., Path]) -> None:
     root = project(c=stage("c", "a", "b"), a=stage("a"), b=stage("b", "a"), d=stage("d"))
     (root / "params").write_text("1\n")
-    told: list[tuple[str, str]] = []
-    with events.subscribed(lambda name, state, detail: told.append((name, state))):
+    reported: list[tuple[str, str]] = []
+    with events.subscribed(lambda name, state, detail: reported.append((name, state))):
         reports = conduct(root, "c")
     assert states(reports) == dict.fromkeys("abc", "Completed")
     assert ran(root) == ["a", "b", "c"]
     assert "deps" not in reports["c"].reason and reports["b"].seconds > 0
-    assert [pair for pair in told if pair[0] == "b"] == [("b", "running"), ("b", "Completed")]
+    assert [pair for pair in reported if pair[0] == "b"] == [("b", "running"), ("b", "Completed")]
 
     # Nothing has changed: no stage process is started.
     assert states(conduct(root, "c")) == dict.fromkeys("abc", "Cached")
@@ -135,18 +135,18 @@ def test_params_changed_before_a_stage_end_the_run(project: Callable[..., Path])
 def test_runs_in_one_project_queue_up(project: Callable[..., Path]) -> None:
     root = project(a={"cmd": "cp params a", "deps": ["params"], "outs": ["a"]})
     (root / "params").write_text("1")
-    told: list[str] = []
+    reported: list[str] = []
     released = ExitStack()
 
     def release(stage: str, state: str, detail: str) -> None:
         if state == events.QUEUED:
-            told.append(detail)
+            reported.append(detail)
             released.close()
 
     released.enter_context(project_lock(root, "nightly", print))
     with events.subscribed(release):
         assert states(conduct(root, "a")) == {"a": "Completed"}
-    assert len(told) == 1 and told[0].startswith("waiting for nightly (process ")
+    assert len(reported) == 1 and reported[0].startswith("waiting for nightly (process ")
 
 
 def test_sigkill_is_retried_with_a_smaller_batch(
@@ -155,12 +155,12 @@ def test_sigkill_is_retried_with_a_smaller_batch(
     dies = "exec python -c 'import os; os.kill(os.getpid(), 9)'"
     command = f'echo "$FACSIMILE_BATCH_SCALE" >> scales; {dies}'
     root = project(a={"cmd": command, "outs": ["a"]})
-    told: list[str] = []
-    with events.subscribed(lambda stage, state, detail: told.append(detail)):
+    reported: list[str] = []
+    with events.subscribed(lambda stage, state, detail: reported.append(detail)):
         reports = conduct(root, "a")
     assert (root / "scales").read_text().split() == ["1.0", "0.5", "0.25"]
     again = "a: killed by SIGKILL, possibly out of memory: retrying with half the batch size"
-    assert sum(line.startswith(again) for line in told) == 2
+    assert sum(line.startswith(again) for line in reported) == 2
     assert sum(message.startswith(again) for message in caplog.messages) == 2
     assert states(reports) == {"a": "Failed"}
     assert reports["a"].reason.startswith(

@@ -115,7 +115,7 @@ class Operator:
 
 
 class Api:
-    """The Prefect API, for whoever has the password."""
+    """The Prefect API, protected by a password."""
 
     def __init__(self, settings: dict[str, str]) -> None:
         user, _, password = settings["PREFECT_API_AUTH_STRING"].partition(":")

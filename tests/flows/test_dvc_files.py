@@ -99,7 +99,7 @@ def test_a_reader_waits_for_a_writer(root: Path) -> None:
 
 
 def test_dvc_replaces_the_file_as_a_whole(root: Path) -> None:
-    """Opened before, it still reads as it was: nobody sees it half-written."""
+    """A file opened earlier keeps its content, so no reader sees a half-written one."""
     with (root / LOCK).open() as before:
         (root / "i").write_text("2")
         assert dvc.reproduce("a", root, {}, print)

@@ -185,16 +185,16 @@ def test_a_face_of_a_user_dataset_names_its_file_and_whether_it_has_changed(
     sources.run(SOURCES, Path(), **own)
     ingest.run(INGEST, Compute("cpu", 4, 1), **own)
 
-    told = lineage(tmp_path, "aus/S1/000001").output
-    assert "read from  mine/faces.csv, unchanged since" in told
-    assert "image  images/000001.png, mine/faces.csv line 3" in told
+    output = lineage(tmp_path, "aus/S1/000001").output
+    assert "read from  mine/faces.csv, unchanged since" in output
+    assert "image  images/000001.png, mine/faces.csv line 3" in output
     Path("mine/images/000002.png").write_bytes(b"another")
-    told = lineage(tmp_path, "aus/S1/000001").output
-    assert "read from  mine/faces.csv, changed since: images/000002.png changed" in told
+    output = lineage(tmp_path, "aus/S1/000001").output
+    assert "read from  mine/faces.csv, changed since: images/000002.png changed" in output
     Path("mine/faces.csv").unlink()
-    told = lineage(tmp_path, "aus/S1/000001").output
-    assert "changed since: mine/faces.csv does not exist" in told
-    assert "image  no longer found there" in told
+    output = lineage(tmp_path, "aus/S1/000001").output
+    assert "changed since: mine/faces.csv does not exist" in output
+    assert "image  no longer found there" in output
 
 
 def write_table(path: Path) -> Path:

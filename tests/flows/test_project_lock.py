@@ -20,11 +20,11 @@ def no_wait(holder: str) -> None:
 
 
 def test_second_run_waits_for_the_first_and_names_it(tmp_path: Path) -> None:
-    told: list[str] = []
+    reported: list[str] = []
     asked, done = threading.Event(), threading.Event()
 
     def second() -> None:
-        with project_lock(tmp_path, "on-demand", lambda who: (told.append(who), asked.set())):
+        with project_lock(tmp_path, "on-demand", lambda who: (reported.append(who), asked.set())):
             done.set()
 
     with project_lock(tmp_path, "nightly", no_wait):
@@ -33,8 +33,8 @@ def test_second_run_waits_for_the_first_and_names_it(tmp_path: Path) -> None:
         assert asked.wait(10) and not done.is_set()
     waiting.join(10)
     assert done.is_set()
-    assert len(told) == 1
-    assert told[0].startswith(f"nightly (process {os.getpid()}, since ")
+    assert len(reported) == 1
+    assert reported[0].startswith(f"nightly (process {os.getpid()}, since ")
 
 
 def test_lock_of_a_killed_run_is_free(tmp_path: Path) -> None:

@@ -171,8 +171,8 @@ def test_recipients_of_transfers_need_confirmation_too(
     assert allowed.exit_code == 0, allowed.stderr
     assert "| mine | expressions transferred to its people; models of attributes" in card(root)
     packets = [read_packet(image["bytes"]) for image in released(root)["image"]]
-    told = [packet["dc:identifier"] for packet in packets if "facsimile:Edit" in packet]
-    assert told and all(name.startswith("synthetic/") for name in told), "AUs set on others"
+    edited = [packet["dc:identifier"] for packet in packets if "facsimile:Edit" in packet]
+    assert edited and all(name.startswith("synthetic/") for name in edited), "AUs set on others"
 
 
 def test_synthetic_faces_need_no_permission(project: Callable[..., Path]) -> None:

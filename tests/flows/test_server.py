@@ -106,8 +106,8 @@ def test_a_silent_server(project_home: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(server, "SECONDS_TO_ANSWER", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
-        told = pytest.raises(FacsimileError, match=r"does not respond .*timed out")
-        with temporary_settings({PREFECT_API_URL: url}), told:
+        times_out = pytest.raises(FacsimileError, match=r"does not respond .*timed out")
+        with temporary_settings({PREFECT_API_URL: url}), times_out:
             server.connect(project_home)
 
 

@@ -1,4 +1,4 @@
-"""BP4D's own tree becomes faces; what is wrong with it is told with file, line and value."""
+"""The published tree of BP4D becomes faces; faults are reported with file, line and value."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Pixels of any kind come out as they are meant, or are refused; pictures of nothing are told."""
+"""Pixels of every mode are decoded correctly or refused; blank pictures are reported."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""DISFA+'s own tree becomes faces; what is wrong with it is told with file, line and value."""
+"""The published tree of DISFA+ becomes faces; faults are reported with file, line and value."""
 
 from pathlib import Path
 

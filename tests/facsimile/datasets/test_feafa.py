@@ -1,4 +1,4 @@
-"""FEAFA's own tree becomes faces; what is wrong with it is told with file, line and value."""
+"""The published tree of FEAFA becomes faces; faults are reported with file, line and value."""
 
 import os
 from pathlib import Path

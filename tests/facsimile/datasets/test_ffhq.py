@@ -1,4 +1,4 @@
-"""FFHQ's own tree becomes faces; what is wrong with it is told with file, label and value."""
+"""The published tree of FFHQ becomes faces; faults are reported with file, label and value."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Frames of videos get the labels of their numbers; where a video breaks off, that is told."""
+"""Video frames get the labels of their frame numbers; a truncated video is reported."""
 
 from collections.abc import Callable
 from fractions import Fraction

@@ -256,7 +256,7 @@ def refused(
     value: str | None,
     reason: str,
 ) -> list[str]:
-    """Harm a tree; its first fault is told in a message or in the table of rejects.
+    """Harm a tree; its first fault is named in an error or in the table of rejects.
 
     `file` is relative to `root`, and ``{root}`` stands for it in `value` and `reason`, of which the
     beginning will do.

@@ -62,7 +62,7 @@ def test_crosstalk_is_what_real_faces_do_not_show(directions):
     rises = constant_rises(0.4)
     rises.loc[(slice(None), "AU01"), "AU04"] = [0.1, 0.2, 0.4]
     rises.loc[(slice(None), "AU01"), "AU06"] = 0.2  # of which real faces show half
-    rises.loc[(slice(None), "AU01"), "AU09"] = 0.2  # but nobody can read AU09
+    rises.loc[(slice(None), "AU01"), "AU09"] = 0.2  # but AU09 cannot be read
     rises.loc[(slice(None), "AU26"), "AU25"] = 0.4  # entailed
     wanted = 0.8 * np.eye(12)
     wanted[0, AUS.index("AU06")] = 0.2

@@ -106,7 +106,7 @@ def test_effects_are_those_of_each_label_with_the_others_held(world, data):
 def test_reading_correlation_judges_on_other_people(data):
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(20), 5)
-    # The group can be told from z, and the label from the group, but not from other groups.
+    # z predicts the group, and the group the label, but not in other groups.
     z = np.repeat(rng.normal(size=(20, 40)), 5, axis=0)
     labels = np.repeat(rng.random((20, 1)), 5, axis=0)
     assert abs(reading_correlation(z, labels, groups, alpha=1e-3)[0]) < 0.5

@@ -43,11 +43,11 @@ def decode(source: bytes | Path) -> np.ndarray:
 
 
 def refused(source: bytes | Path) -> str:
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         with pytest.raises(FacsimileError) as caught:
             decode(source)
-    assert not [warning for warning in told if "bomb" in str(warning.message)]
+    assert not [warning for warning in warned if "bomb" in str(warning.message)]
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -73,7 +73,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def huge_png(width: int, height: int) -> bytes:
-    """16-bit RGBA of which the header tells the size alone."""
+    """A 16-bit RGBA file whose header gives only the size."""
     header = struct.pack(">IIBBBBB", width, height, 16, 6, 0, 0, 0)
     content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
     return b"\x89PNG\r\n\x1a\n" + content + chunk(b"IEND", b"")

@@ -265,9 +265,11 @@ def test_averages_are_found_under_any_name(official, tmp_path, wrap):
 @pytest.mark.parametrize("wrap", RAW.values(), ids=RAW)
 def test_raw_weights_are_taken_with_a_word_where_there_is_no_average(official, tmp_path, wrap):
     torch.save(wrap(flat(official)), tmp_path / "last.pt")
-    with pytest.warns(UserWarning, match=r"last.pt: holds no averaged weights .* raw ones") as told:
+    with pytest.warns(
+        UserWarning, match=r"last.pt: holds no averaged weights .* raw ones"
+    ) as warned:
         assert_imported(tmp_path / "last.pt", official, tmp_path / "out")
-    assert len(told) == 1 and "\n" not in str(told[0].message)
+    assert len(warned) == 1 and "\n" not in str(warned[0].message)
 
 
 def assert_imported(path: Path, expected: DiffAEPipeline, out: Path, **options) -> None:

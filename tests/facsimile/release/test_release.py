@@ -70,7 +70,7 @@ def test_croissant_is_valid_and_gives_the_faces(
 ) -> None:
     croissant = mlcroissant.Dataset(jsonld=str(folder / "croissant.json"))
     assert not croissant.metadata.ctx.issues.errors
-    # The date of publication is for whoever publishes.
+    # The publisher adds the date of publication.
     assert all("datePublished" in issue for issue in croissant.metadata.ctx.issues.warnings)
     records = list(croissant.records("faces"))
     assert {record["faces/sample_id"].decode() for record in records} == set(faces["sample_id"])

@@ -1,4 +1,4 @@
-"""What ingested datasets lack is told at once: dataset, split and what to do."""
+"""Missing labels of ingested datasets are reported together, with dataset, split and remedy."""
 
 from collections.abc import Callable
 from pathlib import Path

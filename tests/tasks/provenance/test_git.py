@@ -146,7 +146,7 @@ def test_a_checkout_of_another_user(root: Path) -> None:
     refused = subprocess.run(["git", "status"], cwd=root, capture_output=True, text=True)
     assert "dubious ownership" in refused.stderr
     assert read_revision(root) == Revision(commit)
-    # A repository around the project is not trusted: it may have been put there by somebody.
+    # A repository around the project is not trusted: another user may have put it there.
     inner = root / "inner"
     write(inner, "dvc.yaml")
     assert str(read_revision(inner)) == (
