@@ -1,13 +1,14 @@
 """Calibration of directions on decoded images.
 
-A direction is as long as the way real faces take along it, but an estimate w of the true axis at an
-angle φ reaches only cos²φ of a level there, and a decoder answers small steps weakly. So a reader
-of AUs, fitted on training people, looks at edited pictures of people it has not seen:
+Directions are first scaled in latent space, to the length of the effect of an AU on real codes. In
+images such edits come out too weak: an estimate w at an angle φ to the true axis reaches only cos²φ
+of the intended level, and a decoder responds weakly to small steps. So an AU reader, fitted on
+training people, measures edited images of validation people:
 
-    stretch   w_k ← a_k w_k, so that its reading of AU k rises as much as when real faces of unseen
-              people show the AU
-    unmix     w_k ← w_k − Σ_j c_kj w_j, c_kj the share of AU j that its readings rise by beyond what
-              they do when AU k alone rises in real faces
+    stretch   w_k ← a_k w_k, so that the reading of AU k rises by as much as in real faces that
+              show AU k
+    unmix     w_k ← w_k − Σ_j c_kj w_j, with c_kj the rise of AU j in edits of AU k beyond its rise
+              in real faces when AU k alone rises, as a share of what an edit of AU j achieves
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ import pandas as pd
 import torch
 
 from facsimile.editing.directions import Directions
-from facsimile.editing.linear import effects
+from facsimile.editing.regression import effects
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import to_uint8
 from facsimile.generator import Codes, Generator
@@ -26,51 +27,51 @@ Reader = Callable[[np.ndarray], np.ndarray]
 """AU readings (N, 12) of images uint8 (N, H, W, 3)."""
 
 MIN_SCALE = 0.5
-MIN_TRUST = 0.5
-"""Correlation with labels of unseen people from which a reading is used for unmixing."""
+MIN_RELIABILITY = 0.5
+"""Readings of an AU are used for unmixing if they correlate this well with labels of new people."""
 
 
-def real_rise(
+def real_rises(
     images: np.ndarray, aus: np.ndarray, subjects: np.ndarray, read: Reader
 ) -> np.ndarray:
-    """How much all readings rise when one AU rises by 1 in real faces, (12, 12).
+    """How much each reading rises when one AU rises by 1 in real faces, (12, 12).
 
     Args:
-        images: uint8 (N, H, W, 3), of people the reader has not seen.
-        aus: their AU intensities (N, 12), NaN where not annotated (see `linear.effects`).
-        subjects: (N,) ids; differences within a person are judged.
+        images: uint8 (N, H, W, 3) of people that the reader was not fitted on.
+        aus: their AU intensities (N, 12), NaN where not annotated.
+        subjects: (N,) ids; only differences within a person count.
         read: the reader.
 
     Returns:
-        Row = AU that rises while the others stay, column = AU read. NaN for AUs that are not
-        annotated or never active there.
+        Row = AU that rises while the others stay fixed, column = AU read. NaN for AUs that are not
+        annotated or never active.
     """
-    known = ~np.isnan(aus).all(axis=0)
+    annotated = ~np.isnan(aus).all(axis=0)
     slopes = np.full((len(AUS), len(AUS)), np.nan)
-    readings = read(images)[:, known]
-    slopes[np.ix_(known, known)] = effects(readings, aus[:, known], subjects)
+    readings = read(images)[:, annotated]
+    slopes[np.ix_(annotated, annotated)] = effects(readings, aus[:, annotated], subjects)
     slopes[~(np.nansum(aus, axis=0) > 0)] = np.nan
     return slopes
 
 
-def edited_rise(
+def edited_rises(
     directions: Directions,
     generator: Generator,
     neutral: Codes,
     read: Reader,
     scales: Sequence[float],
 ) -> pd.DataFrame:
-    """How much all readings rise when faces are edited by one AU.
+    """How much each reading rises when one AU is edited.
 
     Args:
-        directions: to be measured.
+        directions: the directions to measure.
         generator: decodes the edits.
-        neutral: codes of neutral faces of people the reader has not seen.
+        neutral: codes of neutral faces of people that the reader was not fitted on.
         read: the reader.
-        scales: lengths of the steps, in units of the direction, ascending.
+        scales: step lengths as multiples of the direction, ascending.
 
     Returns:
-        One row a scale and edited AU, one column an AU read: the mean rise.
+        Mean rise over faces: one row per scale and edited AU, one column per AU read.
     """
     neutral = neutral.to(generator.device)
 
@@ -86,26 +87,26 @@ def edited_rise(
     return pd.DataFrame(rises, index=rows, columns=list(AUS))
 
 
-def own_rises(rises: pd.DataFrame) -> pd.DataFrame:
-    """Of `edited_rise`, what each edit did to its own AU: one row a scale, one column an AU."""
+def on_target_rises(rises: pd.DataFrame) -> pd.DataFrame:
+    """Rise of the edited AU itself, from `edited_rises`: one row per scale, one column per AU."""
     aus = rises.index.unique("edited_au")
     return pd.DataFrame({au: rises.xs(au, level="edited_au")[au] for au in aus})
 
 
-def image_scales(rises: pd.DataFrame, wanted: np.ndarray) -> pd.Series:
-    """Step at which the rise of each AU's reading reaches that of real faces.
+def image_scales(rises: pd.DataFrame, goals: np.ndarray) -> pd.Series:
+    """Scale at which an edit raises the reading of its AU as much as a real rise by 1 does.
 
     Args:
-        rises: of `edited_rise`; between its scales, and from 0, the rise is taken to be linear.
-        wanted: of `real_rise`, its diagonal (12,). Where it is unknown, or less than a quarter of
-            the median, too little to aim at, the median scale of the other AUs is used.
+        rises: result of `edited_rises`, interpolated linearly from 0 and between its scales.
+        goals: diagonal (12,) of `real_rises`. AUs whose goal is NaN, or below a quarter of the
+            median and so too small to aim at, get the median scale of the other AUs.
 
     Returns:
-        Scale per AU, between ``MIN_SCALE`` and the largest one measured, which also stands for
-        rises that never suffice.
+        Scale per AU, between ``MIN_SCALE`` and the largest measured scale, which is also used for
+        AUs that never reach their goal.
     """
-    rises = own_rises(rises)
-    goals = pd.Series(wanted, index=list(AUS))[list(rises.columns)]
+    rises = on_target_rises(rises)
+    goals = pd.Series(goals, index=list(AUS))[list(rises.columns)]
     goals = goals.where(goals >= 0.25 * goals.median())
     scales = pd.Series(np.nan, index=rises.columns)
     steps = np.concatenate([[0.0], rises.index.to_numpy()])
@@ -123,11 +124,11 @@ def image_scales(rises: pd.DataFrame, wanted: np.ndarray) -> pd.Series:
 
 
 def stretch(directions: Directions, scales: pd.Series) -> Directions:
-    """Directions whose AU vectors are `scales` times as long.
+    """Multiply AU directions by `scales`.
 
     Args:
-        directions: with AU directions for all of `scales`.
-        scales: of `image_scales`; kept in the table.
+        directions: must include all AUs of `scales`.
+        scales: result of `image_scales`, recorded in the table.
     """
     table = directions.table.copy()
     factors = table["name"].map(scales).fillna(1.0)
@@ -142,23 +143,24 @@ def stretch(directions: Directions, scales: pd.Series) -> Directions:
 def crosstalk(
     rises: pd.DataFrame,
     scales: pd.Series,
-    wanted: np.ndarray,
-    trust: np.ndarray,
+    real: np.ndarray,
+    reliability: np.ndarray,
     directions: Directions,
 ) -> pd.DataFrame:
-    """What stretched edits do to readings of other AUs, beyond what real faces do.
+    """How much stretched edits raise readings of other AUs beyond what occurs in real faces.
 
     Args:
-        rises: of `edited_rise`.
-        scales: of `image_scales`.
-        wanted: of `real_rise`, (12, 12).
-        trust: correlation (12,) of the readings with the labels of unseen people. A reading counts
-            by its square, the share of it that is no noise; below ``MIN_TRUST`` not at all.
-        directions: tells which AUs an edit may move along.
+        rises: result of `edited_rises`.
+        scales: result of `image_scales`.
+        real: result of `real_rises`, (12, 12).
+        reliability: correlation (12,) of readings with labels of people that the reader was not
+            fitted on. Readings are weighted by its square, the share of their variance that is
+            signal, or by 0 below ``MIN_RELIABILITY``.
+        directions: the edited directions; AUs that they entail are exempt.
 
     Returns:
-        c_kj, row = edited AU k, column = AU j: the rise of reading j as a share of what an edit of
-        AU j does to it. 0 on the diagonal and for AUs that k entails.
+        c_kj with row = edited AU k and column = AU j: excess rise of reading j as a share of its
+        rise in edits of AU j. 0 on the diagonal and for AUs that k entails.
     """
     aus = list(scales.index)
     grid = np.concatenate([[0.0], rises.index.unique("scale").to_numpy()])
@@ -167,23 +169,23 @@ def crosstalk(
         measured = rises.xs(au, level="edited_au")[aus].to_numpy()
         curve = np.vstack([np.zeros(len(aus)), measured])
         at_scale.loc[au] = [np.interp(scales[au], grid, column) for column in curve.T]
-    own = pd.Series(np.diag(at_scale), index=aus)
-    weight = pd.Series(trust, index=list(AUS))[aus]
-    weight = (weight**2).where((weight >= MIN_TRUST) & (own > 0), 0.0)
-    real = pd.DataFrame(wanted, index=list(AUS), columns=list(AUS)).loc[aus, aus]
+    on_target = pd.Series(np.diag(at_scale), index=aus)
+    weight = pd.Series(reliability, index=list(AUS))[aus]
+    weight = (weight**2).where((weight >= MIN_RELIABILITY) & (on_target > 0), 0.0)
+    expected = pd.DataFrame(real, index=list(AUS), columns=list(AUS)).loc[aus, aus]
 
     shares = pd.DataFrame(0.0, index=aus, columns=aus)
     for au in aus:
-        if not weight[au] or not real.loc[au, au] > 0:
+        if not weight[au] or not expected.loc[au, au] > 0:
             continue
-        beyond = at_scale.loc[au] - real.loc[au] * own[au] / real.loc[au, au]
-        shares.loc[au] = (weight * beyond / own.where(weight > 0, 1.0)).fillna(0.0)
+        excess = at_scale.loc[au] - expected.loc[au] * on_target[au] / expected.loc[au, au]
+        shares.loc[au] = (weight * excess / on_target.where(weight > 0, 1.0)).fillna(0.0)
         shares.loc[au, [au, *directions.entailed(au)]] = 0.0
     return shares
 
 
 def unmix(directions: Directions, shares: pd.DataFrame) -> Directions:
-    """Directions less the `crosstalk` in them, to first order."""
+    """Subtract `crosstalk` from directions, to first order."""
     table = directions.table.copy()
     aus = list(shares.index)
     vectors = np.stack([directions.vector(au) for au in aus])

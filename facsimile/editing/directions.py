@@ -1,12 +1,12 @@
-"""Linear edit directions: conditioned on co-active AUs, projected off nuisances, calibrated.
+"""Latent edit directions: conditioned on co-active AUs, projected off nuisances, calibrated.
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", III-A and IV-A;
 projection as in InterFaceGAN. ``z + s·w_k`` raises AU k by s; s = 1 is FACS level E.
 
     fit          w_k = ridge or SVM normal on z, with the labels of the adjustment set A_k as
-                 further regressors; ``combined`` adds the two unit vectors
+                 additional regressors; ``combined`` adds the two unit vectors
     project      w_k ← w_k − Q Qᵀ w_k
-    calibrate    w_k ← (ŵ_k · f_k) ŵ_k, f_k the effect of AU k on z (linear.effects);
+    calibrate    w_k ← (ŵ_k · f_k) ŵ_k with f_k the effect of AU k on z (regression.py);
                  then on decoded images (calibration.py)
 """
 
@@ -23,14 +23,14 @@ from torch import Tensor
 
 from facsimile.editing.base import AnnotatedFaces
 from facsimile.editing.causal_graph import CausalGraph
-from facsimile.editing.linear import (
+from facsimile.editing.regression import (
     companions,
     conditional_ridge,
     conditional_svm,
     effects,
     orthonormal_basis,
     project_off,
-    reading_correlation,
+    readout_correlation,
 )
 from facsimile.editor_options import LinearOptions
 from facsimile.errors import FacsimileError
@@ -57,18 +57,19 @@ DIRECTION_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Directions:
-    """Calibrated directions, one row of `table` each: first the AUs, then the nuisances.
+    """Calibrated directions, one per row of `table`: first the AUs, then the nuisances.
 
     Columns of the table:
         name, kind ("au" or "nuisance"), method;
         vector: w (D,) in normalised z;
         conditioned_on, projected_off: names;
-        entails: AUs that an edit moves along by the declared causes, so that it cannot label them;
-        norm_before, norm_after: length of w around the projection, before calibration;
+        entails: AUs that the causal graph declares as effects of this one. An edit changes them by
+            an unknown amount, so it cannot label them;
+        norm_before, norm_after: length of w before and after projection, both before calibration;
         length: ``||w||`` in units of the normalised z;
-        image_scale: factor by which calibration on images stretched it; 1 without;
-        pearson: ridge reading against label, on subjects not used to fit it (within them, where
-            directions were fitted so).
+        image_scale: factor applied by calibration on images; 1 without it;
+        pearson: correlation of ridge prediction and label on subjects not used in the fit; of
+            differences within subjects if directions were fitted with one intercept per subject.
     """
 
     table: pd.DataFrame
@@ -97,7 +98,7 @@ class Directions:
 
         Args:
             z: (N, D).
-            intensities: AU → s_k, one number or one for each face (N,).
+            intensities: AU → s_k, one number for all faces or one per face (N,).
 
         Returns:
             (N, D) on the device of z.
@@ -113,7 +114,7 @@ class Directions:
         return tuple(self.table["entails"].iloc[self.names.index(au)])
 
     def cosines(self) -> pd.DataFrame:
-        """Cosine similarity of every two directions."""
+        """Cosine similarity of every pair of directions."""
         unit = self.vectors / np.linalg.norm(self.vectors, axis=1, keepdims=True)
         return pd.DataFrame(unit @ unit.T, index=list(self.names), columns=list(self.names))
 
@@ -125,6 +126,7 @@ class Directions:
 
     @classmethod
     def load(cls, path: str | Path) -> "Directions":
+        """Read what `save` wrote. Raises FacsimileError if the file is not readable."""
         try:
             table = pq.read_table(path)
         except (OSError, pa.ArrowInvalid) as error:
@@ -147,59 +149,61 @@ def fit_directions(
         train: AU-labelled faces.
         attributes: faces with nuisance labels. Attributes with two values are fitted by a linear
             SVM, others by ridge regression.
-        graph: gives the adjustment set of every AU, of those annotated beside it.
-        options: of the fit; `calibration` is not used here.
+        graph: gives the adjustment set of each AU among those annotated on the same faces.
+        options: options of the fit; `calibration` is not used here.
 
     Raises:
-        FacsimileError: an AU without active or inactive faces, a nuisance to project without
-            labels, a projection that leaves nothing of an AU, or `within_subject` where no subject
-            has two faces.
+        FacsimileError: an AU has no active or no inactive face, a nuisance in `project` has no
+            labels, a projection removes all of an AU's direction, or `within_subject` is set but
+            no subject has two faces.
     """
     z, aus = np.asarray(train.codes.z, np.float64), np.asarray(train.aus, np.float64)
     annotated = tuple(au for au, y in zip(AUS, aus.T, strict=True) if not np.isnan(y).all())
     if not annotated:
-        raise FacsimileError("no face has an AU label, so there is no direction to fit")
+        raise FacsimileError("no face has an AU label, so no direction can be fitted")
     labels = aus[:, [AUS.index(au) for au in annotated]]
     subjects = np.asarray(train.subjects)
     if options.within_subject and len(np.unique(subjects)) == len(subjects):
-        raise FacsimileError("every subject has one face only; set within_subject to false")
+        raise FacsimileError("every subject has only one face; set within_subject to false")
 
     nuisance_rows = [] if attributes is None else _fit_nuisances(attributes, options)
     nuisance_vectors = {row["name"]: row["vector"] for row in nuisance_rows}
     for name in options.project:
         if name not in nuisance_vectors:
-            raise FacsimileError(f"cannot project off {name!r}: no labels to find its direction")
+            raise FacsimileError(f"cannot project off {name!r}: no face is labelled for it")
 
-    known = ~np.isnan(labels)
+    has_label = ~np.isnan(labels)
     conditioned_on = {}
     for column, au in enumerate(annotated):
-        others = [annotated[other] for other in companions(known, column)]
+        others = [annotated[other] for other in companions(has_label, column)]
         conditioned_on[au] = graph.adjustment_set(au, others) if options.condition else ()
-    raw = {}
+    unprojected = {}
     for column, au in enumerate(annotated):
         adjust = [annotated.index(other) for other in conditioned_on[au]]
-        rows = known[:, [column, *adjust]].all(axis=1)
+        rows = has_label[:, [column, *adjust]].all(axis=1)
         y, y_adjust = labels[rows, column], labels[np.ix_(rows, adjust)]
         intercepts = subjects[rows] if options.within_subject else None
-        raw[au] = _fit_au(au, z[rows], y, y_adjust, intercepts, options)
-    moved = effects(z, labels, subjects if options.within_subject else None)
-    pearson = reading_correlation(z, labels, subjects, options.alpha, options.within_subject)
+        unprojected[au] = _fit_au(au, z[rows], y, y_adjust, intercepts, options)
+    au_effects = effects(z, labels, subjects if options.within_subject else None)
+    pearson = readout_correlation(z, labels, subjects, options.alpha, options.within_subject)
 
-    rows = []
-    off = [nuisance_vectors[name] for name in options.project]
+    au_rows = []
+    projected_off = [nuisance_vectors[name] for name in options.project]
     for index, au in enumerate(annotated):
-        w = project_off(raw[au], orthonormal_basis(np.stack(off))) if off else raw[au]
-        rows.append(
-            _row(au, "au", options.model, w, moved[index], pearson[index])
+        w = unprojected[au]
+        if projected_off:
+            w = project_off(w, orthonormal_basis(np.stack(projected_off)))
+        au_rows.append(
+            _row(au, "au", options.model, w, au_effects[index], pearson[index])
             | {
                 "conditioned_on": list(conditioned_on[au]),
                 "projected_off": list(options.project),
                 "entails": [other for other in graph.entailed(au) if other in annotated],
-                "norm_before": np.linalg.norm(raw[au]),
+                "norm_before": np.linalg.norm(unprojected[au]),
                 "norm_after": np.linalg.norm(w),
             }
         )
-    return Directions(pd.DataFrame(rows + nuisance_rows)[DIRECTION_SCHEMA.names])
+    return Directions(pd.DataFrame(au_rows + nuisance_rows)[DIRECTION_SCHEMA.names])
 
 
 def _fit_au(
@@ -210,12 +214,12 @@ def _fit_au(
     intercepts: np.ndarray | None,
     options: LinearOptions,
 ) -> np.ndarray:
-    """Unprojected, uncalibrated w (D,); unit length for ridge and SVM, their sum for combined."""
+    """w (D,) before projection and calibration: a unit vector, or for "combined" the sum of two."""
     active = y >= ACTIVE_THRESHOLD
     if active.all() or not active.any():
         raise FacsimileError(
             f"{au}: {active.sum()} of {len(y)} annotated faces are active; "
-            "a direction needs active and inactive ones"
+            "a direction needs both active and inactive faces"
         )
     parts = []
     if options.model in ("ridge", "combined"):
@@ -224,8 +228,8 @@ def _fit_au(
         parts.append(conditional_svm(z, active, conditioned_on, intercepts, options.seed))
     if not all(part.any() for part in parts):
         raise FacsimileError(
-            f"{au}: no person shows it more on one face than on another; label more faces, or set "
-            "editor.linear.within_subject to false"
+            f"{au}: its intensity does not vary within any person; label more faces, or set "
+            "within_subject to false"
         )
     return sum(part / np.linalg.norm(part) for part in parts)
 
@@ -235,13 +239,13 @@ def _fit_nuisances(faces: AnnotatedFaces, options: LinearOptions) -> list[dict[s
     z = np.asarray(faces.codes.z, np.float64)
     labels = np.asarray(faces.nuisances, np.float64)
     subjects, alpha = np.asarray(faces.subjects), options.alpha
-    known = [index for index in range(len(NUISANCES)) if not np.isnan(labels[:, index]).all()]
-    names = tuple(NUISANCES[index] for index in known)
-    moved = effects(z, labels[:, known], None)
-    pearson = reading_correlation(z, labels[:, known], subjects, alpha)
+    labelled = [index for index in range(len(NUISANCES)) if not np.isnan(labels[:, index]).all()]
+    names = tuple(NUISANCES[index] for index in labelled)
+    nuisance_effects = effects(z, labels[:, labelled], None)
+    pearson = readout_correlation(z, labels[:, labelled], subjects, alpha)
     rows = []
     for index, name in enumerate(names):
-        y = labels[:, known[index]]
+        y = labels[:, labelled[index]]
         annotated = ~np.isnan(y)
         binary = np.unique(y[annotated]).size == 2
         nothing = np.empty((annotated.sum(), 0))
@@ -256,7 +260,7 @@ def _fit_nuisances(faces: AnnotatedFaces, options: LinearOptions) -> list[dict[s
                 "nuisance",
                 "svm" if binary else "ridge",
                 w / norm,
-                moved[index],
+                nuisance_effects[index],
                 pearson[index],
             )
             | {"conditioned_on": [], "projected_off": [], "entails": []}
@@ -268,12 +272,12 @@ def _fit_nuisances(faces: AnnotatedFaces, options: LinearOptions) -> list[dict[s
 def _row(
     name: str, kind: str, method: str, w: np.ndarray, effect: np.ndarray, pearson: float
 ) -> dict[str, object]:
-    """Calibrate w: as long as the way that a real rise by 1 takes along it."""
+    """Row of a direction, w scaled to the length of the effect of one unit along it."""
     unit = w / max(np.linalg.norm(w), 1e-12)
     length = unit @ effect
     if length <= 1e-3 * np.linalg.norm(effect):
         raise FacsimileError(
-            f"{name}: nothing of its direction is left along which real faces move when it rises; "
+            f"{name}: its direction does not agree with how real faces change when it rises; "
             "project off fewer attributes or label more active faces"
         )
     return {

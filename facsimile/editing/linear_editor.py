@@ -1,4 +1,4 @@
-"""The linear editor: one latent direction for each AU, ``z ← z + Σ_k s_k w_k``.
+"""The linear editor: one latent direction per AU, ``z ← z + Σ_k s_k w_k``.
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", III-A. Directions are
 fitted on training faces (directions.py) and calibrated on decoded validation faces
@@ -19,9 +19,9 @@ from facsimile.digests import file_md5
 from facsimile.editing.base import EditorData, Progress, Targets, no_progress
 from facsimile.editing.calibration import (
     crosstalk,
-    edited_rise,
+    edited_rises,
     image_scales,
-    real_rise,
+    real_rises,
     stretch,
     unmix,
 )
@@ -41,13 +41,13 @@ class LinearEditor:
     """Adds calibrated directions to codes; an `Editor`.
 
     Args:
-        options: of the fit.
+        options: options of the fit.
 
     Attributes:
         directions_: the calibrated directions.
-        rises_: what edits of growing length did to readings of all AUs, see
-            `calibration.edited_rise`; None for a loaded editor.
-        crosstalk_: what `calibration.unmix` took out of the directions; None for a loaded editor.
+        rises_: rise of all AU readings by scale and edited AU (`calibration.edited_rises`); None
+            for a loaded editor.
+        crosstalk_: shares that `calibration.unmix` subtracted; None for a loaded editor.
     """
 
     name: ClassVar[str] = "linear"
@@ -63,7 +63,7 @@ class LinearEditor:
 
     @classmethod
     def from_directions(cls, directions: Directions) -> Self:
-        """An editor of directions that are calibrated already."""
+        """An editor with directions that are already calibrated."""
         editor = cls()
         editor.directions_ = directions
         return editor
@@ -77,16 +77,16 @@ class LinearEditor:
         return self.directions_.vectors.shape[1]
 
     def fit(self, data: EditorData, generator: Generator, progress: Progress = no_progress) -> Self:
-        """Fit directions on the training faces, and scale them by what edits look like.
+        """Fit directions on training faces, then calibrate them on decoded validation faces.
 
-        An AU estimator trained on the training faces reads validation faces, real and edited. It
-        has the network of the oracle, whose readings keep rising where edits exceed real faces;
-        those of a detector do not.
+        The reader used for calibration is trained on the training faces too. It has the oracle's
+        architecture, because its readings keep rising beyond the intensities of real faces, unlike
+        those of a detector.
         """
         if not len(data.neutral):
             raise FacsimileError(
-                "params.yaml: encode.neutral_per_subject.val is 0, but directions are calibrated "
-                "on inverted faces of the validation split"
+                "linear editor: there are no inverted neutral validation faces to calibrate "
+                "directions on; set encode.neutral_per_subject.val above 0"
             )
         aus = self._fittable(data)
         labels = np.where(np.isin(AUS, aus), data.train.aus, np.nan)
@@ -106,18 +106,19 @@ class LinearEditor:
             reader = training.fit(
                 train, LabelledFaces(images, val_aus), on_epoch=lambda _: advance(1)
             )
-        real = real_rise(images, val_aus, data.val.subjects, reader.aus)
-        trust = pearson_per_au(val_aus, reader.aus(images))
+        real = real_rises(images, val_aus, data.val.subjects, reader.aus)
+        reliability = pearson_per_au(val_aus, reader.aus(images))
         rows = evenly_spaced(pd.DataFrame(index=range(len(data.neutral))), calibration.faces).index
         examples = data.neutral[rows.to_list()]
-        self.rises_ = edited_rise(fitted, generator, examples, reader.aus, calibration.scales)
+        self.rises_ = edited_rises(fitted, generator, examples, reader.aus, calibration.scales)
         scales = image_scales(self.rises_, np.diag(real))
-        self.crosstalk_ = crosstalk(self.rises_, scales, real, trust, fitted)
+        self.crosstalk_ = crosstalk(self.rises_, scales, real, reliability, fitted)
         self.directions_ = unmix(stretch(fitted, scales), self.crosstalk_)
         return self
 
     def _fittable(self, data: EditorData) -> tuple[str, ...]:
-        """AUs to fit; with intercepts per subject, those that vary within one. Warns of others."""
+        """AUs to fit. With one intercept per subject, warns of AUs constant within every subject
+        and leaves them out."""
         if not self.options.within_subject:
             return data.aus
         labels = pd.DataFrame(data.train.aus, columns=list(AUS))
@@ -125,56 +126,59 @@ class LinearEditor:
         kept = tuple(au for au in data.aus if varies[au])
         if not kept:
             raise FacsimileError(
-                "params.yaml: editor.linear.within_subject is true, but no person shows an AU more "
-                "on one face than on another; set it to false"
+                "linear editor: option within_subject is true, but no AU varies within any person; "
+                "set it to false"
             )
         if left_out := [au for au in data.aus if au not in kept]:
             warnings.warn(
-                f"edits {', '.join(kept)}; left out {', '.join(left_out)}: no person shows it more "
-                "on one face than on another",
+                f"edits {', '.join(kept)}; left out {', '.join(left_out)}: constant within every "
+                "person",
                 stacklevel=3,
             )
         return kept
 
     def edit(self, codes: Codes, targets: Tensor) -> Codes:
-        """Add ``Σ_k s_k w_k`` to codes; s = 1 is FACS level E above the face's own level."""
-        shown = {au: s for au, s in zip(AUS, targets.T, strict=True) if s.any()}
-        return codes.replace_z(self.directions_.add_to(codes.z, shown))
+        """Add ``Σ_k s_k w_k`` to codes; s = 1 raises an AU by FACS level E."""
+        active = {au: s for au, s in zip(AUS, targets.T, strict=True) if s.any()}
+        return codes.replace_z(self.directions_.add_to(codes.z, active))
 
     def entailed(self, au: str) -> tuple[str, ...]:
-        """AUs that an edit moves as well by the declared causes: a dropping jaw parts the lips."""
+        """AUs that the causal graph declares as effects of `au`: a dropping jaw parts the lips."""
         return self.directions_.entailed(au)
 
     def metrics(self) -> dict[str, Any]:
-        """Means over AUs of the columns of `Directions`, crosstalk, and cosines between AUs."""
-        table = self.directions_.table
-        own = table[table["kind"] == "au"]
+        """Means over AUs: columns of `Directions`, crosstalk, and |cosine| with other AUs."""
+        au_rows = self._au_rows()
         cosines = self.directions_.cosines().loc[list(self.aus), list(self.aus)].to_numpy()
         others = np.abs(cosines[~np.eye(len(cosines), dtype=bool)])
         shares = self.crosstalk_
         return {
-            "pearson": float(own["pearson"].mean()),
-            "length": float(own["length"].mean()),
-            "image_scale": float(own["image_scale"].mean()),
+            "pearson": float(au_rows["pearson"].mean()),
+            "length": float(au_rows["length"].mean()),
+            "image_scale": float(au_rows["image_scale"].mean()),
             "crosstalk": float(shares.abs().to_numpy().sum() / max(shares.size - len(shares), 1)),
-            "kept_by_projection": float((own["norm_after"] / own["norm_before"]).mean()),
+            "kept_by_projection": float((au_rows["norm_after"] / au_rows["norm_before"]).mean()),
             "cosine": float(others.mean()) if others.size else np.nan,
         }
 
     def report(self) -> pd.DataFrame:
-        """What each direction is conditioned on and projected off, and how well it reads."""
-        table = self.directions_.table
-        own = table[table["kind"] == "au"]
+        """What each direction is conditioned on and projected off, and its correlation with labels
+        of unseen people."""
+        au_rows = self._au_rows()
         names = {
-            title: [", ".join(values) or "nothing" for values in own[column]]
+            title: [", ".join(values) or "nothing" for values in au_rows[column]]
             for title, column in (
                 ("conditioned on", "conditioned_on"),
                 ("projected off", "projected_off"),
             )
         }
         return pd.DataFrame(
-            {"AU": own["name"], **names, "r on unseen people": own["pearson"]}
+            {"AU": au_rows["name"], **names, "r on unseen people": au_rows["pearson"]}
         ).reset_index(drop=True)
+
+    def _au_rows(self) -> pd.DataFrame:
+        table = self.directions_.table
+        return table[table["kind"] == "au"]
 
     def save(self, folder: Path) -> None:
         """Write the directions and, after `fit`, the measured rises."""

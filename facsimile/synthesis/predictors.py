@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facsimile.editing.linear import out_of_group, ridge_readouts
+from facsimile.editing.regression import out_of_group, ridge_readouts
 from facsimile.errors import FacsimileError
 from facsimile.faces.demographics import AGE_CUTS, AGE_GROUPS, GENDER_CUTS, GENDERS
 

@@ -7,10 +7,10 @@ import torch
 
 from facsimile.editing.calibration import (
     crosstalk,
-    edited_rise,
+    edited_rises,
     image_scales,
-    own_rises,
-    real_rise,
+    on_target_rises,
+    real_rises,
     stretch,
     unmix,
 )
@@ -44,7 +44,7 @@ def test_real_rise_is_the_slope_of_the_reading_within_people():
         readings[:, 0] += 0.1 * aus[:, 1]  # the reader takes some of AU02 for AU01
         return readings
 
-    slopes = real_rise(np.zeros((90, 2, 2, 3), np.uint8), aus, subjects, read)
+    slopes = real_rises(np.zeros((90, 2, 2, 3), np.uint8), aus, subjects, read)
     assert np.isnan(slopes[[3, 5]]).all() and np.isnan(slopes[:, 3]).all()
     expected = 0.4 * np.eye(12)
     expected[1, 0] = 0.1
@@ -66,11 +66,11 @@ def test_crosstalk_is_what_real_faces_do_not_show(directions):
     rises.loc[(slice(None), "AU26"), "AU25"] = 0.4  # entailed
     wanted = 0.8 * np.eye(12)
     wanted[0, AUS.index("AU06")] = 0.2
-    trust = np.full(12, 0.9)
-    trust[AUS.index("AU09")] = 0.3
+    reliability = np.full(12, 0.9)
+    reliability[AUS.index("AU09")] = 0.3
     scales = pd.Series(2.0, index=list(AUS))
     scales["AU02"] = 3.0
-    shares = crosstalk(rises, scales, wanted, trust, directions)
+    shares = crosstalk(rises, scales, wanted, reliability, directions)
     expected = np.zeros((12, 12))
     expected[0, AUS.index("AU04")] = 0.81 * 0.2 / 0.4
     expected[0, AUS.index("AU06")] = 0.81 * (0.2 - 0.1) / 0.4
@@ -113,12 +113,12 @@ def test_stretched_directions_do_in_pictures_what_real_faces_do(world, generator
         pixels = images.astype(np.float32).reshape(6, 4, 4, 3).transpose(0, 3, 1, 2) / 127.5 - 1
         return 0.5 * pixels.reshape(6, -1) @ pseudo_inverse @ axes
 
-    rises = edited_rise(directions, generator, neutral, read, [1.0, 2.0, 4.0])
+    rises = edited_rises(directions, generator, neutral, read, [1.0, 2.0, 4.0])
     wanted = np.full(12, 0.8)  # real faces read stronger than these edits
     scales = image_scales(rises, wanted)
     stretched = stretch(directions, scales)
-    again = edited_rise(stretched, generator, neutral, read, [1.0])
-    np.testing.assert_allclose(own_rises(again).loc[1.0], 0.8, atol=0.12)
+    again = edited_rises(stretched, generator, neutral, read, [1.0])
+    np.testing.assert_allclose(on_target_rises(again).loc[1.0], 0.8, atol=0.12)
     table = stretched.table.set_index("name")
     np.testing.assert_allclose(table.loc[list(AUS), "image_scale"], scales, rtol=1e-6)
     assert table["length"].to_numpy() == pytest.approx(
@@ -136,5 +136,5 @@ def test_real_rise_where_few_faces_are_annotated_for_one_au():
     def read(images):
         return 0.4 * np.nan_to_num(aus)
 
-    slopes = real_rise(np.zeros((90, 2, 2, 3), np.uint8), aus, subjects, read)
+    slopes = real_rises(np.zeros((90, 2, 2, 3), np.uint8), aus, subjects, read)
     assert slopes[0, 0] == pytest.approx(0.4) and slopes[11, 11] == pytest.approx(0.4)

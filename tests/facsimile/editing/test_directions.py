@@ -7,14 +7,14 @@ import pytest
 
 from facsimile.editing import CausalGraph, LinearOptions
 from facsimile.editing.directions import Directions, fit_directions
-from facsimile.editing.linear import (
+from facsimile.editing.regression import (
     companions,
     conditional_ridge,
     conditional_svm,
     effects,
     orthonormal_basis,
     project_off,
-    reading_correlation,
+    readout_correlation,
 )
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
@@ -103,14 +103,14 @@ def test_effects_are_those_of_each_label_with_the_others_held(world, data):
     assert cosine(alone, rival) > cosine(with_it, rival) + 0.1
 
 
-def test_reading_correlation_judges_on_other_people(data):
+def test_readout_correlation_judges_on_other_people(data):
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(20), 5)
     # z predicts the group, and the group the label, but not in other groups.
     z = np.repeat(rng.normal(size=(20, 40)), 5, axis=0)
     labels = np.repeat(rng.random((20, 1)), 5, axis=0)
-    assert abs(reading_correlation(z, labels, groups, alpha=1e-3)[0]) < 0.5
-    read = reading_correlation(data["z"], data["aus"], data["subjects"], 10.0, True)
+    assert abs(readout_correlation(z, labels, groups, alpha=1e-3)[0]) < 0.5
+    read = readout_correlation(data["z"], data["aus"], data["subjects"], 10.0, True)
     assert (read > 0.5).all()
 
 
@@ -205,7 +205,7 @@ def test_rows_without_the_label_do_not_touch_a_direction(data):
     [
         ({"z_nuisance": None}, "cannot project off 'eyeglasses'"),
         ({"subjects": ["S1"] * 2400}, "one subject only"),
-        ({"subjects": np.arange(2400)}, "every subject has one face only"),
+        ({"subjects": np.arange(2400)}, "every subject has only one face"),
     ],
 )
 def test_bad_input_is_named(data, change, message):
@@ -259,5 +259,5 @@ def test_companions_leave_half_of_the_rows():
 def test_an_au_that_only_identifies_people_is_named(data):
     aus = data["aus"].copy()
     aus[:, AUS.index("AU20")] = np.isin(data["subjects"], np.unique(data["subjects"])[:9])
-    with pytest.raises(FacsimileError, match="AU20: no person shows it more on one face"):
+    with pytest.raises(FacsimileError, match="AU20: its intensity does not vary within any person"):
         fit(**data | {"aus": aus}, model="ridge")

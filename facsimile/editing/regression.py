@@ -1,4 +1,4 @@
-"""Linear models on semantic codes: conditioned fits, projection, effects and readings.
+"""Regression of labels on semantic codes and of codes on labels, and orthogonal projection.
 
 Symbols:
     z (N, D)   normalised semantic codes       y (N,)     labels of the target attribute
@@ -17,8 +17,8 @@ from facsimile.errors import FacsimileError
 
 FOLDS = 5
 
-# LinearSVC penalises every coefficient, the intercept included. Features fed at this scale have
-# their coefficients penalised 100 times less than those of z: in effect not at all.
+# LinearSVC penalises all coefficients, including the intercept. At this feature scale, a penalty
+# is 100 times weaker than for z, which in effect is none.
 _FREE_SCALE = 10.0
 
 
@@ -39,7 +39,7 @@ def conditional_ridge(
         y: (N,).
         conditioned_on: Y_A, (N, A); A may be 0.
         alpha: ridge penalty, > 0.
-        intercepts: (N,) group of each row; every group has a c of its own. None: one for all.
+        intercepts: (N,) group of each row; each group gets its own c. None: one c for all.
 
     Returns:
         w, (D,).
@@ -47,8 +47,9 @@ def conditional_ridge(
     conditioned_on = centre(conditioned_on, intercepts)
     targets = centre(np.column_stack([z, y]), intercepts)
     residuals = targets - conditioned_on @ np.linalg.lstsq(conditioned_on, targets, rcond=None)[0]
-    z_left, y_left = residuals[:, :-1], residuals[:, -1]
-    return np.linalg.solve(z_left.T @ z_left + alpha * np.eye(z.shape[1]), z_left.T @ y_left)
+    z_residual, y_residual = residuals[:, :-1], residuals[:, -1]
+    gram = z_residual.T @ z_residual
+    return np.linalg.solve(gram + alpha * np.eye(z.shape[1]), z_residual.T @ y_residual)
 
 
 def conditional_svm(
@@ -58,17 +59,17 @@ def conditional_svm(
     intercepts: np.ndarray | None = None,
     seed: int = 0,
 ) -> np.ndarray:
-    """The z part of the normal of a linear SVM that also sees Y_A.
+    """The z part of the normal of a linear SVM on z and Y_A.
 
     Args:
         z: (N, D).
-        active: (N,) bool, both values present; classes are weighted to balance.
+        active: (N,) bool with both values present; the classes are weighted equally.
         conditioned_on: Y_A, (N, A); A may be 0.
-        intercepts: (N,) group of each row; features are taken relative to the mean of the group.
+        intercepts: (N,) group of each row; each group's mean is subtracted from its features.
         seed: seed of the solver.
 
     Returns:
-        w, (D,), towards the active side.
+        w, (D,), pointing to the active side.
     """
     features = centre(np.column_stack([z, _FREE_SCALE * conditioned_on]), intercepts)
     model = LinearSVC(
@@ -78,7 +79,7 @@ def conditional_svm(
 
 
 def centre(values: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
-    """Subtract from each row of (N, V) the mean of its group; None: the mean of all rows."""
+    """Subtract its group's mean from each row of (N, V); without groups, the overall mean."""
     if groups is None:
         return values - values.mean(axis=0)
     _, index, count = np.unique(groups, return_inverse=True, return_counts=True)
@@ -88,7 +89,7 @@ def centre(values: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
 
 
 def orthonormal_basis(vectors: np.ndarray) -> np.ndarray:
-    """Q (D, r) spanning the rows of `vectors` (V, D); r < V where they are dependent."""
+    """Q (D, r) of the span of the rows of `vectors` (V, D); r < V if they are dependent."""
     _, singular, rows = np.linalg.svd(np.atleast_2d(vectors), full_matrices=False)
     return rows[singular > 1e-8 * singular.max(initial=0.0)].T
 
@@ -99,79 +100,82 @@ def project_off(w: np.ndarray, basis: np.ndarray) -> np.ndarray:
 
 
 def effects(z: np.ndarray, labels: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
-    """How codes change when one label rises by 1 while the others, and the person, stay.
+    """How codes change when one label rises by 1 while the other labels and the person stay fixed.
 
     Least squares of the forward model ``z = Y F + c``, all labels at once. A direction that
-    separates active from inactive faces says which way to go, not how far: reading a label from z
-    shrinks towards the mean, and undoing that divides by noise when labels are few. F needs no
-    inverse of anything in z, so it is unbiased however weak the label is.
+    separates active from inactive faces shows which way to go but not how far: predictions of a
+    label from z shrink towards the mean, and undoing that divides by noise when labels are few. F
+    inverts nothing in z, so it is unbiased even for weak labels.
 
     Args:
         z: (N, D).
-        labels: Y, (N, K), NaN = not annotated. For each label, those held are its `companions`, and
-            only rows count that have all of these.
-        groups: (N,) subject of each row; every subject has a c of its own. None: one for all.
+        labels: Y, (N, K), NaN = not annotated. Each label is fitted together with its
+            `companions`, on the rows annotated for all of them.
+        groups: (N,) subject of each row; each subject gets its own c. None: one c for all.
 
     Returns:
         F, (K, D); NaN for labels that no row has.
     """
-    known = ~np.isnan(labels)
-    if known.all():
+    annotated = ~np.isnan(labels)
+    if annotated.all():
         return _slopes(z, labels, groups)
-    found = np.full((labels.shape[1], z.shape[1]), np.nan)
-    for column in np.flatnonzero(known.any(axis=0)):
-        columns = [column, *companions(known, column)]
-        rows = known[:, columns].all(axis=1)
-        own_groups = None if groups is None else groups[rows]
-        found[column] = _slopes(z[rows], labels[np.ix_(rows, columns)], own_groups)[0]
-    return found
+    slopes = np.full((labels.shape[1], z.shape[1]), np.nan)
+    for column in np.flatnonzero(annotated.any(axis=0)):
+        columns = [column, *companions(annotated, column)]
+        rows = annotated[:, columns].all(axis=1)
+        row_groups = None if groups is None else groups[rows]
+        slopes[column] = _slopes(z[rows], labels[np.ix_(rows, columns)], row_groups)[0]
+    return slopes
 
 
-def companions(known: np.ndarray, column: int) -> list[int]:
-    """Other labels that can be held constant while one is looked at: columns of `known`.
+def companions(annotated: np.ndarray, column: int) -> list[int]:
+    """Columns of the other labels that can be held constant when one label is fitted.
 
-    Those annotated on at least half of the rows that have the label, of the commonest on, as long
-    as half of these rows have them all: few labels of one AU must not cost the others most rows.
+    Candidates are annotated on at least half of the rows that have the label. They are added from
+    the most common on, as long as half of these rows have all of them: one AU with few labels must
+    not cost the others most of their rows.
 
     Args:
-        known: (N, K) bool, where there are labels.
-        column: of the label.
+        annotated: (N, K) bool.
+        column: column of the fitted label.
     """
-    rows = known[:, column]
+    rows = annotated[:, column]
     enough = 0.5 * rows.sum()
-    shared = known[rows].sum(axis=0)
+    shared = annotated[rows].sum(axis=0)
     chosen: list[int] = []
-    left = rows.copy()
+    remaining = rows.copy()
     for other in np.argsort(-shared, kind="stable"):
-        if other != column and (left & known[:, other]).sum() >= enough:
-            left &= known[:, other]
+        if other != column and (remaining & annotated[:, other]).sum() >= enough:
+            remaining &= annotated[:, other]
             chosen.append(int(other))
     return sorted(chosen)
 
 
 def _slopes(z: np.ndarray, labels: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
-    """F (K, D) of complete labels."""
+    """F (K, D) of labels without NaN."""
     return np.linalg.lstsq(centre(labels, groups), centre(z, groups), rcond=None)[0]
 
 
-def reading_correlation(
+def readout_correlation(
     z: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,
     alpha: float,
     within_groups: bool = False,
 ) -> np.ndarray:
-    """Pearson r (K,) of each label and its ridge reading on unseen groups; arguments as there.
+    """Pearson r (K,) between each label and its out-of-group ridge prediction.
 
-    With `within_groups`, of the differences within groups.
+    Args:
+        z, labels, groups, alpha, within_groups: see `out_of_group`. With `within_groups`, each
+            group's mean is subtracted from labels and predictions first.
     """
-    readings = out_of_group(z, labels, groups, alpha, within_groups)
+    predictions = out_of_group(z, labels, groups, alpha, within_groups)
     pearson = np.empty(labels.shape[1])
     for column, y in enumerate(labels.T):
-        known = ~np.isnan(y)
-        pair = np.column_stack([readings[known, column], y[known]])
-        centred = centre(pair, groups[known] if within_groups else None)
-        with np.errstate(invalid="ignore"):  # NaN where readings or labels do not vary
+        annotated = ~np.isnan(y)
+        pair = np.column_stack([predictions[annotated, column], y[annotated]])
+        centred = centre(pair, groups[annotated] if within_groups else None)
+        with np.errstate(invalid="ignore"):  # NaN where predictions or labels do not vary
             pearson[column] = np.corrcoef(centred.T)[0, 1]
     return pearson
 
@@ -183,29 +187,40 @@ def out_of_group(
     alpha: float,
     within_groups: bool = False,
 ) -> np.ndarray:
-    """Ridge readings (N, K) of every row by a model fitted without that row's group."""
+    """Cross-validated ridge predictions (N, K): each row by a model fitted without its group.
+
+    Args:
+        z: (N, D).
+        labels: (N, K), NaN = not annotated.
+        groups: (N,) subject of each row.
+        alpha: ridge penalty.
+        within_groups: fit one intercept per group.
+
+    Raises:
+        FacsimileError: there is only one group.
+    """
     folds = min(FOLDS, len(np.unique(groups)))
     if folds < 2:
         raise FacsimileError("one subject only: readouts cannot be checked on unseen subjects")
-    readings = np.empty(labels.shape)
+    predictions = np.empty(labels.shape)
     for fit, held_out in GroupKFold(folds).split(z, groups=groups):
         intercepts = groups[fit] if within_groups else None
         vectors, offset = ridge_readouts(z[fit], labels[fit], alpha, intercepts)
-        readings[held_out] = z[held_out] @ vectors.T + offset
-    return readings
+        predictions[held_out] = z[held_out] @ vectors.T + offset
+    return predictions
 
 
 def ridge_readouts(
     z: np.ndarray, labels: np.ndarray, alpha: float, intercepts: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Readouts U (K, D) and their offsets (K,); each column uses its annotated rows."""
+    """Readouts U (K, D) and their offsets (K,); each column is fitted on its annotated rows."""
     vectors = np.zeros((labels.shape[1], z.shape[1]))
     offset = np.zeros(labels.shape[1])
     for column, y in enumerate(labels.T):
-        known = ~np.isnan(y)
-        if known.any():
-            groups = None if intercepts is None else intercepts[known]
-            nothing = np.empty((known.sum(), 0))
-            vectors[column] = conditional_ridge(z[known], y[known], nothing, alpha, groups)
-            offset[column] = y[known].mean() - z[known].mean(axis=0) @ vectors[column]
+        annotated = ~np.isnan(y)
+        if annotated.any():
+            groups = None if intercepts is None else intercepts[annotated]
+            nothing = np.empty((annotated.sum(), 0))
+            vectors[column] = conditional_ridge(z[annotated], y[annotated], nothing, alpha, groups)
+            offset[column] = y[annotated].mean() - z[annotated].mean(axis=0) @ vectors[column]
     return vectors, offset
