@@ -346,7 +346,7 @@ def _transfer(lineage: Lineage, generator: Generator) -> pd.DataFrame:
 def _synthesize(lineage: Lineage, generator: Generator) -> pd.DataFrame:
     """Rebuild an identity, or a face generated from one."""
     dataset = read_section(PARAMS, "datasets", DatasetsParams).aus
-    noise = NoiseModel.fit(Codes.from_table(read_editable(dataset, "train")))
+    noise = NoiseModel().fit(Codes.from_table(read_editable(dataset, "train")))
     sampled = pd.DataFrame([(lineage.source or lineage).face]).reset_index(drop=True)
     identity = IdentityOperator(generator, Neutralizer.load(NEUTRALIZER_FILE), noise)(sampled)
     if lineage.kind == IDENTITY:

@@ -44,7 +44,7 @@ def run(
         for seed in baseline.seeds
     ]
     losses = [loss for _, loss in fit_all(jobs, compute, "baseline")]
-    readings = AUEnsemble.load(out, compute.device).aus(val.images)
+    readings = AUEnsemble.load(out, compute.device).predict(val.images)
     metrics = {
         "pearson": mean_defined(pearson_per_au(val.aus, readings)),
         "detectors": len(baseline.seeds),

@@ -83,7 +83,7 @@ def run(
     correlations = score_entanglement(train, oracle, aus)
     edits = score_edited_faces(train, oracle, aus)
     neutralization = score_identities(datasets.aus, oracle, generator, aus)
-    agreement = oracle_metrics(test[list(AUS)].to_numpy(float), oracle.aus(decode_images(test)))
+    agreement = oracle_metrics(test[list(AUS)].to_numpy(float), oracle.predict(decode_images(test)))
     metrics = (
         detection.metrics()
         | correlations.metrics()
@@ -157,8 +157,8 @@ def score_entanglement(
     generated = read_faces(FILTER / "faces", ["sample_id", "image"])
     return score_correlations(
         train[list(AUS)].to_numpy(float),
-        keep_aus(oracle.aus(decode_images(train)), aus),
-        keep_aus(oracle.aus(decode_images(generated)), aus),
+        keep_aus(oracle.predict(decode_images(train)), aus),
+        keep_aus(oracle.predict(decode_images(generated)), aus),
     )
 
 
@@ -173,8 +173,10 @@ def score_edited_faces(train: pd.DataFrame, oracle: AUOracle, aus: tuple[str, ..
     sources = edited["source_id"].unique()
     faces = train.set_index("sample_id").loc[sources].reset_index()
     rows = pd.Index(sources).get_indexer(edited["source_id"])
-    before, embedding = (values[rows] for values in oracle.predict(decode_images(faces)))
-    after, edited_embedding = oracle.predict(decode_images(edited))
+    before, embedding = (
+        values[rows] for values in oracle.predict_with_embeddings(decode_images(faces))
+    )
+    after, edited_embedding = oracle.predict_with_embeddings(decode_images(edited))
     threshold = json.loads((ORACLE / "metrics.json").read_text())["identity"]["threshold"]
     return score_edits(keep_aus(before, aus), after, embedding, edited_embedding, edited, threshold)
 
@@ -186,7 +188,7 @@ def score_identities(
     identities = read_table(SYNTHESIZE / "identities", ["sample_id", "image", "sampled_image"])
     sampled = identities.drop(columns="image").rename(columns={"sampled_image": "image"})
     before, after = (
-        keep_aus(oracle.aus(decode_images(faces)), aus) for faces in (sampled, identities)
+        keep_aus(oracle.predict(decode_images(faces)), aus) for faces in (sampled, identities)
     )
     val = only(read_encoded(dataset, generator, "val"), aus)
     neutralizer = Neutralizer.load(NEUTRALIZER_FILE)

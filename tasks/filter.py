@@ -66,7 +66,7 @@ def run(
     requested = candidates[list(AUS)].to_numpy(np.float32)
     reader = AUEnsemble.load(BASELINE, compute.device)
     corrector = fit_corrector(reader, datasets.aus)
-    readings = reader.aus(images)
+    readings = reader.predict(images)
     candidates[list(AUS)] = corrector.correct(
         requested, readings, candidates["au_presence_only"].to_numpy(bool)
     )
@@ -110,7 +110,7 @@ def fit_corrector(reader: AUEnsemble, dataset: str) -> LabelCorrector:
     columns = ["sample_id", "subject_id", "split", "image", *AUS]
     (val,) = read_splits(dataset, ("val",), columns)
     labels = only(val, taught_aus(dataset))[list(AUS)].to_numpy(np.float32)
-    return LabelCorrector().fit(labels, reader.aus(decode_images(val)))
+    return LabelCorrector().fit(labels, reader.predict(decode_images(val)))
 
 
 def encode(generator: Generator, images: np.ndarray, compute: Compute, name: str) -> np.ndarray:

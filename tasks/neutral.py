@@ -76,7 +76,7 @@ def activity(path: Path, faces: pd.DataFrame, compute: Compute) -> np.ndarray:
     sums = pd.Series(np.nan, index=faces["sample_id"])
     with progress("read AUs", len(faces)) as advance:
         for batch in batches(path, set(faces["sample_id"]), compute.batch_size):
-            readings = reader.aus(decode_images(batch, str(path)))
+            readings = reader.predict(decode_images(batch, str(path)))
             sums[batch["sample_id"]] = np.nansum(readings.clip(min=0), axis=1)
             advance(len(batch))
     return sums.to_numpy()

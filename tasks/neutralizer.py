@@ -33,7 +33,7 @@ def run(
     z, labels = stack(faces["z"]), faces[LABELS].to_numpy(np.float32)
     train, val = (faces["split"].to_numpy() == split for split in ("train", "val"))
     training = NeutralizerTraining(**neutralizer.model_dump(), device=compute.device)
-    model = training.fit(z[train], labels[train], z[val], labels[val])
+    model = training.run(z[train], labels[train], z[val], labels[val])
     model.to("cpu").save(out / "neutralizer.safetensors")
     history = model.history_
     history.to_csv(out / "history.csv", index=False)

@@ -52,7 +52,7 @@ def measure(oracle: AUOracle, faces: LabelledFaces) -> dict[str, object]:
     what the estimator itself adds. `identity` is verification over all pairs of faces; its
     threshold is the cosine distance of equal error rates.
     """
-    readings, embeddings = oracle.predict(faces.images)
+    readings, embeddings = oracle.predict_with_embeddings(faces.images)
     first, second = np.triu_indices(len(readings), 1)
     same = faces.subjects[first] == faces.subjects[second]
     distances = 1 - (embeddings @ embeddings.T)[first, second]
@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace) -> None:
     options = params.model_dump(
         include={"seed", "epochs", "batch_size", "lr", "identity_weight", "autocast"}
     )
-    oracle = OracleTraining(**options, device=arguments.device).fit(
+    oracle = OracleTraining(**options, device=arguments.device).run(
         splits["train"],
         splits["val"],
         on_epoch=lambda row: print(

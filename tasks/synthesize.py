@@ -43,7 +43,7 @@ def run(
     """Sample, neutralize, edit; demographics are told by the attribute set."""
     generator = load_generator(compute, sampling)
     labelled = read_encoded(datasets.attributes, generator, "train")
-    demographics = DemographicPredictors.fit(
+    demographics = DemographicPredictors().fit(
         stack(labelled["z"]),
         labelled["male"].to_numpy(),
         labelled["age"].to_numpy(),
@@ -56,7 +56,7 @@ def run(
         seed=synthesize.seed,
         max_draws=synthesize.max_draws,
     )
-    noise = NoiseModel.fit(Codes.from_table(read_editable(datasets.aus, "train")))
+    noise = NoiseModel().fit(Codes.from_table(read_editable(datasets.aus, "train")))
     neutralize = IdentityOperator(generator, Neutralizer.load(NEUTRALIZER_FILE), noise)
     identities = pd.concat(operate(neutralize, sampled, compute, "neutralize"), ignore_index=True)
     write_shards([identities], out / "identities", IDENTITY_SCHEMA)
@@ -80,7 +80,7 @@ def run(
         "neutral_converged": identities["neutral_converged"].mean(),
         "neutral_distance": identities["neutral_distance"].mean(),
         "residual_au": identities["residual_au"].mean(),
-        "demographic_accuracy": demographics.accuracy,
+        "demographic_accuracy": demographics.accuracy_,
     }
     return metrics if aus == synthesize.aus else metrics | {"aus": len(aus)}
 

@@ -1,4 +1,8 @@
-"""AU detectors: the downstream one that arms train, and the independent one that measures."""
+"""AU detectors: the downstream detector that arms train, and the oracle that only measures.
+
+A training is an object with options whose `run` returns a model. Models `predict` one array of AU
+intensities.
+"""
 
 from facsimile.detection.detector import AUDetector, DetectorTraining
 from facsimile.detection.ensemble import AUEnsemble

@@ -1,11 +1,11 @@
-"""Light augmentation of face batches, drawn per face and applied to the whole batch at once."""
+"""Light augmentation: parameters are drawn per face, and a batch is transformed at once."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-SHIFT = 0.06  # of the image side, either way
-ROTATION = 0.10  # radians, either way
+SHIFT = 0.06  # share of the image side, in either direction
+ROTATION = 0.10  # radians, in either direction
 SCALE = 0.06
 BRIGHTNESS = 0.25  # in units of the [-1, 1] range
 CONTRAST = 0.25
@@ -13,14 +13,14 @@ SATURATION = 0.35
 
 
 def augment(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Mirror, shift, turn, scale and recolour each face a little.
+    """Mirror, shift, rotate, scale and recolour each face slightly.
 
-    Action Units are symmetric here, so a mirrored face keeps its labels; so does everything else.
+    Labels stay valid: AUs are symmetric, so mirroring does not change them either.
 
     Args:
         images: float (B, 3, H, W) in [-1, 1].
-        generator: source of the draws, on the CPU whatever the device of the images.
-        strength: factor on all limits; mirroring does not depend on it.
+        generator: CPU generator of the draws, even if the images are on a GPU.
+        strength: factor on all limits. It does not affect mirroring.
 
     Returns:
         New images, clipped to [-1, 1].
@@ -33,7 +33,7 @@ def augment(images: Tensor, generator: torch.Generator, strength: float = 1.0) -
     mirror = 1 - 2 * (torch.rand(len(images), generator=generator) < 0.5).to(images)
     angle, scale = uniform(ROTATION), 1 + uniform(SCALE)
     cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
-    # Shifts of the sampling grid, whose side is 2.
+    # The sampling grid spans [-1, 1], so shifts are doubled.
     rows = [torch.stack([mirror * cos, -sin, uniform(2 * SHIFT)], dim=1)]
     rows.append(torch.stack([mirror * sin, cos, uniform(2 * SHIFT)], dim=1))
     grid = F.affine_grid(torch.stack(rows, dim=1), list(images.shape), align_corners=False)

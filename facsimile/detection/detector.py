@@ -1,17 +1,17 @@
 """The downstream AU detector: MobileNetV3-Small from scratch, 12 intensities.
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", IV-A: MobileNetV3-Small,
-randomly initialized, Adam. Differently from there, the learning rate warms up and decays to zero,
-there is no dropout, and augmentation is slight, as trainings of some 1000 steps need. Nor is there
-early stopping: where generated faces join, weights of the lowest validation loss often come from
-before the decay, and detected no better, in some runs much worse, than those of the end.
+randomly initialized, Adam. Unlike there, the learning rate warms up and decays to zero, there is no
+dropout, and augmentation is light, because a training has only about 1000 steps. There is no early
+stopping either: with generated faces, the lowest validation loss often occurs before the decay, and
+those weights detected no better than the final ones, and in some runs much worse.
 
-The network was designed for 224 px, where its five strides leave 7 × 7 features. Faces of the
-working resolution are 64 px, so the first of those strides is dropped. Dropping a later one costs
-less time a step, but lids and lip corners are a few pixels: with the third dropped instead, twice
-the steps teach less. What is saved instead is the margin of the picture, hair and background, which
-no AU moves: half as many steps again fit into the same time. It also starts as a shallower network
-than torchvision's, with which the first hundreds of those steps teach nothing but the mean (see
+The network was designed for 224 px, where its five strides leave 7 × 7 features. The embedded world
+has 64 px faces, so the first stride is removed. Removing a later one is cheaper per step, but
+eyelids and lip corners span only a few pixels: with the third stride removed instead, even twice as
+many steps learn less. To save time, the margin of the image (hair and background, which no AU
+moves) is cropped, which allows 1.5 times as many steps in the same time. Residual branches start at
+zero, because with torchvision's initialization the first few hundred steps learn only the mean (see
 `AUDetector`).
 """
 
@@ -38,18 +38,19 @@ from facsimile.measurement.metrics import choose_thresholds
 _EVAL_BATCH = 256
 _AUGMENTATION = 0.3
 _WEIGHT_DECAY = 0.2
-"""Real faces alone are learnt as well with a tenth of it, generated ones beside them are not."""
+"""A tenth of it suffices for real faces alone, but not together with generated faces."""
 _MARGIN = 1 / 8
-"""Of the side of an aligned face, on each of its edges: hair and background lie there."""
+"""Share of an aligned face cropped at each edge, where hair and background are."""
 
 
 class AUDetector(nn.Module):
-    """AU intensities of faces, and per AU the threshold from which it counts as detected.
+    """Predicts AU intensities, and holds for each AU the threshold for counting as detected.
 
-    The threshold of an AU that it has not learnt is NaN, and so are its predictions.
+    Thresholds and predictions are NaN for AUs that it has not learnt.
 
-    Residual branches start at zero (Goyal et al., arXiv:1706.02677, 5.1), and the two linear layers
-    with the variance that carries a signal: torchvision's 0.01 for both leaves next to none.
+    Residual branches start at zero (Goyal et al., arXiv:1706.02677, 5.1). The two linear layers use
+    PyTorch's default initialization, because torchvision's standard deviation of 0.01 lets almost
+    no signal through.
     """
 
     def __init__(self) -> None:
@@ -57,7 +58,7 @@ class AUDetector(nn.Module):
         self.net = mobilenet_v3_small(num_classes=len(AUS), dropout=0.0)
         self.net.features[0][0].stride = (1, 1)
         for module in self.net.modules():
-            # torchvision's 0.01 follows the weights too slowly for trainings of a few 1000 steps.
+            # torchvision's 0.01 is too slow for trainings of a few thousand steps.
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 0.1
             elif isinstance(module, InvertedResidual) and module.use_res_connect:
@@ -77,7 +78,7 @@ class AUDetector(nn.Module):
     def predict(self, images: np.ndarray) -> np.ndarray:
         """AU intensities (N, 12) float32, unclipped, of uint8 images (N, H, W, 3).
 
-        NaN for AUs that it has not learnt.
+        NaN for AUs that the detector has not learnt.
         """
         self.eval()
         device = self.thresholds.device
@@ -104,7 +105,7 @@ class AUDetector(nn.Module):
 
     @classmethod
     def load(cls, directory: str | Path) -> "AUDetector":
-        """Read a detector that `save` wrote. Raises FacsimileError if it is not one."""
+        """Read what `save` wrote. Raises FacsimileError if the file is not a detector."""
         model = cls()
         path = Path(directory) / "model.safetensors"
         try:
@@ -116,18 +117,18 @@ class AUDetector(nn.Module):
 
 @dataclass(frozen=True)
 class DetectorTraining:
-    """Options of a training of `AUDetector`; `fit` runs it.
+    """Options for training an `AUDetector`; `run` trains one.
 
-    All arms see real faces equally often. Generated ones come in addition, as many in a batch as
-    real ones: there are fewer real faces, but their labels are exact.
+    All arms see real faces equally often. Generated faces are added to each batch in the same
+    number as real ones: there are fewer real faces, but their labels are exact.
 
     Attributes:
-        seed: of weights, order and augmentation.
-        reweight: weigh each AU by the inverse of its frequency in the training set (IV-D2).
-        lr: of AdamW; reached after 0.3 of the steps, then falling along a cosine.
-        batch_size: faces of each kind in a step.
-        epoch_faces: faces of each kind in an epoch, for which the history has a row.
-        epochs: length of the training.
+        seed: seed of weights, order and augmentation.
+        reweight: weight each AU by its inverse frequency in the training set (IV-D2).
+        lr: peak learning rate of AdamW, reached after 30 % of the steps, followed by cosine decay.
+        batch_size: real faces per step, and as many generated ones.
+        epoch_faces: real faces per epoch. The history has one row per epoch.
+        epochs: number of epochs.
         device: "cpu" or "cuda".
     """
 
@@ -139,10 +140,10 @@ class DetectorTraining:
     epochs: int = 15
     device: str = "cpu"
 
-    def fit(self, train: LabelledFaces, val: LabelledFaces) -> AUDetector:
-        """Train a detector; its thresholds are chosen on the validation faces.
+    def run(self, train: LabelledFaces, val: LabelledFaces) -> AUDetector:
+        """Train a detector and choose its thresholds on the validation faces.
 
-        It learns the AUs that training faces are annotated for and returns NaN for the others.
+        It learns the AUs that at least one training face is annotated for.
 
         Args:
             train, val: faces of different people.
@@ -210,9 +211,9 @@ class DetectorTraining:
 
 
 class _BalancedBatches:
-    """Batches of row numbers, with as many real as generated rows if there are both.
+    """Batches of row numbers, with equally many real and generated rows if there are both.
 
-    Each kind is visited in an order of its own, which is drawn again when it is used up.
+    Each kind has its own shuffled order and is reshuffled when exhausted.
     """
 
     def __init__(self, generated: np.ndarray) -> None:
@@ -221,7 +222,7 @@ class _BalancedBatches:
         self.orders = [torch.empty(0, dtype=torch.long)] * len(self.pools)
 
     def draw(self, size: int, generator: torch.Generator) -> Tensor:
-        """Rows, `size` of each kind, the generated ones last."""
+        """`size` rows of each kind, generated ones last."""
         rows = []
         for kind, pool in enumerate(self.pools):
             order = self.orders[kind]
@@ -238,29 +239,29 @@ def masked_mse(
     presence_only: Tensor | None = None,
     weights: Tensor | None = None,
 ) -> Tensor:
-    """Mean squared error over annotated entries; 0 where none is.
+    """Mean squared error over annotated entries; 0 if there are none.
 
-    Of an AU that is only known to be present, every intensity from ``ACTIVE_THRESHOLD`` up is
-    right: the error is what the prediction lacks to that threshold.
+    If an AU is only known to be present, any intensity of at least ``ACTIVE_THRESHOLD`` is right,
+    and the error is how far the prediction falls short of it.
 
     Args:
-        predictions, labels: intensities (B, 12), labels NaN where not annotated.
+        predictions, labels: intensities (B, 12); labels are NaN where not annotated.
         presence_only: (B,) bool, faces whose labels are 0 or 1 for absent or present.
-        weights: (12,) of the AUs; equal if None.
+        weights: weight of each AU (12,); None for equal weights.
     """
-    known = ~labels.isnan()
+    annotated = ~labels.isnan()
     error = predictions - labels.nan_to_num()
     if presence_only is not None:
         censored = presence_only.to(labels.device)[:, None] & (labels > 0)
         error = torch.where(censored, (ACTIVE_THRESHOLD - predictions).clamp(min=0), error)
-    share = known.to(error) if weights is None else known * weights.to(error)
-    return (error.square() * share).sum() / known.sum().clamp(min=1)
+    factors = annotated.to(error) if weights is None else annotated * weights.to(error)
+    return (error.square() * factors).sum() / annotated.sum().clamp(min=1)
 
 
 def inverse_frequency(aus: np.ndarray) -> Tensor:
-    """Weights (12,) inversely proportional to how often each AU is active, of mean 1.
+    """Weights (12,) with mean 1, inversely proportional to how often each AU is active.
 
-    AUs that are never active get the weight of the rarest.
+    AUs that are never active get the weight of the rarest AU.
 
     Args:
         aus: intensities (N, 12), NaN = not annotated.

@@ -1,7 +1,7 @@
-"""Several detectors as one reader of AUs.
+"""An ensemble of detectors as an AU reader.
 
-Detectors of few people differ by their seeds as much as by what they learn from; their mean reads
-AUs of people whom none has seen better than each of them.
+Detectors trained on few people vary as much with the seed as with the training data. On people
+unseen in training, their mean is more accurate than any single detector.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from facsimile.errors import FacsimileError
 
 
 class AUEnsemble:
-    """The mean of detectors, each of the face and of its mirror image.
+    """Mean prediction of several detectors over a face and its mirror image.
 
     Args:
         members: trained detectors, at least one.
@@ -23,7 +23,7 @@ class AUEnsemble:
     def __init__(self, members: Sequence[AUDetector]) -> None:
         self.members = list(members)
 
-    def aus(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: np.ndarray) -> np.ndarray:
         """AU intensities (N, 12) float32, unclipped, of uint8 images (N, H, W, 3)."""
         mirrored = np.ascontiguousarray(images[:, :, ::-1])
         views = [member.predict(view) for member in self.members for view in (images, mirrored)]
@@ -31,10 +31,10 @@ class AUEnsemble:
 
     @classmethod
     def load(cls, directory: str | Path, device: str = "cpu") -> "AUEnsemble":
-        """Read the detectors of all seeds, ``seed-<n>``, in a folder.
+        """Read all detectors ``seed-<n>`` of a folder.
 
         Raises:
-            FacsimileError: there are none.
+            FacsimileError: the folder has none.
         """
         folders = sorted(Path(directory).glob("seed-*"))
         if not folders:

@@ -1,4 +1,4 @@
-"""Faces with the labels that detectors and the oracle learn from."""
+"""Labelled faces for training detectors and the oracle."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -18,10 +18,10 @@ class LabelledFaces:
     Attributes:
         images: uint8 (N, H, W, 3).
         aus: intensities (N, 12) in [0, 1], NaN where not annotated.
-        subjects: N subject ids; None where identity plays no part.
-        presence_only: (N,) bool, faces whose labels are 0 or 1 for absent or present; None for no
-            face.
-        generated: (N,) bool, faces that are not real; None for no face.
+        subjects: N subject ids; None if identity is not needed.
+        presence_only: (N,) bool, faces whose labels are 0 or 1 for absent or present; None if
+            there are no such faces.
+        generated: (N,) bool, faces that are not real; None if all are real.
     """
 
     images: np.ndarray
@@ -32,11 +32,11 @@ class LabelledFaces:
 
     @classmethod
     def from_rows(cls, rows: pd.DataFrame, source: str = "faces") -> Self:
-        """Decode rows with sample_id, image, the 12 AUs, and the other columns where present.
+        """Decode rows of a face table.
 
         Args:
-            rows: of a face table.
-            source: named in errors.
+            rows: sample_id, image, the 12 AUs and optionally subject_id, au_presence_only, origin.
+            source: name of the table in error messages.
         """
         return cls(
             decode_images(rows, source),

@@ -1,9 +1,9 @@
 """The oracle: an independent estimator of AUs and identity, used only to measure.
 
-It stands in for two tools of the source ("Controlled Face Manipulation and Synthesis for Data
+It replaces two tools of the source ("Controlled Face Manipulation and Synthesis for Data
 Augmentation", IV-B and IV-D): an AU detector that no stage trains on (FaceReader there) and a face
-recognition model. It is trained on people and pictures of its own, whose AUs are uncorrelated, so
-that what it reads of one AU does not depend on another.
+recognition model. It is trained on people and images that no stage uses and whose AUs are
+uncorrelated, so that its reading of one AU does not depend on another.
 """
 
 import json
@@ -29,19 +29,18 @@ from facsimile.measurement.metrics import mean_defined, pearson_per_au
 
 _EVAL_BATCH = 256
 
-# Cosine softmax of CosFace (Wang et al., 2018), with a margin and scale for few faces a person.
+# CosFace (Wang et al., 2018), with a margin and scale suited to few faces per person.
 _SCALE, _MARGIN = 20.0, 0.1
 
-# Of the augmentation: the pictures of its own set are varied already.
-_AUGMENTATION = 0.5
+_AUGMENTATION = 0.5  # light, because the training images are already varied
 
 
 class AUOracle(nn.Module):
     """A small residual network with two heads: AU intensities and an identity embedding.
 
     Args:
-        image_size: side of the faces, pixels.
-        widths: channels of the stages, each of which halves the resolution.
+        image_size: side of the images in pixels.
+        widths: channels of the stages; each stage halves the resolution.
         embedding: dimension of the identity embedding.
     """
 
@@ -56,7 +55,7 @@ class AUOracle(nn.Module):
         layers: list[nn.Module] = []
         for before, width in zip((3, *widths), widths, strict=False):
             layers += [_convolution(before, width, stride=2), nn.SiLU()]
-            # At half the resolution a block would cost as much as all the others together.
+            # At half the resolution, a block would cost as much as all others together.
             if before > 3:
                 layers.append(_Residual(width))
         features = widths[-1] * (image_size // 2 ** len(widths)) ** 2
@@ -68,18 +67,23 @@ class AUOracle(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """AU intensities (B, 12), unclipped, and unit-length embeddings (B, E)."""
+        """AU intensities (B, 12), unclipped, and unit-length embeddings (B, E) of float images
+        (B, 3, H, W) in [-1, 1]."""
         features = self.trunk(images.contiguous(memory_format=torch.channels_last)).float()
         return self.au_head(features), F.normalize(self.identity_head(features), dim=1)
 
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """AU intensities (N, 12) of `predict_with_embeddings`."""
+        return self.predict_with_embeddings(images)[0]
+
     @torch.inference_mode()
-    def predict(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict_with_embeddings(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """AU intensities (N, 12) and unit-length embeddings (N, E) of uint8 images (N, H, W, 3).
 
-        Readings are averaged over the face and its mirror image.
+        Both are averaged over the face and its mirror image.
 
         Raises:
-            FacsimileError: the images have another size than those it was trained on.
+            FacsimileError: the images differ in size from the training images.
         """
         size = self.config["image_size"]
         if images.shape[1:] != (size, size, 3):
@@ -93,14 +97,6 @@ class AUOracle(nn.Module):
             aus.append(sum(au for au, _ in views).div(2).cpu())
             embeddings.append(F.normalize(sum(face for _, face in views), dim=1).cpu())
         return torch.cat(aus).numpy(), torch.cat(embeddings).numpy()
-
-    def aus(self, images: np.ndarray) -> np.ndarray:
-        """AU intensities (N, 12) of `predict`."""
-        return self.predict(images)[0]
-
-    def identity(self, images: np.ndarray) -> np.ndarray:
-        """Unit-length embeddings (N, E) of `predict`."""
-        return self.predict(images)[1]
 
     def save(self, directory: str | Path) -> None:
         """Write model.safetensors (float16), config.json and their digests."""
@@ -117,7 +113,7 @@ class AUOracle(nn.Module):
 
     @classmethod
     def load(cls, directory: str | Path, device: str = "cpu") -> "AUOracle":
-        """Read an oracle that `save` wrote. Raises FacsimileError if it is not one."""
+        """Read what `save` wrote. Raises FacsimileError if the folder holds no oracle."""
         directory = Path(directory)
         try:
             config = json.loads((directory / "config.json").read_text())
@@ -145,9 +141,9 @@ class _Residual(nn.Module):
 
 
 def _computes_bfloat16(device: str) -> bool:
-    """Whether convolutions in bfloat16 are worth it.
+    """Whether the device has fast bfloat16 convolutions.
 
-    On a CPU without AVX-512, torch does them by a loop that takes 25 times as long as float32.
+    Without AVX-512, torch's CPU fallback takes 25 times as long as float32.
     """
     if torch.device(device).type != "cpu":
         return True
@@ -156,15 +152,15 @@ def _computes_bfloat16(device: str) -> bool:
 
 @dataclass(frozen=True)
 class OracleTraining:
-    """Options of a training of `AUOracle`; `fit` runs it.
+    """Options for training an `AUOracle`; `run` trains one.
 
-    The learning rate rises over the first twentieth of the steps and falls to 0 along a cosine.
+    The learning rate warms up over the first 5 % of the steps and decays to 0 along a cosine.
 
     Attributes:
-        seed: of weights, order, augmentation and dropout.
-        epochs, lr, batch_size: of AdamW.
+        seed: seed of weights, order, augmentation and dropout.
+        epochs, lr, batch_size: length, peak learning rate and batch size of training with AdamW.
         identity_weight: weight of the identity loss.
-        autocast: whether the trunk runs in bfloat16, on a device that has the kernels for it.
+        autocast: run the trunk in bfloat16 if the device has fast kernels for it.
         device: "cpu" or "cuda".
     """
 
@@ -176,17 +172,17 @@ class OracleTraining:
     autocast: bool = True
     device: str = "cpu"
 
-    def fit(
+    def run(
         self,
         train: LabelledFaces,
         val: LabelledFaces,
         on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
     ) -> AUOracle:
-        """Train both heads together: MSE on AUs + weighted CosFace over the training people.
+        """Train both heads together: MSE on AUs plus weighted CosFace loss on training people.
 
         Args:
-            train: faces with subjects; people with several faces teach identity. Readings of AUs
-                that no training face is annotated for mean nothing.
+            train: faces with subjects, several per person, so that identity can be learnt.
+                Predictions of AUs without training labels are meaningless.
             val: faces of other people.
             on_epoch: called with each row of the history.
 
@@ -231,7 +227,7 @@ class OracleTraining:
                     optimizer.step()
                     schedule.step()
                     losses.append(torch.stack([au_loss, identity_loss]).detach())
-                predictions, _ = model.predict(val.images)
+                predictions = model.predict(val.images)
                 au_loss, identity_loss = torch.stack(losses).mean(0).tolist()
                 row = {
                     "epoch": epoch,
@@ -247,11 +243,11 @@ class OracleTraining:
 
 
 def cosface_loss(embeddings: Tensor, centres: Tensor, people: Tensor) -> Tensor:
-    """Cross-entropy over scaled cosines to the people's centres, the own one less a margin.
+    """Cross-entropy over scaled cosines to all centres, with a margin on the person's own centre.
 
     Args:
-        embeddings: unit length (B, E).
-        centres: one per person (P, E), of any length.
+        embeddings: unit vectors (B, E).
+        centres: one vector per person (P, E), of any length.
         people: index of each face's person (B,).
     """
     cosines = embeddings @ F.normalize(centres, dim=1).T

@@ -1,7 +1,7 @@
-"""What every editor can do: change the Action Units of faces in the latent space of a generator.
+"""The editor interface: changing Action Units of faces in the latent space of a generator.
 
-An editor is fitted once, saved, and then maps codes of faces to codes of edited faces. Everything
-outside the module of an editor knows it as `Editor`.
+An editor is fitted once, saved, and then maps codes of faces to codes of edited faces. Code outside
+the module of an editor uses it only through `Editor`.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,20 +19,20 @@ from facsimile.editor_options import EditorOptions
 from facsimile.generator.base import Codes, Generator
 
 Targets = Literal["absolute", "relative", "reference"]
-"""How an editor reads its targets, of which all mean the same on a neutral face.
+"""How an editor interprets its targets. For neutral faces, all three are equivalent.
 
-- absolute: the AU levels that the edited face shows.
-- relative: how far each AU rises above the level of the face.
-- reference: AU levels, for which the editor picks a face of its training data to copy.
+- absolute: AU levels of the edited face.
+- relative: rise of each AU above the level of the original face.
+- reference: AU levels, for which the editor picks a training face to copy.
 """
 
 Progress = Callable[[str, int, str], AbstractContextManager[Callable[[int], None]]]
-"""``progress(task, total, unit)``: a context that yields ``advance(count)``."""
+"""``progress(task, total, unit)``: a context manager that yields ``advance(count)``."""
 
 
 @contextmanager
 def no_progress(task: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """A `Progress` that shows nothing."""
+    """A `Progress` without output."""
     yield lambda count: None
 
 
@@ -45,8 +45,8 @@ class AnnotatedFaces:
         aus: AU intensities in [0, 1], (N, 12) in the order of ``AUS``, NaN = not annotated.
         nuisances: labels in [0, 1], (N, 4) in the order of ``NUISANCES``, NaN = not annotated.
         subjects: N subject ids.
-        read_images: decodes the images, uint8 (N, H, W, 3). Only editors that look at pixels
-            call it.
+        read_images: decodes the images, uint8 (N, H, W, 3). Called only by editors that need
+            pixels.
     """
 
     codes: Codes
@@ -58,13 +58,13 @@ class AnnotatedFaces:
 
 @dataclass(frozen=True)
 class EditorData:
-    """What an editor may be fitted on. No subject is in two splits, and none is a test subject.
+    """Data for fitting an editor. Subjects of `train` and `val` differ; none is a test subject.
 
     Attributes:
         aus: AUs with enough labels to learn.
         train: AU-labelled faces to fit on.
-        val: AU-labelled faces to choose and calibrate by.
-        neutral: validation faces that show no AU, with x_T, to try edits on; may be empty.
+        val: AU-labelled faces for model selection and calibration.
+        neutral: codes with x_T of neutral validation faces to try edits on; may be empty.
         attributes: faces with nuisance labels.
         graph: declared causal relations between AUs.
     """
@@ -78,15 +78,15 @@ class EditorData:
 
 
 class Editor(Protocol):
-    """A way to change Action Units, fitted or loaded.
+    """A method of changing Action Units, fitted or loaded.
 
     Attributes:
-        name: key in the registry; column ``editor`` of every generated row.
-        file: name of the file that holds everything `edit` needs.
-        targets: how `edit` reads its targets.
+        name: key in the registry, and column ``editor`` of every generated row.
+        file: name of the file with everything that `edit` needs.
+        targets: how `edit` interprets its targets.
         aus: AUs that it can edit, in the order of ``AUS``.
-        z_dim: dimensions of the codes that it edits.
-        digest: MD5 of the saved file, column ``editor_md5`` of every generated row; None before
+        z_dim: dimension of the codes that it edits.
+        digest: MD5 of the saved file, and column ``editor_md5`` of every generated row; None before
             it is saved.
     """
 
@@ -100,18 +100,18 @@ class Editor(Protocol):
     def __init__(self, options: EditorOptions) -> None: ...
 
     def fit(self, data: EditorData, generator: Generator, progress: Progress = no_progress) -> Self:
-        """Fit and return the editor. Raises FacsimileError if the data are not enough."""
+        """Fit and return the editor. Raises FacsimileError if the data do not suffice."""
         ...
 
     def edit(self, codes: Codes, targets: Tensor) -> Codes:
         """Codes of edited faces, with the same x_T.
 
         Args:
-            codes: of N faces.
-            targets: (N, 12) in the order of ``AUS``, 1 = FACS level E; 0 leaves an AU as it is.
+            codes: codes of N faces.
+            targets: (N, 12) in the order of ``AUS``, 1 = FACS level E; 0 leaves an AU unchanged.
 
         Raises:
-            FacsimileError: a target for an AU that is not among `aus`.
+            FacsimileError: a target is given for an AU that is not in `aus`.
         """
         ...
 
@@ -120,18 +120,18 @@ class Editor(Protocol):
         ...
 
     def metrics(self) -> dict[str, Any]:
-        """Figures of merit of the fit, for metrics.json."""
+        """Quality of the fit, for metrics.json."""
         ...
 
     def report(self) -> pd.DataFrame:
-        """A table for readers of the report, one row an AU; columns hold text or numbers."""
+        """A table for the report with one row per AU; columns hold text or numbers."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Write `file`, and whatever explains the fit, into a folder that exists."""
+        """Write `file`, and optional details of the fit, into an existing folder."""
         ...
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote. Raises FacsimileError if that is not readable."""
+        """Read what `save` wrote. Raises FacsimileError if it is not readable."""
         ...

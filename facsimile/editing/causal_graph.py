@@ -1,10 +1,10 @@
-"""Which AUs a direction is conditioned on, derived from a declared causal graph.
+"""The AUs that each direction is conditioned on, derived from a declared causal graph.
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", III-A and Fig. 3. The
 graph holds AUs, latent common causes (expressions), nuisances and common effects (colliders). A
 spurious AU j leaks into the direction of AU k along open paths between them; conditioning on j
-blocks the path at j. Conditioning on a descendant of k would instead remove part of k's own effect,
-and conditioning on a collider would open paths that were closed.
+blocks these paths at j. Conditioning on a descendant of k would instead remove part of k's own
+effect, and conditioning on a collider would open closed paths.
 """
 
 import warnings
@@ -32,7 +32,7 @@ class CausalGraph:
     Attributes:
         dag: nodes carry ``kind``: au, expression, nuisance or effect.
         overrides: AU → hand-written conditioning set.
-        source: name of the file, used in messages.
+        source: name of the file in messages.
     """
 
     dag: nx.DiGraph
@@ -41,7 +41,11 @@ class CausalGraph:
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> "CausalGraph":
-        """Read and check a graph file such as ``data/config/au_graph.yaml``."""
+        """Read and check a graph file such as ``data/config/au_graph.yaml``.
+
+        Raises:
+            FacsimileError: the file is not readable, or see `from_config`.
+        """
         try:
             config = yaml.safe_load(Path(path).read_text())
         except (OSError, yaml.YAMLError) as error:
@@ -57,12 +61,12 @@ class CausalGraph:
         Args:
             config: ``expressions``, ``direct`` and ``nuisances`` map a cause to its effects;
                 ``effects`` maps a collider to its causes; ``overrides`` maps an AU to the AUs to
-                condition on in place of the computed set. Absent sections are empty.
-            source: name used in messages.
+                condition on instead of the computed set. All sections are optional.
+            source: name of the file in messages.
 
         Raises:
             FacsimileError: unknown section or node, a name declared twice, a cycle, or an override
-                that names something other than AUs.
+                with a node that is not an AU.
         """
         unknown = set(config) - set(SECTIONS)
         if unknown:
@@ -105,20 +109,20 @@ class CausalGraph:
     def adjustment_set(self, au: str, annotated: Iterable[str] = AUS) -> tuple[str, ...]:
         """AUs to condition on when the direction of `au` is fitted.
 
-        Starts from the annotated AUs that are d-connected with `au` and are neither its
-        descendants nor (descendants of) a collider. Most of these are themselves common effects of
-        several expressions, so that conditioning on them can open a path to a further AU; that AU
-        is added, until every annotated AU left out is d-separated from `au` or barred.
+        Starts with the annotated AUs that are d-connected with `au`, except descendants of `au`,
+        colliders and descendants of colliders. Most AUs are common effects of several expressions,
+        so conditioning on them can open a path to another AU, which is then added too. This repeats
+        until every remaining annotated AU is d-separated from `au` or not allowed.
 
         Args:
             au: the AU whose direction is fitted.
-            annotated: AUs that carry labels.
+            annotated: AUs with labels.
 
         Returns:
             A subset of `annotated`, in FACS order.
 
         Raises:
-            FacsimileError: `au` is no AU, or its override names an AU that is not annotated.
+            FacsimileError: `au` is not an AU, or its override names an AU that is not annotated.
         """
         self._require_au(au)
         annotated = set(annotated)
@@ -140,15 +144,16 @@ class CausalGraph:
         return tuple(other for other in AUS if other in chosen)
 
     def entailed(self, au: str) -> tuple[str, ...]:
-        """AUs that `au` makes visible by itself: its descendants, in FACS order.
+        """Descendants of `au` among the AUs, in FACS order.
 
-        An edit of `au` moves them too, by an amount that nobody labelled.
+        An edit of `au` changes them too, by an unknown amount.
         """
         self._require_au(au)
         descendants = nx.descendants(self.dag, au)
         return tuple(other for other in AUS if other in descendants)
 
     def _barred(self, au: str) -> set[str]:
+        """Nodes that must not be conditioned on: descendants, colliders and their descendants."""
         barred = set(nx.descendants(self.dag, au))
         for node, kind in self.dag.nodes(data="kind"):
             if kind == "effect":

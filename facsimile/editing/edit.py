@@ -1,8 +1,8 @@
-"""Editing neutral faces: codes changed by an editor, decoded with the face's own x_T.
+"""Editing neutral faces: an editor changes the code, which is decoded with the face's own x_T.
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", III-A. The label of an
-edited AU is the intensity of the edit and that of the others 0, but null for AUs that an edited one
-entails by the declared causal graph (a dropping jaw parts the lips).
+edited AU is the intensity of the edit. Other AUs are labelled 0, except AUs that an edited one
+entails according to the causal graph (a dropping jaw parts the lips), whose labels are null.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.faces.tables import image_structs, to_uint8
 from facsimile.generator import Codes, Generator, NoiseModel
 
-# What an edited row inherits from the face it was made of.
+# Columns that an edited row inherits from its source face.
 INHERITED = ("dataset", "subject_id", "split", *NUISANCES)
 PLANNED = ("origin", "source_id", "edited_au", "intensity", "seed")
 
@@ -25,9 +25,9 @@ class EditOperator:
 
     Args:
         generator: loaded generator.
-        editor: fitted editor of this generator's codes.
-        noise: distribution of the x_T of new identities, the one that their neutral faces were
-            decoded with. None: rows have an x_T.
+        editor: editor fitted on codes of this generator.
+        noise: distribution of x_T for synthetic identities, the same that their neutral faces were
+            decoded with. None if rows have an x_T.
     """
 
     def __init__(
@@ -35,8 +35,8 @@ class EditOperator:
     ) -> None:
         if editor.z_dim != generator.z_dim:
             raise FacsimileError(
-                f"editor {editor.name} takes {editor.z_dim} dimensions, the generator's codes have "
-                f"{generator.z_dim}; fit it on codes of this generator"
+                f"editor {editor.name} takes codes of {editor.z_dim} dimensions, the generator's "
+                f"have {generator.z_dim}; fit the editor on codes of this generator"
             )
         self.generator = generator
         self.editor = editor
@@ -46,8 +46,8 @@ class EditOperator:
         """Edited rows with the columns of ``GENERATED_SCHEMA``.
 
         Args:
-            batch: rows of `plan_edits` with the codes of the source, ``z`` and, without a noise
-                model, ``x_t``.
+            batch: rows of `plan_edits` with the source's ``z`` and, without a noise model, its
+                ``x_t``.
         """
         codes = Codes.from_table(batch)
         if self.noise:

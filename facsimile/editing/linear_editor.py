@@ -103,14 +103,14 @@ class LinearEditor:
             data.train.read_images(), data.train.aus.astype(np.float32), data.train.subjects
         )
         with progress("train the reader", calibration.epochs, "epochs") as advance:
-            reader = training.fit(
+            reader = training.run(
                 train, LabelledFaces(images, val_aus), on_epoch=lambda _: advance(1)
             )
-        real = real_rises(images, val_aus, data.val.subjects, reader.aus)
-        reliability = pearson_per_au(val_aus, reader.aus(images))
+        real = real_rises(images, val_aus, data.val.subjects, reader.predict)
+        reliability = pearson_per_au(val_aus, reader.predict(images))
         rows = evenly_spaced(pd.DataFrame(index=range(len(data.neutral))), calibration.faces).index
         examples = data.neutral[rows.to_list()]
-        self.rises_ = edited_rises(fitted, generator, examples, reader.aus, calibration.scales)
+        self.rises_ = edited_rises(fitted, generator, examples, reader.predict, calibration.scales)
         scales = image_scales(self.rises_, np.diag(real))
         self.crosstalk_ = crosstalk(self.rises_, scales, real, reliability, fitted)
         self.directions_ = unmix(stretch(fitted, scales), self.crosstalk_)

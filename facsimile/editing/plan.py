@@ -1,10 +1,10 @@
-"""Which neutral faces get which AUs, and how strongly.
+"""Planning edits: which AUs each neutral face gets, and at which intensity.
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", IV-A: every neutral
-face gives twelve variants with exactly one active AU. These alone teach a detector that AUs exclude
-each other, so *mixed* variants join them, in which every AU is active or not independently of the
-others: combinations that real faces seldom show, and neutral faces among them. Where new people
-cost little, many of them with a few variants each teach more than few people with all.
+face gives twelve variants with exactly one active AU. These alone would teach a detector that AUs
+exclude each other. So *mixed* variants are added, in which each AU is active independently of the
+others; they include neutral faces and combinations that are rare among real faces. If many people
+are available, a few variants of each teach more than all variants of few people.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from facsimile.seeding import sample_rng
 Intensity = float | tuple[float, float]
 
 MIXED_RATE = 0.2
-"""Probability of each AU in a mixed face: 2.4 of 12 on average, as many as an expression has."""
+"""Probability of each AU in a mixed face: 2.4 of 12 on average, as in a typical expression."""
 
 
 def neutral_faces(
@@ -30,9 +30,9 @@ def neutral_faces(
 
     Args:
         faces: face rows.
-        aus: AUs that the faces are to be without; others may be active or unknown.
-        per_subject: at most so many of each subject, spaced evenly over its neutral faces in the
-            order of their ids; None keeps all.
+        aus: AUs that must be inactive; others may be active or unknown.
+        per_subject: maximum number per subject, spaced evenly over the subject's neutral faces in
+            the order of their ids; None for no limit.
 
     Raises:
         FacsimileError: there is no neutral face.
@@ -40,32 +40,32 @@ def neutral_faces(
     neutral = faces[(faces[list(aus)] < ACTIVE_THRESHOLD).all(axis=1)]  # NaN compares false
     if neutral.empty:
         raise FacsimileError(
-            f"none of {len(faces)} faces is annotated for all of {', '.join(aus)} with every one "
+            f"none of {len(faces)} faces is annotated for all of {', '.join(aus)} with all of them "
             f"below {ACTIVE_THRESHOLD}: there is nothing to edit"
         )
     if per_subject is None:
         return neutral
     kept = []
-    for _, own in neutral.sort_values("sample_id").groupby("subject_id", sort=True):
-        count = min(per_subject, len(own))
-        # Midpoints of `count` equal stretches, so that first and last frames are not favoured.
-        kept.append(own.iloc[((np.arange(count) + 0.5) * len(own) / count).astype(int)])
+    for _, group in neutral.sort_values("sample_id").groupby("subject_id", sort=True):
+        count = min(per_subject, len(group))
+        # Midpoints of `count` equal intervals, so that first and last frames are not favoured.
+        kept.append(group.iloc[((np.arange(count) + 0.5) * len(group) / count).astype(int)])
     return pd.concat(kept)
 
 
 def least_active(faces: pd.DataFrame, count: int, per_subject: int) -> pd.DataFrame:
-    """Faces that look most neutral to an estimator, where nobody annotated them.
+    """Faces without annotation that are most neutral according to an AU estimator.
 
-    What an estimator makes of a person's neutral face differs from one person to the next. So the
-    faces of each person are compared with one another first, then the people.
+    Estimates on neutral faces differ between people. So each person's faces are ranked first, and
+    the best of each person are then ranked together.
 
     Args:
-        faces: sample_id, subject_id and ``activity``, how much the estimator sees of all AUs.
-        count: at most so many faces.
-        per_subject: at most so many of each subject.
+        faces: sample_id, subject_id and ``activity``, the sum of estimated AU intensities.
+        count: maximum number of faces.
+        per_subject: maximum number per subject.
 
     Returns:
-        Rows of `faces`, in their order.
+        Rows of `faces`, in their original order.
     """
     ranked = faces.sort_values(["activity", "sample_id"])
     kept = ranked.groupby("subject_id", sort=False).head(per_subject).head(count)
@@ -81,22 +81,24 @@ def plan_edits(
     single: int | None = None,
     mixed: int = 0,
 ) -> pd.DataFrame:
-    """Repeat every neutral face with AUs that are active alone, and `mixed` times with several.
+    """Plan single-AU and mixed variants of every neutral face.
+
+    Draws are seeded by sample_id.
 
     Args:
-        faces: neutral face rows, real or of new identities (column ``origin``; real without it).
-            The image column may be left out.
-        intensity: s of every edit, or its range (low, high), drawn by the id of the new face.
-        seed: of the draws.
+        faces: neutral face rows, real or synthetic according to ``origin`` (real without it). The
+            image column may be omitted.
+        intensity: intensity of every edit, or the range (low, high) to draw it from.
+        seed: seed of the draws.
         aus: AUs to activate.
-        single: how many of `aus`, at most, each face shows alone, drawn by its id; None for all.
-        mixed: variants of each face in which every one of `aus` is active with probability
+        single: number of single-AU variants per face, with AUs drawn from `aus`; None for all.
+        mixed: number of mixed variants per face, in which each of `aus` is active with probability
             ``MIXED_RATE``.
 
     Returns:
-        Rows of `faces` with the sample_id of the new face, ``source_id``, the intended intensities
-        as its AU columns, ``edited_au`` and ``intensity`` (null for mixed faces), ``seed`` and the
-        ``origin`` of the new face.
+        Rows of `faces`, one per variant, with a new sample_id, ``source_id``, the intended
+        intensities as AU columns, ``edited_au`` and ``intensity`` (null for mixed variants),
+        ``seed`` and the new ``origin``.
 
     Raises:
         FacsimileError: not 0 < low ≤ high ≤ 1.
@@ -108,9 +110,9 @@ def plan_edits(
     edited, suffixes = [], []
     for name in faces["sample_id"]:
         drawn = sample_rng(seed, f"{name}/single").permutation(len(aus))[:singles]
-        alone = [aus[k] for k in sorted(drawn)]
-        edited += [*alone, *[None] * mixed]
-        suffixes += [*(f"edit/{au}" for au in alone), *(f"mixed/{n}" for n in range(mixed))]
+        single_aus = [aus[k] for k in sorted(drawn)]
+        edited += [*single_aus, *[None] * mixed]
+        suffixes += [*(f"edit/{au}" for au in single_aus), *(f"mixed/{n}" for n in range(mixed))]
     plan = faces.loc[faces.index.repeat(singles + mixed)].reset_index(drop=True)
     plan["source_id"] = plan["sample_id"]
     plan["sample_id"] = [

@@ -1,6 +1,6 @@
-"""The editors that there are, and how to save and load one without knowing which it is.
+"""Registry of editors. Saves and loads any of them.
 
-To add an editor, write a module that implements `Editor`, add its class here and its options to
+To add an editor, write a module that implements `Editor`, and add its class here and its options to
 facsimile/editor_options.py.
 """
 
@@ -12,7 +12,7 @@ from facsimile.editing.linear_editor import LinearEditor
 from facsimile.errors import FacsimileError
 
 INDEX = "editor.json"
-"""File beside a saved editor that names it."""
+"""File in the folder of a saved editor that holds its name."""
 
 EDITORS: dict[str, type[Editor]] = {
     LinearEditor.name: LinearEditor,
@@ -20,7 +20,7 @@ EDITORS: dict[str, type[Editor]] = {
 
 
 def save_editor(editor: Editor, folder: Path | str) -> None:
-    """Save a fitted editor, for `load_editor`. The folder is made if there is none."""
+    """Save a fitted editor for `load_editor`. The folder is created if necessary."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     editor.save(folder)
@@ -28,7 +28,7 @@ def save_editor(editor: Editor, folder: Path | str) -> None:
 
 
 def load_editor(folder: Path | str) -> Editor:
-    """The editor saved in a folder.
+    """Load the editor saved in a folder.
 
     Raises:
         FacsimileError: a file is missing or broken, or the editor is unknown.
@@ -37,7 +37,7 @@ def load_editor(folder: Path | str) -> Editor:
 
 
 def editor_file(folder: Path | str) -> Path:
-    """The file of a saved editor whose MD5 is its digest. Raises as `load_editor`."""
+    """The file whose MD5 is the digest of a saved editor. Raises like `load_editor`."""
     return Path(folder) / _saved_class(Path(folder)).file
 
 
@@ -48,7 +48,7 @@ def _saved_class(folder: Path) -> type[Editor]:
     except OSError as error:
         raise FacsimileError(f"{path}: no editor here ({error.strerror})") from error
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise FacsimileError(f"{path}: does not name an editor") from error
+        raise FacsimileError(f"{path}: does not name an editor ({error})") from error
     if name not in EDITORS:
         raise FacsimileError(f"{path}: editor {name!r} is not one of {', '.join(EDITORS)}")
     return EDITORS[name]

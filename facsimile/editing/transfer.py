@@ -1,11 +1,11 @@
-"""Transfer of expressions: annotated faces, moved to the identity of other people.
+"""Transfer of annotated expressions to other people.
 
     z ← z + s (m_b − m_a),   m_p the mean code of the faces of person p
 
-decoded with the face's own x_T, which keeps the details of the expression. An edit shows AUs as a
-linear direction models them, at planned levels; a transfer keeps an annotated expression and
-changes the person. The larger s, the more of the expression is lost: s = 1 replaces the person
-altogether.
+decoded with the face's own x_T, which preserves details of the expression. Edits show AUs as an
+editor models them, at planned levels. Transfers keep a real, annotated expression and change the
+person. s = 1 replaces the person completely, but the larger s is, the more of the expression is
+lost.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from facsimile.faces.tables import decode_images, image_structs, to_tensor, to_u
 from facsimile.generator import Codes, Generator
 from facsimile.seeding import sample_rng
 
-# What a transferred row has of its plan: all of the source but the picture.
+# Columns of the plan that a transferred row keeps.
 KEPT = (
     *("sample_id", "dataset", "subject_id", "split"),
     *AUS,
@@ -33,7 +33,7 @@ KEPT = (
 
 
 def person_codes(z: np.ndarray, subjects: Sequence[str]) -> pd.Series:
-    """Mean code (D,) float32 of each person, by subject id in their order.
+    """Mean code (D,) float32 of each person, indexed by sorted subject id.
 
     Args:
         z: codes (N, D).
@@ -52,26 +52,27 @@ def plan_transfers(
     strength: Intensity,
     seed: int,
 ) -> pd.DataFrame:
-    """Choose faces, those with rare AUs before others, and somebody else for each.
+    """Choose faces, preferring rare AUs, and another person for each.
 
-    AUs that are rare, or come without others, teach most. Faces are drawn with the weight
-    ``1 + Σ_k 1 / f_k / n²``, the sum over the n AUs that are active on the face, f_k the share of
-    faces that show AU k; without replacement (Efraimidis and Spirakis, 2006).
+    AUs that are rare or active alone are the most informative. Faces are drawn without replacement
+    (Efraimidis and Spirakis, 2006) with the weight ``1 + Σ_k 1 / f_k / n²``: the sum is over the n
+    AUs active on the face, and f_k is the share of faces on which AU k is active. Draws are seeded
+    by sample_id.
 
     Args:
-        faces: face rows; those without any AU label are left out.
-        donors: subject ids of the people to move to.
-        count: how many faces to make, at most.
-        per_face: of one face, at most.
-        strength: s of every face, or its range (low, high), drawn by the id of the new face.
-        seed: of the draws.
+        faces: face rows; those without any AU label are ignored.
+        donors: subject ids of the people to transfer to.
+        count: maximum number of transfers.
+        per_face: maximum number of transfers per face.
+        strength: s of every transfer, or the range (low, high) to draw it from.
+        seed: seed of the draws.
 
     Returns:
-        Rows of `faces` with the sample_id of the new face, ``source_id``, ``donor``, ``strength``
-        and ``seed``. Attributes are null: they are those of neither person.
+        Rows of `faces`, one per transfer, with a new sample_id, ``source_id``, ``donor``,
+        ``strength`` and ``seed``. Attributes are null, because the result mixes two people.
 
     Raises:
-        FacsimileError: no face is annotated, or there is nobody else to move one to.
+        FacsimileError: no face is annotated, or there is no other person to transfer to.
     """
     faces = faces[faces[list(AUS)].notna().any(axis=1)]
     if faces.empty:
@@ -98,7 +99,7 @@ def plan_transfers(
         rng = sample_rng(seed, name)
         others = people[people != subject]
         if not len(others):
-            raise FacsimileError(f"transfer: there is nobody to move the faces of {subject} to")
+            raise FacsimileError(f"transfer: there is no other person to transfer {subject} to")
         chosen.append(others[rng.integers(len(others))])
         strengths.append(rng.uniform(low, high))
     return plan.assign(
@@ -114,7 +115,7 @@ class TransferOperator:
 
     Args:
         generator: loaded generator.
-        people: mean code (D,) by subject id, of sources and donors (see `person_codes`).
+        people: subject id → mean code (D,), for sources and donors (see `person_codes`).
     """
 
     def __init__(self, generator: Generator, people: Mapping[str, np.ndarray]) -> None:
@@ -125,7 +126,7 @@ class TransferOperator:
         """Rows with the columns of ``GENERATED_SCHEMA``; ``intensity`` is the strength.
 
         Args:
-            batch: rows of `plan_transfers` with ``image`` and ``z`` of the source.
+            batch: rows of `plan_transfers` with the source's ``image`` and ``z``.
         """
         codes = Codes.from_table(batch)
         source, donor = (

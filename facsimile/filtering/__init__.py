@@ -1,4 +1,4 @@
-"""Acceptance of generated faces, with the reason for every rejection."""
+"""Accepts or rejects generated faces, with a reason for every rejection."""
 
 from facsimile.filtering.filters import (
     DECISION_COLUMNS,

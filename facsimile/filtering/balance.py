@@ -8,18 +8,18 @@ from facsimile.seeding import sample_rng
 
 
 def overfull(candidates: pd.DataFrame, kept: np.ndarray, slack: float, seed: int) -> np.ndarray:
-    """Faces (N,) to reject so that a balanced plan gives a balanced result.
+    """Mask (N,) of faces to reject so that a balanced plan gives a balanced result.
 
-    Some AUs and people pass the checks more easily than others. A cell is an AU × gender × age
-    group of one origin; faces with several AUs count as one more AU. Each cell keeps at most
-    `slack` times what its origin's median acceptance rate allows. The faces to reject are drawn by
-    sample_id.
+    Some AUs and groups of people pass the checks more easily than others. A cell is an AU × gender
+    × age group within one origin; mixed faces form an AU category of their own. Each cell keeps at
+    most `slack` times the number of faces that its origin's median acceptance rate implies. The
+    rejected faces are drawn at random, seeded by sample_id.
 
     Args:
         candidates: rows with sample_id, origin, edited_au, male and age.
-        kept: (N,) bool, faces that passed all checks.
+        kept: (N,) bool, faces that passed all other checks.
         slack: at least 1.
-        seed: of the draw.
+        seed: seed of the draw.
     """
     faces = pd.DataFrame(
         {
@@ -34,11 +34,11 @@ def overfull(candidates: pd.DataFrame, kept: np.ndarray, slack: float, seed: int
     cells = faces.groupby(cell).agg(
         origin=("origin", "first"), planned=("kept", "size"), kept=("kept", "sum")
     )
-    # Cells in which nothing passed do not lower the median: they say nothing about an excess.
+    # Cells without any accepted face are left out, so that they do not lower the median.
     rate = (cells["kept"] / cells["planned"]).where(cells["kept"] > 0)
     median = rate.groupby(cells["origin"]).transform("median")
     limit = np.ceil(slack * median * cells["planned"] - 1e-9)
 
     draw = pd.Series([sample_rng(seed, name).random() for name in candidates["sample_id"]])
-    place = draw.where(faces["kept"]).groupby(cell).rank()
-    return (place > cell.map(limit)).to_numpy()
+    rank = draw.where(faces["kept"]).groupby(cell).rank()
+    return (rank > cell.map(limit)).to_numpy()

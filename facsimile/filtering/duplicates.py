@@ -9,16 +9,16 @@ THUMBNAIL_SIDE = 16  # pixels
 def near_duplicates(
     images: np.ndarray, active: np.ndarray, kept: np.ndarray, rms: float
 ) -> np.ndarray:
-    """For each face the row of the earlier face it repeats, -1 for none, (N,).
+    """Row of the earlier face that each face duplicates, or -1, (N,).
 
     Faces with different active AUs are never duplicates, because their labels differ.
 
     Args:
         images: uint8 (N, H, W, 3).
-        active: presence (N, 12) of the AUs, NaN where unknown.
-        kept: (N,) bool, the faces to compare; all others get -1.
-        rms: root mean square difference of thumbnails below which two faces are the same, as a
-            share of the full range.
+        active: AU presence (N, 12), NaN where unknown.
+        kept: (N,) bool, faces to compare; all others get -1.
+        rms: root mean square difference of thumbnails, as a share of the full range, below which
+            two faces count as duplicates.
     """
     original = np.full(len(images), -1)
     kept_rows = np.flatnonzero(kept)
@@ -37,7 +37,7 @@ def near_duplicates(
 
 
 def _thumbnails(images: np.ndarray) -> np.ndarray:
-    """Area means (N, THUMBNAIL_SIDE² · 3) of uint8 images, in [0, 1]."""
+    """Thumbnails (N, THUMBNAIL_SIDE² · 3) in [0, 1] of uint8 images, by area averaging."""
     side = images.shape[1] - images.shape[1] % THUMBNAIL_SIDE
     step = side // THUMBNAIL_SIDE
     blocks = images[:, :side, :side].reshape(-1, THUMBNAIL_SIDE, step, THUMBNAIL_SIDE, step, 3)

@@ -1,8 +1,8 @@
 """Accept or reject generated faces: do they show what their labels say, and nothing else?
 
-The checks and their order are in facsimile/rejection_reasons.py. Scores come from the re-encoded
-image, not from the code it was decoded from, because the decoder may not have followed. All models
-are fitted on training faces only; the oracle that measures results takes no part.
+The checks and their order are in facsimile/rejection_reasons.py. Latent scores use the re-encoded
+image rather than the code it was decoded from, because the decoder may not have followed the code.
+All models are fitted on training faces only. The oracle that measures the results is not used.
 """
 
 from dataclasses import dataclass
@@ -41,13 +41,15 @@ class FilterLimits:
     """Conditions for acceptance.
 
     Attributes:
-        min_jaccard: similarity of labelled and read AUs; 0.5 allows one AU more than labelled.
-        realism_quantile: share of the faces, those ranked least real, that is rejected.
-        mahalanobis_quantile: quantile of the real faces' own distances that no face may exceed.
+        min_jaccard: lowest similarity of labelled and read AUs; 0.5 allows one extra AU on a face
+            with one labelled AU.
+        realism_quantile: share of faces rejected as least realistic.
+        mahalanobis_quantile: the largest accepted latent distance, as a quantile of the distances
+            of held-out real faces.
         duplicate_rms: root mean square difference of thumbnails, as a share of the full range,
-            below which two faces are the same.
-        balance_slack: how much higher the acceptance rate of a cell (origin × AU × gender × age
-            group) may be than the median cell's.
+            below which two faces count as duplicates.
+        balance_slack: largest acceptance rate of a cell (origin × AU × gender × age group) as a
+            multiple of the median cell's rate.
     """
 
     min_jaccard: float = 0.5
@@ -59,7 +61,7 @@ class FilterLimits:
 
 @dataclass(frozen=True)
 class RealFaces:
-    """Real training faces of the kind that the generated ones join.
+    """Real training faces of the dataset that the generated faces augment.
 
     Attributes:
         images: uint8 (M, H, W, 3).
@@ -77,13 +79,13 @@ class Candidates:
     """All generated faces of a run.
 
     Attributes:
-        rows: N rows with sample_id, subject_id, origin, edited_au, the 12 AUs as labels (null where
-            unknown: such AUs may be active or not), male and age (nullable).
+        rows: N rows with sample_id, subject_id, origin, edited_au, labels of the 12 AUs (null
+            where unknown), male and age (nullable).
         images: uint8 (N, H, W, 3).
-        z: normalised codes (N, D) of `images`, encoded again.
-        z_requested: normalised codes (N, D) of the person each should show (`requested_codes`).
-        detected: presence (N, 12) of the AUs as a reader sees it (`LabelCorrector.detect`); NaN for
-            AUs it cannot read.
+        z: normalised codes (N, D) of the re-encoded `images`.
+        z_requested: normalised codes (N, D) of the intended person (see `requested_codes`).
+        detected: AU presence (N, 12) according to a reader (see `LabelCorrector.detect`); NaN for
+            AUs that it cannot read.
 
     Raises:
         FacsimileError: no candidates, or arrays of different lengths.
@@ -97,7 +99,7 @@ class Candidates:
 
     def __post_init__(self) -> None:
         if self.rows.empty:
-            raise FacsimileError("filter: there are no generated faces to judge")
+            raise FacsimileError("filter: there are no generated faces")
         for name in ("images", "z", "z_requested", "detected"):
             if len(getattr(self, name)) != len(self.rows):
                 raise FacsimileError(
@@ -110,13 +112,12 @@ class FaceFilter:
 
     Args:
         limits: conditions for acceptance.
-        seed: of the identity space, of the discriminator and of the faces that leave an overfull
-            cell.
+        seed: seed of the identity space, the discriminator and the balancing draw.
 
     Attributes:
         identity_: fitted `IdentitySpace`.
         latent_distance_: fitted `LatentDistance`.
-        real_: the real faces it was fitted on.
+        real_: real faces that the filter was fitted on.
     """
 
     def __init__(self, limits: FilterLimits = FilterLimits(), *, seed: int) -> None:
@@ -127,9 +128,9 @@ class FaceFilter:
         """Fit the models that score candidates.
 
         Args:
-            real: the reference for latent distance and realism.
-            z, subjects: normalised codes (P, D) and P subject ids of many people with several faces
-                each, from which identity is learnt.
+            real: reference for latent distance and realism.
+            z, subjects: normalised codes (P, D) and P subject ids to learn identity from; should
+                cover many people with several faces each.
 
         Raises:
             FacsimileError: too few people (see `IdentitySpace`).
@@ -145,16 +146,16 @@ class FaceFilter:
         """Decide on every candidate.
 
         Returns:
-            One row per candidate, in their order, with ``DECISION_COLUMNS``; `reason` is the first
-            key of ``REASONS`` that applies, None for accepted faces.
+            One row per candidate, in order, with ``DECISION_COLUMNS``. `reason` is the first key of
+            ``REASONS`` that applies, None for accepted faces.
         """
         limits, rows = self.limits, candidates.rows
         ids = rows["sample_id"].to_numpy()
         active = presence(rows[list(AUS)].to_numpy(np.float64))
-        judged = np.where(np.isnan(candidates.detected), np.nan, active)
-        similarity = jaccard(judged, np.nan_to_num(candidates.detected))
+        comparable = np.where(np.isnan(candidates.detected), np.nan, active)
+        similarity = jaccard(comparable, np.nan_to_num(candidates.detected))
         distance = self.latent_distance_.predict(candidates.z)
-        drift = self.identity_.predict(candidates.z, candidates.z_requested)
+        identity_distance = self.identity_.predict(candidates.z, candidates.z_requested)
         realism = RealismRanker(seed=self.seed).fit_predict(
             self.real_.images,
             self.real_.subjects,
@@ -164,7 +165,7 @@ class FaceFilter:
         failed = {
             "au_consistency": similarity < limits.min_jaccard,
             "latent_distance": distance > self.latent_distance_.limit_,
-            "identity": drift > self.identity_.threshold_,
+            "identity": identity_distance > self.identity_.threshold_,
             "realism": realism <= limits.realism_quantile,
         }
         kept = ~np.any(list(failed.values()), axis=0)
@@ -181,7 +182,7 @@ class FaceFilter:
                 "edited_au": rows["edited_au"].to_numpy(),
                 "jaccard": similarity,
                 "mahalanobis": distance,
-                "identity_distance": drift,
+                "identity_distance": identity_distance,
                 "realism": realism,
                 "duplicate_of": [ids[row] if row >= 0 else None for row in original],
                 "accepted": reason == "",

@@ -1,8 +1,8 @@
 """Identity as a subspace of the semantic code: linear discriminants of people.
 
 A person's codes vary with expression, light and pose as well as with identity. Linear discriminant
-analysis of people with several faces finds the directions in which people differ more than one
-person's faces do, and scales them so that the variation within a person is the same everywhere.
+analysis finds directions along which people differ more than faces of the same person do, and
+scales them so that variation within a person is equal in all of them.
 """
 
 from typing import Self
@@ -14,21 +14,21 @@ from facsimile.errors import FacsimileError
 from facsimile.faces.annotation import MIN_PEOPLE
 from facsimile.measurement.metrics import cosine_distance, equal_error_rate
 
-HELD_OUT = 0.25  # share of the people that sets the threshold
+HELD_OUT = 0.25  # share of people on whom the threshold is chosen
 
 
 class IdentitySpace:
     """Face verification by the cosine distance of projected codes.
 
     Args:
-        components: dimensions kept, those that separate people best.
-        seed: of the choice of held-out people and of the pairs.
+        components: number of dimensions to keep, those that separate people best.
+        seed: seed of the choice of held-out people and pairs.
 
     Attributes:
         mean_, basis_: a code z is projected to ``(z - mean_) @ basis_``, (D,) and (D, C).
-        threshold_: distance of equal error rates on held-out people: pairs further apart count as
+        threshold_: distance with equal error rates on held-out people; pairs further apart count as
             different people.
-        equal_error_rate_: the error rate at that distance.
+        equal_error_rate_: error rate at `threshold_`.
     """
 
     def __init__(self, components: int = 32, *, seed: int) -> None:
@@ -38,7 +38,7 @@ class IdentitySpace:
     def fit(self, z: np.ndarray, subjects: np.ndarray) -> Self:
         """Fit on normalised codes (M, D) and their M subject ids.
 
-        People with a single face are left out.
+        People with only one face are ignored.
 
         Raises:
             FacsimileError: fewer than ``MIN_PEOPLE`` people have several faces.
@@ -72,7 +72,7 @@ class IdentitySpace:
         return self
 
     def predict(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Cosine distance (N,), in [0, 2], of matching normalised codes (N, D)."""
+        """Cosine distance (N,) in [0, 2] between matching rows of two sets of codes (N, D)."""
         return cosine_distance(
             (np.asarray(first, np.float64) - self.mean_) @ self.basis_,
             (np.asarray(second, np.float64) - self.mean_) @ self.basis_,
@@ -80,7 +80,7 @@ class IdentitySpace:
 
 
 def _partners(people: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """For each face the row of another face of its person, and of a face of another person."""
+    """For each face, the row of another face of the same person and of a face of another person."""
     same, other = np.empty_like(people), np.empty_like(people)
     for row, person in enumerate(people):
         is_same = people == person

@@ -1,8 +1,8 @@
 """Labels of generated faces: the requested intensities, corrected by an AU reader.
 
-An edit reaches its level on average, not on each face: the decoder does not follow every step
-equally far, and a neutralized face keeps a trace of its expression. The request and the reading err
-for different reasons, so their weighted mean is closer to the truth than either alone.
+An edit reaches the requested intensity on average, not on each face: the decoder follows some
+codes more closely than others, and neutralized faces keep traces of their expression. Request and
+reading have different sources of error, so their weighted mean is closer to the truth than either.
 """
 
 from typing import Self
@@ -14,24 +14,24 @@ from facsimile.faces.annotation import presence
 from facsimile.measurement.metrics import choose_thresholds, pearson_per_au
 
 MIN_PEARSON = 0.75
-"""Correlation with labels of unseen people above which a reading can stand alone.
+"""Correlation with labels of held-out people at which a reading can replace an unknown label.
 
-A reader that does worse on an AU misses it on most faces that show it."""
+Below it, the reader misses the AU on most faces that show it."""
 
 
 class LabelCorrector:
     """Combines requested AU intensities with the readings of an AU reader.
 
-    Fitted on people the reader has not seen, because its errors on them are those it makes on
-    generated faces.
+    Fit it on people that the reader was not trained on: its errors on them are representative of
+    its errors on generated faces.
 
     Attributes:
         pearson_: r_k (12,), correlation of readings and labels; NaN where undefined.
-        thresholds_: (12,), reading above which an AU counts as detected.
+        thresholds_: readings (12,) from which an AU counts as detected.
     """
 
     def fit(self, labels: np.ndarray, readings: np.ndarray) -> Self:
-        """Measure the reader.
+        """Measure the accuracy of the reader.
 
         Args:
             labels: AU intensities (M, 12) of validation faces, NaN = not annotated.
@@ -51,13 +51,13 @@ class LabelCorrector:
 
         Args:
             requested: AU intensities (N, 12) in [0, 1]; NaN where unknown, as for AUs that an edit
-                may move along.
+                entails.
             readings: intensities (N, 12), unclipped; NaN for AUs that the reader has not learnt.
-            presence_only: (N,) bool, faces whose request says only that an AU is present; they keep
-                it.
+            presence_only: (N,) bool, faces whose requests are 0 or 1 for absent or present. Their
+                labels stay as requested.
 
         Returns:
-            Labels. Where the request is unknown, the label is the reading, or NaN for AUs with
+            Corrected labels. Unknown requests are replaced by the reading, or stay NaN for AUs with
             ``pearson_`` below ``MIN_PEARSON``.
 
         Raises:
@@ -69,17 +69,17 @@ class LabelCorrector:
                 "do not match"
             )
         readings = np.clip(readings, 0.0, 1.0)
-        power = np.clip(np.nan_to_num(self.pearson_), 0.0, 1.0) ** 2
-        labels = requested + power / (1.0 + power) * (readings - requested)
+        signal = np.clip(np.nan_to_num(self.pearson_), 0.0, 1.0) ** 2
+        labels = requested + signal / (1.0 + signal) * (readings - requested)
         labels = np.where(np.isnan(readings), requested, labels)
-        alone = np.where(self.pearson_ >= MIN_PEARSON, readings, np.nan)
-        labels = np.where(np.isnan(requested), alone, labels).astype(np.float32)
+        reliable = np.where(self.pearson_ >= MIN_PEARSON, readings, np.nan)
+        labels = np.where(np.isnan(requested), reliable, labels).astype(np.float32)
         if presence_only is None:
             return labels
         return np.where(np.asarray(presence_only, bool)[:, None], requested, labels)
 
     def detect(self, readings: np.ndarray) -> np.ndarray:
-        """Presence (N, 12) of the AUs: 1.0, 0.0, or NaN for AUs the reader cannot read.
+        """AU presence (N, 12): 1.0, 0.0, or NaN for AUs that the reader cannot read.
 
         Args:
             readings: intensities (N, 12).

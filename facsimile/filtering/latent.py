@@ -8,15 +8,15 @@ from sklearn.model_selection import GroupKFold
 
 
 class LatentDistance:
-    """Mahalanobis distance from real faces, with a covariance shrunk as in Ledoit and Wolf (2004).
+    """Mahalanobis distance from real faces with the shrunk covariance of Ledoit and Wolf (2004).
 
     Args:
-        quantile: of the real faces' distances that becomes the limit, in [0, 1].
+        quantile: quantile of the real faces' distances that becomes the limit, in [0, 1].
 
     Attributes:
-        covariance_: fitted on all real faces.
-        limit_: the quantile, each real face measured by a model that has not seen its person.
-            Distances of faces that a model was fitted on are too small to compare others with.
+        covariance_: model fitted on all real faces.
+        limit_: that quantile, with each real face measured by a model that was fitted without its
+            person. Distances of faces used in the fit would be too small.
     """
 
     def __init__(self, quantile: float = 0.99) -> None:

@@ -1,8 +1,8 @@
-"""How real a generated face looks to a discriminator of real and generated faces.
+"""Realism of generated faces according to a discriminator of real and generated faces.
 
-A discriminator finds even invisible traces of a generator, so its score alone does not show that a
-face is bad; but the faces it ranks last are those with artefacts. Scores are cross-fitted by
-person: the network that scores a face has seen neither it nor another face of its person.
+A discriminator also detects traces of the generator that people cannot see, so a low score does not
+mean that a face is bad, but the faces with the lowest ranks are those with artefacts. Scores are
+cross-fitted by person: each face is scored by a network trained without any face of its person.
 """
 
 import numpy as np
@@ -38,11 +38,11 @@ class Discriminator(nn.Sequential):
 
 
 class RealismRanker:
-    """Cross-fitted `Discriminator`: every face is scored by a network that has not seen its person.
+    """Ranks generated faces with a `Discriminator` cross-fitted by person.
 
     Args:
-        seed: of weights, order and folds.
-        folds, epochs, batch_size: of the cross-fitting.
+        seed: seed of weights, order and folds.
+        folds, epochs, batch_size: number of folds, and length and batch size of each training.
         device: "cpu" or "cuda".
     """
 
@@ -68,17 +68,17 @@ class RealismRanker:
         generated: np.ndarray,
         generated_subjects: np.ndarray,
     ) -> np.ndarray:
-        """Rank generated faces by realism, (N,) in (0, 1]: 1 the most, near 0 the least real.
+        """Rank generated faces by realism, (N,) in (0, 1], from least (near 0) to most real (1).
 
-        A rank is the share of the generated faces of the same fold that look no more real.
+        A rank is the share of generated faces in the same fold with at most the same score.
 
         Args:
             real, generated: uint8 (M, H, W, 3) and (N, H, W, 3).
-            real_subjects, generated_subjects: subject ids; an edited face has the id of its
-                source's person. Folds keep people whole.
+            real_subjects, generated_subjects: M and N subject ids. An edited face has the id of
+                its source, so that both are in the same fold.
 
         Raises:
-            FacsimileError: fewer people than folds on either side.
+            FacsimileError: fewer people than folds, among the real or the generated faces.
         """
         for name, subjects in (("real", real_subjects), ("generated", generated_subjects)):
             if len(np.unique(subjects)) < self.folds:
@@ -109,13 +109,13 @@ def _fit(
     model = Discriminator().to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     labels = torch.as_tensor(is_real, dtype=torch.float32)
-    # Real and generated faces weigh the same in total, whatever their numbers.
+    # Real and generated faces have equal total weight, regardless of their numbers.
     share = labels.mean().clamp(0.01, 0.99)
     weights = torch.where(labels == 1, 0.5 / share, 0.5 / (1 - share))
     for _ in range(epochs):
         for rows in torch.randperm(len(labels)).split(batch_size):
             if len(rows) < 2:
-                continue  # no batch statistics of a single face
+                continue  # a single face has no batch statistics
             batch = to_tensor(images[rows.numpy()])
             batch = torch.where(torch.rand(len(rows), 1, 1, 1) < 0.5, batch.flip(-1), batch)
             scores = _logits(model, batch.to(device))

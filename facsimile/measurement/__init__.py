@@ -1,4 +1,4 @@
-"""Metrics of detection, entanglement and edit quality, and the structure of metrics.json."""
+"""Metrics of detection, entanglement and edit quality, as they are written to metrics.json."""
 
 from facsimile.measurement.detector_scores import (
     DetectionScores,

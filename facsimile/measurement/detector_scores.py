@@ -1,7 +1,7 @@
 """Scores of trained detectors on test sets.
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", section IV: F1 (Fig. 6
-and 13) and AU-pair false positives (Fig. 8). Inputs are arrays; nothing here loads a model.
+and 13) and AU-pair false positives (Fig. 8). All functions take arrays; none loads a model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,8 +32,8 @@ class DetectorRun:
     Attributes:
         arm: one of `facsimile.faces.arms.training_arms`.
         seed: seed of the repeat.
-        predictions: AU intensities (N, 12), NaN for AUs it has not learnt.
-        thresholds: (12,), chosen on the validation split.
+        predictions: AU intensities (N, 12), NaN for AUs that the detector has not learnt.
+        thresholds: detection thresholds (12,), chosen on the validation split.
     """
 
     arm: str
@@ -47,12 +47,12 @@ class DetectionScores:
     """Scores of all runs on one test set.
 
     Attributes:
-        per_run: one row per run: arm, seed, f1, au_pair_fpr, icc, pearson (means over AUs).
-        per_au: one row per run and AU that is annotated and learnt: arm, seed, au, f1, icc,
-            pearson.
-        pair_fpr: arm → AU-pair FPR matrix (12, 12), mean over seeds.
-        gain_interval: arm → 95 % interval of its mean F1 minus that of "real", people resampled;
-            NaN where no AU of the test set was learnt.
+        per_run: one row per run with arm, seed, f1, au_pair_fpr, icc, pearson (means over AUs).
+        per_au: one row per run and AU, with arm, seed, au, f1, icc, pearson. Only AUs that are
+            annotated and learnt.
+        pair_fpr: arm → AU-pair false positive rates (12, 12), mean over seeds.
+        gain_interval: arm → 95 % interval of its mean F1 minus that of the arm "real", from
+            resampling people. NaN if no AU of the test set was learnt.
     """
 
     per_run: pd.DataFrame
@@ -81,26 +81,26 @@ class DomainScores:
     """Scores on several test sets.
 
     Attributes:
-        by_test_set: name → scores; the first test set is that of the training domain.
+        by_test_set: name → scores. The first test set is in-domain, the others are cross-dataset.
     """
 
     by_test_set: Mapping[str, DetectionScores]
 
     def metrics(self) -> dict[str, dict]:
-        """Metrics in the training domain, and under ``cross_dataset`` those of the other sets."""
-        domain, *others = self.by_test_set
-        return self.by_test_set[domain].metrics() | {
+        """In-domain metrics, and those of the other test sets under ``cross_dataset``."""
+        in_domain, *others = self.by_test_set
+        return self.by_test_set[in_domain].metrics() | {
             "cross_dataset": {name: self.by_test_set[name].metrics() for name in others}
         }
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """``detection``: per_au with a column test_set; ``au_pair_fpr``: arm, absent, present, fpr
-        in the training domain."""
+        """``detection``: per_au with a column test_set. ``au_pair_fpr``: in-domain arm, absent,
+        present, fpr."""
         per_au = [scores.per_au.assign(test_set=name) for name, scores in self.by_test_set.items()]
-        domain = next(iter(self.by_test_set.values()))
+        in_domain = next(iter(self.by_test_set.values()))
         pairs = [
             long_form(matrix, "absent", "present", "fpr").assign(arm=arm)
-            for arm, matrix in domain.pair_fpr.items()
+            for arm, matrix in in_domain.pair_fpr.items()
         ]
         return {"detection": pd.concat(per_au), "au_pair_fpr": pd.concat(pairs)}
 
@@ -114,7 +114,7 @@ def score_detectors(
         labels: AU intensities (N, 12), NaN where not annotated.
         subjects: N subject ids.
         runs: predictions of every arm and seed on these faces.
-        seed: seed of the bootstrap over people.
+        seed: seed of the bootstrap over subjects.
     """
     truth = presence(labels)
     rows, au_rows, matrices, detections = [], [], {}, {}

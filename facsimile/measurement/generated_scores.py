@@ -2,8 +2,8 @@
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", section IV: inter-AU
 correlation (Fig. 5), identity drift (Fig. 10), residual activity after neutralization (Fig. 4).
-Readings come from the oracle, an estimator that no stage trains on. Inputs are arrays and tables;
-nothing here loads a model.
+AU readings come from the oracle, an estimator that no stage trains on. All functions take arrays
+and tables; none loads a model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from facsimile.measurement.summaries import (
 
 @dataclass(frozen=True)
 class CorrelationScores:
-    """Inter-AU correlation of the three panels of Fig. 5.
+    """Inter-AU correlation in the three panels of Fig. 5.
 
     Attributes:
         matrices: labels_real, estimator_real, estimator_generated → (12, 12).
@@ -51,8 +51,13 @@ class CorrelationScores:
 def score_correlations(
     labels_real: np.ndarray, estimator_real: np.ndarray, estimator_generated: np.ndarray
 ) -> CorrelationScores:
-    """Correlate AUs in the labels of real faces (N, 12), in readings of the same faces (N, 12), and
-    in readings of accepted generated faces (M, 12)."""
+    """Correlate AUs in three sets of intensities.
+
+    Args:
+        labels_real: labels of real faces (N, 12).
+        estimator_real: readings of the same faces (N, 12).
+        estimator_generated: readings of accepted generated faces (M, 12).
+    """
     panels = {
         "labels_real": labels_real,
         "estimator_real": estimator_real,
@@ -63,11 +68,11 @@ def score_correlations(
 
 @dataclass(frozen=True)
 class EditScores:
-    """What edits of a single AU did to AUs and to identity.
+    """Effects of single-AU edits on AUs and identity.
 
     Attributes:
         effects: see `edit_effects`.
-        distances: cosine distance (N,) of the identity embeddings before and after.
+        distances: cosine distance (N,) between identity embeddings before and after the edit.
         threshold: verification threshold; pairs further apart count as different people.
     """
 
@@ -76,8 +81,8 @@ class EditScores:
     threshold: float
 
     def metrics(self) -> dict[str, dict]:
-        """``edit``: on-target change of the edited AU and mean absolute change of all others, per
-        unit edit. ``identity``: drift, and the share of faces beyond the threshold."""
+        """``edit``: change of the edited AU and mean absolute change of all others, both per unit
+        of intensity. ``identity``: drift, and the share of faces beyond the threshold."""
         matrix = self.effects.to_numpy(float)
         off_target = np.abs(matrix[~np.eye(len(matrix), dtype=bool)])
         on_target = np.diag(matrix)
@@ -112,9 +117,9 @@ def score_edits(
 
     Args:
         before, after: AU readings (N, 12) of sources and edited faces.
-        embedding_before, embedding_after: identity embeddings (N, E) of them.
+        embedding_before, embedding_after: identity embeddings (N, E) of the same faces.
         edits: N rows with edited_au and intensity.
-        threshold: cosine distance at which embeddings count as different people.
+        threshold: cosine distance above which embeddings count as different people.
     """
     return EditScores(
         edit_effects(before, after, edits["edited_au"], edits["intensity"]),
@@ -126,16 +131,16 @@ def score_edits(
 def edit_effects(
     before: np.ndarray, after: np.ndarray, edited_au: Sequence[str], intensity: Sequence[float]
 ) -> pd.DataFrame:
-    """Change of the readings of every AU per unit of intensity, averaged over edits of one AU.
+    """Change of each AU reading per unit of intensity, averaged over the edits of each AU.
 
     Args:
         before, after: readings (N, 12) of the unedited and the edited face.
-        edited_au: the N edited AUs.
-        intensity: the N intensities of the edits.
+        edited_au: edited AU of each face.
+        intensity: intensity of each edit.
 
     Returns:
-        (12, 12): row = edited AU, column = AU read. The diagonal is 1 for perfect edits, the rest
-        0. Rows of AUs never edited are NaN.
+        (12, 12): row = edited AU, column = AU read. The identity matrix for perfect edits; rows of
+        AUs that were not edited are NaN.
     """
     change = (np.asarray(after) - np.asarray(before)) / np.asarray(intensity)[:, None]
     frame = pd.DataFrame(change, columns=list(AUS))
@@ -144,12 +149,12 @@ def edit_effects(
 
 @dataclass(frozen=True)
 class NeutralizationScores:
-    """AU activity before and after neutralization, and the recall of the model behind it.
+    """AU activity before and after neutralization, and the AU recall of the neutralizer.
 
     Attributes:
-        before, after: readings (N, 12) of sampled faces and of their neutralized versions; NaN is
-            left out.
-        recall: share of the active AUs on validation faces that the neutralizer predicts as active.
+        before, after: readings (N, 12) of sampled faces and of their neutralized versions; NaN
+            entries are ignored.
+        recall: share of active AUs on validation faces that the neutralizer predicts as active.
     """
 
     before: np.ndarray
@@ -157,8 +162,8 @@ class NeutralizationScores:
     recall: float
 
     def metrics(self) -> dict[str, dict[str, float]]:
-        """``neutralization``: recall, and mean activity before and after (negative readings count
-        as none)."""
+        """``neutralization``: recall, and mean activity before and after, with negative readings
+        set to 0."""
         return {
             "neutralization": {
                 "recall": self.recall,
@@ -168,7 +173,7 @@ class NeutralizationScores:
         }
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """``activity``: au and the mean reading before and after."""
+        """``activity``: au, and its mean reading before and after."""
         columns = {"au": AUS, "before": self.before.mean(0), "after": self.after.mean(0)}
         return {"activity": pd.DataFrame(columns)}
 
@@ -180,7 +185,7 @@ def score_neutralization(
 
     Args:
         before, after: see `NeutralizationScores`.
-        val_labels, val_predictions: labels and predictions of the neutralizer on M validation
+        val_labels, val_predictions: labels and the neutralizer's predictions for M validation
             faces, (M, 12).
     """
     recall = au_recall(presence(val_labels), presence(val_predictions))
@@ -192,13 +197,13 @@ def _activity(readings: np.ndarray) -> float:
 
 
 def count_aus(faces: pd.DataFrame) -> pd.DataFrame:
-    """Faces of each origin on which each AU is annotated and active.
+    """Number of faces per origin and AU on which the AU is annotated, and active.
 
     Args:
         faces: rows with origin and the 12 AUs.
 
     Returns:
-        origin, au, active, annotated.
+        One row per origin and AU, with origin, au, active, annotated.
     """
     long = faces[["origin", *AUS]].melt("origin", list(AUS), "au", "label").dropna(subset="label")
     long["active"] = long["label"] >= ACTIVE_THRESHOLD
@@ -210,7 +215,7 @@ def filter_metrics(decisions: pd.DataFrame) -> dict[str, object]:
     """Counts of accepted and rejected candidates.
 
     Args:
-        decisions: of `facsimile.filtering.FaceFilter`.
+        decisions: result of `facsimile.filtering.FaceFilter.predict`.
     """
     accepted = decisions[decisions["accepted"]]
     counts = decisions["reason"].value_counts()
@@ -226,7 +231,7 @@ def filter_metrics(decisions: pd.DataFrame) -> dict[str, object]:
 
 
 def oracle_metrics(labels: np.ndarray, readings: np.ndarray) -> dict[str, object]:
-    """Agreement of the oracle's readings (N, 12) with labels (N, 12) of people it never saw."""
+    """Agreement of the oracle's readings (N, 12) with labels (N, 12) of held-out people."""
     correlation = pearson_per_au(labels, readings)
     return {
         "pearson": mean_defined(correlation),

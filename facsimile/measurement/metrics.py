@@ -1,9 +1,9 @@
-"""Metrics of AU detection and of edited faces that also fit models and filter faces.
+"""Metrics that are used for fitting models and filtering faces as well as for reporting.
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", section IV. Labels are
-(N, 12) intensities in the order of ``AUS``, NaN where an AU is not annotated; such entries are left
-out of every figure. An AU is present where its intensity is at least ``ACTIVE_THRESHOLD``. A figure
-that is undefined (no positive, a constant column, an empty condition) is NaN, never 0.
+intensities (N, 12) in the order of ``AUS``, NaN where an AU is not annotated; such entries are
+ignored. An AU is present if its intensity is at least ``ACTIVE_THRESHOLD``. Undefined metrics (no
+positives, a constant column, an empty condition) are NaN, never 0.
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from facsimile.faces.aus import ACTIVE_THRESHOLD
 
 
 def f1_per_au(labels: ArrayLike, detected: ArrayLike) -> np.ndarray:
-    """F1 of each AU, (K,); NaN where no annotated face shows the AU.
+    """F1 of each AU, (K,); NaN for AUs that are active on no annotated face.
 
     Args:
-        labels: true presence (N, K) of `presence`.
-        detected: detected presence (N, K), NaN where a detector cannot tell.
+        labels: true presence (N, K), see `presence`.
+        detected: detected presence (N, K), NaN for AUs that the detector has not learnt.
     """
-    # Counted here rather than by sklearn.metrics.f1_score: the same figure, but without its checks
-    # of every column, which would dominate the bootstrap, and with NaN left out.
+    # Not sklearn.metrics.f1_score: its input checks would dominate the bootstrap, and it does not
+    # ignore NaN. The values are the same.
     labels, detected = same_shape(labels, detected)
     labels = np.where(np.isnan(detected), np.nan, labels)
     hits = ((labels == 1) & (detected == 1)).sum(0)
@@ -35,31 +35,32 @@ def f1_per_au(labels: ArrayLike, detected: ArrayLike) -> np.ndarray:
 
 
 def mean_defined(values: ArrayLike) -> float:
-    """Mean over the entries that are defined; NaN if none is."""
+    """Mean over entries that are not NaN; NaN if all are."""
     values = np.asarray(values, np.float64)
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else float("nan")
 
 
 def pearson_per_au(labels: ArrayLike, predictions: ArrayLike) -> np.ndarray:
-    """Pearson correlation of each AU's label and estimate, (K,), over faces that have both."""
+    """Pearson correlation of label and prediction per AU, (K,), over faces that have both."""
     labels, predictions = same_shape(labels, predictions)
     return np.array(
-        [_pearson(label, guess) for label, guess in zip(labels.T, predictions.T, strict=True)]
+        [_pearson(label, column) for label, column in zip(labels.T, predictions.T, strict=True)]
     )
 
 
-def _pearson(label: np.ndarray, guess: np.ndarray) -> float:
-    known = ~np.isnan(label) & ~np.isnan(guess)
-    if known.sum() < 2 or not np.ptp(label[known]) or not np.ptp(guess[known]):
+def _pearson(label: np.ndarray, prediction: np.ndarray) -> float:
+    both = ~np.isnan(label) & ~np.isnan(prediction)
+    if both.sum() < 2 or not np.ptp(label[both]) or not np.ptp(prediction[both]):
         return float("nan")
-    return float(stats.pearsonr(label[known], guess[known]).statistic)
+    return float(stats.pearsonr(label[both], prediction[both]).statistic)
 
 
 def jaccard(intended: ArrayLike, detected: ArrayLike) -> np.ndarray:
-    """|intended ∩ detected| / |intended ∪ detected| of the active AUs of each face, (N,).
+    """Jaccard similarity of intended and detected active AUs of each face, (N,).
 
-    AUs not annotated do not count. Two empty sets (neutral, and detected as neutral) agree: 1.
+    AUs with unknown intent (NaN) are ignored. Two empty sets (neutral and detected as neutral) have
+    similarity 1.
     """
     intended, detected = same_shape(intended, detected)
     both = ((intended == 1) & (detected == 1)).sum(1)
@@ -70,48 +71,48 @@ def jaccard(intended: ArrayLike, detected: ArrayLike) -> np.ndarray:
 def choose_thresholds(
     labels: ArrayLike, predictions: ArrayLike, grid: Sequence[float] = tuple(np.arange(2, 51) / 100)
 ) -> np.ndarray:
-    """Per AU, the threshold from which a reading counts as detected, (K,), chosen for its F1.
+    """Detection threshold of each AU, (K,), chosen by F1 on the validation split.
 
-    For the validation split only. Few people show an AU there, and the thresholds that suit them
-    best need not suit others: of those within 0.03 of an AU's highest F1 the middle one is taken,
-    and moved two thirds of the way to the mean over AUs. AUs that no annotated face shows get that
-    mean, or ``ACTIVE_THRESHOLD`` if there is none.
+    Validation has few people who show each AU, and the thresholds that are best for them may not
+    suit others. So of the thresholds with an F1 within 0.03 of the AU's best, the middle one is
+    chosen, and then moved two thirds of the way to the mean over AUs. AUs that are active on no
+    annotated face get this mean, or ``ACTIVE_THRESHOLD`` if there is none.
 
     Args:
         labels: intensities (N, K), NaN where not annotated.
-        predictions: estimated intensities (N, K).
+        predictions: predicted intensities (N, K).
         grid: candidate thresholds, ascending.
     """
     truth = presence(labels)
     scores = np.stack([f1_per_au(truth, presence(predictions, t)) for t in grid])
-    shown = np.flatnonzero(~np.isnan(scores[0]))
-    if not shown.size:
+    occurring = np.flatnonzero(~np.isnan(scores[0]))
+    if not occurring.size:
         return np.full(truth.shape[1], ACTIVE_THRESHOLD)
-    best = np.empty(len(shown))
-    for i, curve in enumerate(scores[:, shown].T):
+    best = np.empty(len(occurring))
+    for i, curve in enumerate(scores[:, occurring].T):
         near_best = np.flatnonzero(curve >= curve.max() - 0.03)
         best[i] = grid[near_best[len(near_best) // 2]]
     thresholds = np.full(truth.shape[1], best.mean())
-    thresholds[shown] += (best - best.mean()) / 3
+    thresholds[occurring] += (best - best.mean()) / 3
     return thresholds
 
 
 def cosine_distance(first: ArrayLike, second: ArrayLike) -> np.ndarray:
-    """1 − cosine similarity of matching rows, (N,), in [0, 2]: the identity drift of the source."""
+    """1 − cosine similarity of matching rows, (N,), in [0, 2]; "identity drift" in the source."""
     first, second = same_shape(first, second)
     norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     return 1.0 - (first * second).sum(1) / np.maximum(norms, 1e-12)
 
 
 def equal_error_rate(distances: ArrayLike, same: ArrayLike) -> tuple[float, float]:
-    """Equal error rate of verification, and the distance at which it is reached.
+    """Equal error rate of face verification, and the distance threshold at which it is reached.
 
-    At that distance as many pairs of one person are further apart as pairs of different people are
-    closer, or as nearly as the pairs allow.
+    At this threshold, the share of same-person pairs above it equals the share of different-person
+    pairs below it, as nearly as the pairs allow.
 
     Args:
-        distances: (N,) of pairs of faces.
-        same: (N,) bool, whether both faces show one person.
+        distances: distances (N,) of pairs of faces.
+        same: (N,) bool, whether both faces show the same person.
     """
     false_match, match, thresholds = roc_curve(np.asarray(same, bool), -np.asarray(distances))
     equal = np.argmin(np.abs(false_match - (1 - match)))
@@ -119,6 +120,7 @@ def equal_error_rate(distances: ArrayLike, same: ArrayLike) -> tuple[float, floa
 
 
 def same_shape(first: ArrayLike, second: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Both as float64 arrays. Raises FacsimileError if their shapes differ."""
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if first.shape != second.shape:
         raise FacsimileError(f"metrics: shapes {first.shape} and {second.shape} differ")

@@ -1,6 +1,6 @@
-"""Metrics that are only reported: entanglement, agreement, spread over seeds and people.
+"""Metrics that are only reported: entanglement, agreement, variation over seeds and people.
 
-Conventions as in `facsimile.measurement.metrics`, whose metrics models are fitted with as well.
+The conventions are those of `facsimile.measurement.metrics`.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,12 +18,12 @@ from facsimile.measurement.metrics import mean_defined, same_shape
 def au_pair_fpr(labels: ArrayLike, detected: ArrayLike) -> np.ndarray:
     """AU-pair false positive rates (K, K), as in Fig. 8 of the source.
 
-    Entry [i, j] is the rate of detecting AU i on the faces where i is absent and j is present. The
-    diagonal and pairs that no face shows are NaN.
+    Entry [i, j] is the rate of detecting AU i on faces where i is absent and j is present; NaN if
+    there are no such faces, and on the diagonal.
 
     Args:
-        labels: true presence (N, K) of `presence`.
-        detected: detected presence (N, K), NaN where a detector cannot tell.
+        labels: true presence (N, K), see `presence`.
+        detected: detected presence (N, K), NaN for AUs that the detector has not learnt.
     """
     labels, detected = same_shape(labels, detected)
     absent = ((labels == 0) & ~np.isnan(detected)).astype(np.float64)
@@ -45,8 +45,8 @@ def icc_3_1(labels: ArrayLike, predictions: ArrayLike) -> np.ndarray:
     labels, predictions = same_shape(labels, predictions)
     values = np.full(labels.shape[1], np.nan)
     for k in range(labels.shape[1]):
-        known = ~np.isnan(labels[:, k]) & ~np.isnan(predictions[:, k])
-        ratings = np.stack([labels[known, k], predictions[known, k]], axis=1)
+        both = ~np.isnan(labels[:, k]) & ~np.isnan(predictions[:, k])
+        ratings = np.stack([labels[both, k], predictions[both, k]], axis=1)
         faces = len(ratings)
         if faces < 2:
             continue
@@ -60,9 +60,9 @@ def icc_3_1(labels: ArrayLike, predictions: ArrayLike) -> np.ndarray:
 
 
 def inter_au_correlation(aus: ArrayLike) -> np.ndarray:
-    """Pearson correlation between every two AUs, (K, K), over faces annotated for both.
+    """Pearson correlation of every pair of AUs, (K, K), over faces annotated for both.
 
-    Rows and columns of an AU that never varies are NaN.
+    Rows and columns of constant AUs are NaN.
     """
     return pd.DataFrame(np.asarray(aus, np.float64)).corr().to_numpy()
 
@@ -74,7 +74,7 @@ def mean_abs_correlation(matrix: ArrayLike) -> float:
 
 
 def long_form(matrix: np.ndarray, row: str, column: str, value: str) -> pd.DataFrame:
-    """A matrix (12, 12) over AUs as a table with one row per entry.
+    """Turn a matrix (12, 12) over AUs into a table with one row per entry.
 
     Args:
         matrix: rows and columns in the order of ``AUS``.
@@ -85,18 +85,18 @@ def long_form(matrix: np.ndarray, row: str, column: str, value: str) -> pd.DataF
 
 
 def au_recall(labels: ArrayLike, detected: ArrayLike) -> float:
-    """Share of all present AUs, over faces and AUs together, that are detected."""
+    """Share of present AUs that are detected, pooled over faces and AUs."""
     labels, detected = same_shape(labels, detected)
     return mean_defined(detected[labels == 1])
 
 
 def verification_auc(distances: ArrayLike, same: ArrayLike) -> float:
-    """Area under the ROC curve of verification: pairs of one person (`same`) by their distance."""
+    """Area under the ROC curve of face verification by distance, as in `equal_error_rate`."""
     return float(roc_auc_score(np.asarray(same, bool), -np.asarray(distances)))
 
 
 def over_seeds(values: Sequence[float]) -> dict[str, float | list[float]]:
-    """Mean and standard error over repeats; the error of a single repeat is NaN."""
+    """Mean and standard error over repeats; the standard error is NaN for a single repeat."""
     values = [float(value) for value in values]
     error = float(stats.sem(values)) if len(values) > 1 else float("nan")
     return {"mean": float(np.mean(values)), "se": error, "per_seed": values}
@@ -109,14 +109,15 @@ def cluster_bootstrap(
     seed: int,
     draws: int = 500,
 ) -> tuple[float, float]:
-    """95 % percentile interval of a statistic when whole clusters (people) are resampled.
+    """95 % percentile interval of a statistic from resampling whole clusters (people).
 
-    Faces of one person are not independent: resampling faces would promise too narrow an interval.
+    Faces of the same person are not independent, so resampling faces would make the interval too
+    narrow.
 
     Args:
         clusters: cluster of each of N rows.
-        statistic: maps row numbers (with repeats) to a figure; NaN draws are left out, and if all
-            are NaN, so is the interval.
+        statistic: maps row numbers (with repeats) to a value. NaN values are ignored; if all are
+            NaN, so is the interval.
         seed: seed of the resampling.
         draws: number of resamples.
     """

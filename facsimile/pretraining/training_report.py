@@ -79,7 +79,7 @@ def evaluate(
         ("reconstruction_random", randomised),
     ):
         if oracle and not np.isnan(aus).all():
-            agreement = pearson_per_au(aus, oracle.aus(to_uint8(images)))
+            agreement = pearson_per_au(aus, oracle.predict(to_uint8(images)))
             metrics[f"au_pearson_{name}"] = mean_defined(agreement)
     features = [
         torch.cat(

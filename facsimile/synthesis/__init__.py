@@ -1,4 +1,4 @@
-"""People who do not exist: sampled codes, balanced over demographic cells and neutralized."""
+"""Synthetic people: sampled codes, balanced over demographic cells and neutralized."""
 
 from facsimile.synthesis.identities import (
     IDENTITY_SCHEMA,

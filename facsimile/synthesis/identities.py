@@ -1,9 +1,9 @@
-"""New identities, balanced over gender and age group, and neutralized.
+"""Sampling new identities, balanced over gender × age group, and neutralizing them.
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", III-B: sample z from the
-latent diffusion prior, accept by demographic predictors, neutralize by Eq. (1), decode with an x_T
-drawn as real faces have them (`NoiseModel`). All noise belongs to an identity: its neutral face and
-its edits share one x_T.
+latent diffusion prior, accept or reject it by demographic predictors, neutralize it by Eq. (1), and
+decode it with an x_T from the distribution of real faces (`NoiseModel`). The neutral face and the
+edits of an identity share one x_T.
 """
 
 import numpy as np
@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from facsimile.editing.neutralizer import Neutralizer, neutralize
+from facsimile.editing.neutralization import neutralize
+from facsimile.editing.neutralizer import Neutralizer
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.demographics import AGE_GROUPS, CELLS
@@ -33,8 +34,8 @@ for _field in (
 ):
     IDENTITY_SCHEMA = IDENTITY_SCHEMA.append(_field)
 """A sampled identity as a neutral face row. ``image`` and ``z`` are those of the neutral face,
-``sampled_image`` and ``z_sampled`` those of the sample; ``residual_au`` is the largest AU that N
-still sees, ``neutral_distance`` how far neutralization moved the code."""
+``sampled_image`` and ``z_sampled`` those before neutralization. ``residual_au`` is the largest AU
+that N predicts for the neutral face, ``neutral_distance`` the distance between the two codes."""
 
 
 def sample_identities(
@@ -48,24 +49,24 @@ def sample_identities(
 ) -> pd.DataFrame:
     """Draw from the latent prior until every gender × age group cell is full.
 
-    Each candidate has its own noise and its turn in a fixed order, so the accepted ones do not
+    Candidates are seeded individually and considered in a fixed order, so the result does not
     depend on `batch_size`.
 
     Args:
         generator: samples the candidates.
-        predictors: find the cell of a candidate.
-        per_cell: identities to accept in each of the six cells.
-        seed: of the candidates.
+        predictors: predict the cell of a candidate.
+        per_cell: number of identities in each of the six cells.
+        seed: seed of the candidates.
         max_draws: upper bound on candidates.
-        batch_size: candidates drawn at once.
+        batch_size: number of candidates sampled at once.
 
     Returns:
-        Accepted identities in the order drawn: sample_id, subject_id (the same), dataset, split,
-        gender, age_group, the nuisances (age is the middle of the group, eyeglasses and beard are
+        Accepted identities in the order drawn: sample_id, subject_id (identical), dataset, split,
+        gender, age_group, nuisances (age is the middle of the group, eyeglasses and beard are
         unknown), origin, seed, ``z_sampled``.
 
     Raises:
-        FacsimileError: cells are not full after `max_draws`.
+        FacsimileError: not all cells are full after `max_draws`.
     """
     missing = dict.fromkeys(CELLS, per_cell)
     accepted = []
@@ -74,7 +75,7 @@ def sample_identities(
             f"synthetic/{index:06d}" for index in range(start, min(start + batch_size, max_draws))
         ]
         z = generator.sample(ids, seed).z.cpu().numpy()
-        for name, cell, code in zip(ids, predictors.cells(z), z, strict=True):
+        for name, cell, code in zip(ids, predictors.predict(z), z, strict=True):
             if missing[cell]:
                 missing[cell] -= 1
                 accepted.append((name, *cell, code))
@@ -111,7 +112,7 @@ class IdentityOperator:
 
     Args:
         generator: loaded generator.
-        neutralizer: fitted on codes of this generator.
+        neutralizer: model trained on codes of this generator.
         noise: distribution of x_T.
     """
 
@@ -120,14 +121,18 @@ class IdentityOperator:
         z_dim, expected = neutralizer.config["z_dim"], generator.z_dim
         if z_dim != expected:
             raise FacsimileError(
-                f"the neutralizer takes {z_dim} dimensions, the generator's codes have {expected}; "
-                "train it on codes of this generator"
+                f"the neutralizer takes codes of {z_dim} dimensions, the generator's have "
+                f"{expected}; train the neutralizer on codes of this generator"
             )
         self.neutralizer = neutralizer.to(generator.device)
         self.noise = noise
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
-        """Rows of `sample_identities` with the columns of ``IDENTITY_SCHEMA``."""
+        """Rows with the columns of ``IDENTITY_SCHEMA``.
+
+        Args:
+            batch: rows of `sample_identities`.
+        """
         sampled = Codes.from_table(batch, "z_sampled")
         sampled = self.noise.complete(sampled, batch["sample_id"], batch["seed"])
         start = sampled.z.numpy()
@@ -144,7 +149,7 @@ class IdentityOperator:
             au_presence_only=False,
             generator_md5=self.generator.digest,
             z=codes.to_columns()["z"],
-            residual_au=neutral.aus_after[:, np.isin(AUS, self.neutralizer.aus)].max(axis=1),
+            residual_au=neutral.aus[:, np.isin(AUS, self.neutralizer.aus)].max(axis=1),
             neutral_distance=np.linalg.norm(neutral.z - start, axis=1),
             neutral_steps=neutral.steps,
             neutral_converged=neutral.converged,

@@ -5,7 +5,7 @@ rejection retains the samples for which "the predictors indicate the desired dem
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -14,53 +14,55 @@ from facsimile.errors import FacsimileError
 from facsimile.faces.demographics import AGE_CUTS, AGE_GROUPS, GENDER_CUTS, GENDERS
 
 
-@dataclass(frozen=True)
 class DemographicPredictors:
-    """Ridge predictors of male and age, and where their scores are cut into groups.
+    """Ridge predictors of gender and age, with cuts that turn scores into groups.
 
-    Ridge scores shrink to the mean, so cutting them where the labels are cut would leave the
-    outer age groups all but empty. Scores are cut at quantiles instead: as many labelled faces
-    (scored by models that had not seen those people) fall into each group as truly belong to it.
+    Ridge scores shrink to the mean, so applying the cuts of the labels to them would leave the
+    outer age groups almost empty. Scores are cut at quantiles instead: each group receives as many
+    labelled faces as it truly has, with scores from models that were fitted without those people.
+
+    Args:
+        alpha: ridge penalty.
 
     Attributes:
-        vectors, bias: score of [male, age] = ``z @ vectors.T + bias``, (2, D) and (2,).
-        cuts: gender → (1,) and age → (2,) ascending score thresholds.
-        accuracy: share of labelled faces, unseen in fitting, that fall into their own group.
+        vectors_, bias_: scores of male and age are ``z @ vectors_.T + bias_``, (2, D) and (2,).
+        cuts_: ascending score thresholds, gender → (1,) and age → (2,).
+        accuracy_: gender and age → share of held-out labelled faces assigned to the right group.
     """
 
-    vectors: np.ndarray
-    bias: np.ndarray
-    cuts: dict[str, np.ndarray]
-    accuracy: dict[str, float]
+    vectors_: np.ndarray
+    bias_: np.ndarray
+    cuts_: dict[str, np.ndarray]
+    accuracy_: dict[str, float]
 
-    @classmethod
+    def __init__(self, alpha: float = 10.0) -> None:
+        self.alpha = alpha
+
     def fit(
-        cls,
-        z: np.ndarray,
-        male: np.ndarray,
-        age: np.ndarray,
-        subjects: Sequence[str],
-        alpha: float = 10.0,
-    ) -> "DemographicPredictors":
-        """Fit on normalised codes (N, D) with labels in [0, 1] (NaN = not annotated) and N ids.
+        self, z: np.ndarray, male: np.ndarray, age: np.ndarray, subjects: Sequence[str]
+    ) -> Self:
+        """Fit on N labelled faces.
 
-        Age labels that are only ever young (0) or old (1), as CelebA's, name no middle group: then
-        the third of each group whose scores lie nearest the other is taken for it.
+        If age labels are only 0 (young) or 1 (old), as in CelebA, no face is labelled middle-aged.
+        The middle group then takes the third of each group whose scores are closest to the other.
+
+        Args:
+            z: normalised codes (N, D).
+            male, age: labels (N,) in [0, 1], NaN = not annotated.
+            subjects: N subject ids.
 
         Raises:
             FacsimileError: no male, no female, no young or no old face.
         """
         z, labels = np.asarray(z, np.float64), np.column_stack([male, age]).astype(np.float64)
-        scores = out_of_group(z, labels, np.asarray(subjects), alpha)
-        cuts, accuracy = {}, {}
+        scores = out_of_group(z, labels, np.asarray(subjects), self.alpha)
+        self.cuts_, self.accuracy_ = {}, {}
         for column, (name, groups, borders) in enumerate(
             (("gender", GENDERS, GENDER_CUTS), ("age", AGE_GROUPS, AGE_CUTS))
         ):
-            known = ~np.isnan(labels[:, column])
-            score, truth = (
-                scores[known, column],
-                np.searchsorted(borders, labels[known, column], "right"),
-            )
+            annotated = ~np.isnan(labels[:, column])
+            score = scores[annotated, column]
+            truth = np.searchsorted(borders, labels[annotated, column], "right")
             shares = np.bincount(truth, minlength=len(groups)) / max(len(truth), 1)
             for group in (0, -1):
                 if shares[group] == 0:
@@ -69,14 +71,15 @@ class DemographicPredictors:
                 below = np.cumsum(shares)[:-1]
             else:
                 below = np.array([2 / 3 * shares[0], 1 - 2 / 3 * shares[-1]])
-            cuts[name] = np.quantile(score, below)
-            accuracy[name] = float((np.searchsorted(cuts[name], score, "right") == truth).mean())
-        vectors, bias = ridge_readouts(z, labels, alpha)
-        return cls(vectors, bias, cuts, accuracy)
+            cuts = np.quantile(score, below)
+            self.cuts_[name] = cuts
+            self.accuracy_[name] = float((np.searchsorted(cuts, score, "right") == truth).mean())
+        self.vectors_, self.bias_ = ridge_readouts(z, labels, self.alpha)
+        return self
 
-    def cells(self, z: np.ndarray) -> list[tuple[str, str]]:
-        """(gender, age group) of normalised codes (N, D)."""
-        male, age = (z @ self.vectors.T + self.bias).T
-        genders = np.searchsorted(self.cuts["gender"], male, "right")
-        groups = np.searchsorted(self.cuts["age"], age, "right")
+    def predict(self, z: np.ndarray) -> list[tuple[str, str]]:
+        """Gender and age group, one of ``CELLS``, of each normalised code (N, D)."""
+        male, age = (z @ self.vectors_.T + self.bias_).T
+        genders = np.searchsorted(self.cuts_["gender"], male, "right")
+        groups = np.searchsorted(self.cuts_["age"], age, "right")
         return [(GENDERS[a], AGE_GROUPS[b]) for a, b in zip(genders, groups, strict=True)]

@@ -27,7 +27,7 @@ def fit(
     Args:
         options: of `DetectorTraining`, without the device.
     """
-    detector = DetectorTraining(**options, device=device).fit(faces, val).to("cpu")
+    detector = DetectorTraining(**options, device=device).run(faces, val).to("cpu")
     detector.save(folder)
     detector.history_.to_csv(folder / "history.csv", index=False)
     return folder, mean_defined((detector.predict(val.images) - val.aus) ** 2)

@@ -282,7 +282,7 @@ def test_unannotated_faces_are_inverted_before_they_are_neutralized(
     # Of each person those in which detectors see least.
     everyone = read_table(made / INGEST / "attributes")
     reader = AUEnsemble.load(made / BASELINE)
-    seen = reader.aus(decode_images(everyone)).clip(min=0).sum(axis=1)
+    seen = reader.predict(decode_images(everyone)).clip(min=0).sum(axis=1)
     everyone = everyone.assign(seen=seen, chosen=everyone["sample_id"].isin(ids))
     for _, own in everyone.groupby("subject_id"):
         highest, lowest = own.loc[own["chosen"], "seen"], own.loc[~own["chosen"], "seen"]

@@ -96,7 +96,7 @@ def test_generated_faces_are_learned_as_much_as_real_ones_however_few():
     labels = generated[:, None] * np.ones_like(aus)
     training = DetectorTraining(seed=0, epoch_faces=256, batch_size=8, epochs=1)
     balanced, plain = (
-        training.fit(LabelledFaces(pictures, labels, generated=kinds), LabelledFaces(images, aus))
+        training.run(LabelledFaces(pictures, labels, generated=kinds), LabelledFaces(images, aus))
         for kinds in (generated, None)
     )
     assert 0.35 < balanced.predict(images).mean() < 0.65
@@ -116,7 +116,7 @@ def test_the_margin_of_the_picture_is_ignored(trained):
 @pytest.fixture(scope="module")
 def trained():
     train, val = (LabelledFaces(*bars(count, seed)) for count, seed in ((512, 1), (128, 2)))
-    return DetectorTraining(seed=0, epoch_faces=512, epochs=5, lr=2e-3).fit(train, val)
+    return DetectorTraining(seed=0, epoch_faces=512, epochs=5, lr=2e-3).run(train, val)
 
 
 def test_detector_learns_and_takes_its_thresholds_from_validation_faces(trained):
@@ -135,7 +135,7 @@ def test_detector_is_reproducible_and_leaves_the_global_generator_alone():
     images, aus = bars(64, seed=3)
     state, faces = torch.random.get_rng_state(), LabelledFaces(images, aus)
     training = DetectorTraining(seed=5, epoch_faces=64, epochs=1)
-    runs = [training.fit(faces, faces) for _ in range(2)]
+    runs = [training.run(faces, faces) for _ in range(2)]
     np.testing.assert_array_equal(runs[0].predict(images), runs[1].predict(images))
     assert torch.equal(torch.random.get_rng_state(), state)
 
@@ -154,7 +154,7 @@ def test_errors_name_the_problem(tmp_path):
     images, aus = bars(4, seed=0)
     with pytest.raises(FacsimileError, match="val: 4 images, 0 labelled"):
         unlabelled = LabelledFaces(images, np.full_like(aus, NAN))
-        DetectorTraining(seed=0).fit(LabelledFaces(images, aus), unlabelled)
+        DetectorTraining(seed=0).run(LabelledFaces(images, aus), unlabelled)
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(FacsimileError, match="not an AU detector"):
         AUDetector.load(tmp_path)
@@ -164,7 +164,7 @@ def test_aus_without_labels_are_not_learnt_and_read_as_nan(tmp_path):
     images, aus = bars(24, seed=0)
     aus = np.where(np.isin(AUS, ("AU04", "AU12")), aus, NAN)
     faces = LabelledFaces(images, aus)
-    model = DetectorTraining(seed=0, epoch_faces=16, batch_size=8, epochs=1).fit(faces, faces)
+    model = DetectorTraining(seed=0, epoch_faces=16, batch_size=8, epochs=1).run(faces, faces)
     model.save(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     learnt = [au for au, threshold in config["thresholds"].items() if threshold is not None]

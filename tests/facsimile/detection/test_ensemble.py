@@ -17,9 +17,9 @@ def test_readings_are_the_mean_over_detectors_and_mirror_images(members):
     images, _ = bars(3, seed=0)
     images[:, :, :32] //= 2  # not symmetric
     views = [m.predict(view) for m in members for view in (images, images[:, :, ::-1].copy())]
-    readings = AUEnsemble(members).aus(images)
+    readings = AUEnsemble(members).predict(images)
     np.testing.assert_allclose(readings, sum(views) / 4, rtol=1e-5, atol=1e-7)
-    mirrored = AUEnsemble(members).aus(images[:, :, ::-1])
+    mirrored = AUEnsemble(members).predict(images[:, :, ::-1])
     np.testing.assert_allclose(mirrored, readings, rtol=1e-5, atol=1e-7)
 
 
@@ -27,7 +27,7 @@ def test_detectors_of_all_seeds_are_read(members, tmp_path):
     for seed, member in zip((3, 12), members, strict=True):
         member.save(tmp_path / f"seed-{seed}")
     images, _ = bars(3, seed=1)
-    readings = AUEnsemble.load(tmp_path).aus(images)
-    np.testing.assert_allclose(readings, AUEnsemble(members).aus(images), rtol=1e-5, atol=1e-7)
+    readings = AUEnsemble.load(tmp_path).predict(images)
+    np.testing.assert_allclose(readings, AUEnsemble(members).predict(images), rtol=1e-5, atol=1e-7)
     with pytest.raises(FacsimileError, match="absent: no detectors"):
         AUEnsemble.load(tmp_path / "absent")

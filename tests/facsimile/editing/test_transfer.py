@@ -84,7 +84,7 @@ def test_one_strength_and_fewer_faces_than_wanted(faces):
 def test_bad_input_is_reported(faces):
     with pytest.raises(FacsimileError, match="no face is annotated"):
         plan_transfers(faces.iloc[190:], PEOPLE, **OPTIONS)
-    with pytest.raises(FacsimileError, match="nobody to move the faces of S3 to"):
+    with pytest.raises(FacsimileError, match="no other person to transfer S3 to"):
         plan_transfers(faces[faces["subject_id"] == "S3"], ["S3"], **OPTIONS)
 
 

@@ -12,7 +12,7 @@ def test_noise_has_mean_and_covariance_of_real_x_t():
     draws = torch.Generator().manual_seed(1)
     mixing = torch.randn(12, 12, generator=draws) / 4
     x_t = (torch.randn(400, 12, generator=draws) @ mixing + 0.5).reshape(400, 3, 2, 2)
-    model = NoiseModel.fit(Codes(torch.zeros(400, 8), x_t))
+    model = NoiseModel().fit(Codes(torch.zeros(400, 8), x_t))
     new = Codes(torch.randn(4000, 8, generator=draws))
     completed = model.complete(new, [f"synthetic/{k}" for k in range(4000)], [3] * 4000)
     drawn = completed.x_t
@@ -23,10 +23,10 @@ def test_noise_has_mean_and_covariance_of_real_x_t():
     again = model.complete(new[:2], ["synthetic/7", "synthetic/7"], [3, 4]).x_t
     assert torch.allclose(again[0], drawn[7], atol=1e-6) and not torch.equal(again[1], drawn[7])
     with pytest.raises(FacsimileError, match="1 inverted face"):
-        NoiseModel.fit(Codes(torch.zeros(1, 8), x_t[:1]))
+        NoiseModel().fit(Codes(torch.zeros(1, 8), x_t[:1]))
 
 
 def test_a_generator_without_x_t_needs_no_noise():
     codes = Codes(torch.randn(3, 8))
-    completed = NoiseModel.fit(codes).complete(codes, list("abc"), [0, 0, 0])
+    completed = NoiseModel().fit(codes).complete(codes, list("abc"), [0, 0, 0])
     assert completed.x_t is None and torch.equal(completed.z, codes.z)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from facsimile.editing.neutralizer import Neutralizer, neutralize
+from facsimile.editing import Neutralizer, neutralize
 from facsimile.errors import FacsimileError
 from facsimile.pretraining import join
 from tasks.shared import machine, stage
