@@ -179,7 +179,7 @@ def test_rows_do_not_depend_on_the_batch(plan, generator, editor):
 
 def test_an_editor_of_another_generator_are_refused(generator, directions):
     table = directions.table.assign(vector=[np.ones(8, np.float32)] * len(directions.table))
-    with pytest.raises(FacsimileError, match="editor linear takes 8 dimensions"):
+    with pytest.raises(FacsimileError, match="editor linear takes codes of 8 dimensions"):
         EditOperator(generator, LinearEditor.from_directions(Directions(table)))
 
 
@@ -198,7 +198,7 @@ def test_neutral_faces_of_a_set_with_few_aus():
     faces = face_rows(aus, np.zeros((6, 4)), np.repeat(["S1", "S2"], 3))
     assert list(neutral_faces(faces, None, ("AU04", "AU12")).index) == [0, 3]
     assert list(neutral_faces(faces, None, ("AU04",)).index) == [0, 1, 3, 5]
-    with pytest.raises(FacsimileError, match="annotated for all of AU04, AU12 with every one"):
+    with pytest.raises(FacsimileError, match="annotated for all of AU04, AU12 with all of them"):
         neutral_faces(faces.iloc[4:], 1, ("AU04", "AU12"))
 
 
