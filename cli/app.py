@@ -3,7 +3,7 @@
 import typer
 
 from cli import generator_commands, release_command, result_commands, run_commands
-from cli.errors import OneLineErrors
+from cli.failures import OneLineErrors
 
 app = typer.Typer(
     name="facsimile",

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cli.errors import complain
-from cli.options import HERE, Root, examples
+from cli.failures import complain
+from cli.shared import HERE, Root, examples
 
 commands = typer.Typer(help="Import a published generator or train one.", no_args_is_help=True)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import HERE, Root, examples
+from cli.shared import HERE, Root, examples, require_project
 
 PANEL = "Publish"
 TERMS = "Terms"
@@ -86,6 +86,7 @@ def release(
     and a Croissant file. The metadata of every image states that it is
     synthetic, which face it is and what it was made from.
     """
+    require_project(root)
     from flows.release import release as write_release
 
     summary = write_release(

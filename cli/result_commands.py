@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import HERE, Root, console, examples
+from cli.shared import HERE, Root, console, examples, require_project
 from facsimile.errors import FacsimileError
 from tasks.shared.exit_codes import ExitCode
 
@@ -100,6 +100,7 @@ def lineage(
 
     Source, files, parameters, hashes, code revision and filter verdict.
     """
+    require_project(root)
     from flows.lineage_report import check, describe
 
     if not rebuild:

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.display import Display, coloured, summary
-from cli.errors import complain
-from cli.options import HERE, Root, console, examples
+from cli.failures import complain
 from cli.result_commands import print_report
+from cli.shared import HERE, Root, console, examples, require_project
 from flows import events
 from tasks.shared.exit_codes import ExitCode
 
@@ -76,6 +76,7 @@ def status(root: Root = HERE) -> None:
 
     Runs nothing, and works while another run is in progress.
     """
+    require_project(root)
     from flows.outputs import key_figure
     from flows.status import stage_states
 
@@ -95,9 +96,11 @@ def conduct(root: Path, targets: list[str]) -> None:
         targets: stages to bring up to date; none for the whole pipeline.
 
     Raises:
-        FacsimileError: params.yaml or dvc.yaml is wrong, or no server answers.
+        FacsimileError: `root` is not a project, params.yaml or dvc.yaml is invalid, or no server
+            answers.
         typer.Exit: a stage failed.
     """
+    require_project(root)
     from flows import server
     from flows.graph import needed_by, read_graph
     from tasks.params import PARAMS, read_params

@@ -42,7 +42,7 @@ from facsimile.measurement import (
     score_neutralization,
 )
 from facsimile.report import contact_sheet, write_figures, write_report
-from tasks.helpers import gallery
+from tasks.helpers import gallery_faces
 from tasks.helpers.codes import read_encoded, stack
 from tasks.helpers.generator_loading import load_generator
 from tasks.params import PARAMS, DatasetsParams, EvaluateParams, SamplingParams
@@ -108,12 +108,12 @@ def run(
         table.to_parquet(out / f"{name}.parquet", index=False)
 
     sheets = (
-        gallery.edited_people(
+        gallery_faces.edited_people(
             generator, editor, datasets.aus, evaluate.people, evaluate.intensities
         )
-        + gallery.transferred_people(datasets.aus, evaluate.people)
-        + gallery.synthetic_people()
-        + gallery.rejected_faces()
+        + gallery_faces.transferred_people(datasets.aus, evaluate.people)
+        + gallery_faces.synthetic_people()
+        + gallery_faces.rejected_faces()
     )
     faces = pa.concat_tables(sheets)
     pq.write_table(faces, out / "gallery.parquet")

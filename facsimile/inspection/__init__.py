@@ -1,4 +1,4 @@
-"""A page to look through samples of a run or of a dataset."""
+"""A page for browsing samples of a run or of a dataset."""
 
 from facsimile.inspection.page import write_inspection
 

@@ -1,4 +1,4 @@
-"""One HTML file to look through samples: filtered in the browser, opens anywhere, offline."""
+"""One HTML file for browsing samples: filtered in the browser, works offline."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ from facsimile.seeding import sample_seed
 TEMPLATE = "page.html"
 SAMPLES = 2000
 REFUSED = 200
-"""Most faces refused at ingest that are listed; they have no picture."""
+"""At most this many faces refused at ingest are listed per dataset; they have no image."""
 
 FACETS = {
     "au": "Action Unit",
@@ -34,7 +34,7 @@ FACETS = {
     "group": "Gender and age group",
     "verdict": "Accepted or why not",
 }
-"""Filters of the page and what they are called."""
+"""Filters of the page → their labels."""
 
 _LABELS = (
     "sample_id",
@@ -63,25 +63,25 @@ def write_inspection(
 ) -> int:
     """Write the page, replacing `path` atomically.
 
-    Where there are more faces than `most`, those of every origin, dataset, verdict and AU are
-    drawn in turn, so that what is rare is there, too. The same faces give the same page.
+    If there are more faces than `most`, the page takes turns between all combinations of origin,
+    dataset, verdict and AU, so that rare ones are included. The same faces give the same page.
 
     Args:
         faces: tables with at least ``sample_id`` and ``image``, files or folders of shards; of
-            ``FACE_SCHEMA``, whatever else is there is shown.
+            ``FACE_SCHEMA``, all columns that exist are shown.
         path: the HTML file.
-        title: its heading.
-        sources: tables of the faces that edited ones were made of.
-        decisions: table of the filter's verdicts.
+        title: heading of the page.
+        sources: tables of the source faces of edits.
+        decisions: the filter's decisions.
         identities: table with the ``gender`` and ``age_group`` of synthetic people.
-        rejects: dataset → table of what was refused at ingest.
-        most: faces on the page.
+        rejects: dataset → table of faces refused at ingest.
+        most: maximum number of faces on the page.
 
     Returns:
         Number of faces on the page.
 
     Raises:
-        FacsimileError: a table is not readable or lacks a column, or there is no face.
+        FacsimileError: a table is unreadable or lacks a column, or there are no faces.
     """
     rows = _labels(faces)
     if rows.empty:
@@ -96,7 +96,7 @@ def write_inspection(
     samples = [_sample(row, images) for row in picked.to_dict("records")]
     for name, table in (rejects or {}).items():
         samples += _refused(name, read_table(table).head(REFUSED))
-    drawn = f"{len(picked):,} of {len(rows):,} faces, drawn evenly from all kinds of them."
+    drawn = f"{len(picked):,} of {len(rows):,} faces, drawn evenly from all kinds."
     page = (
         environment(Path(__file__).parent)
         .get_template(TEMPLATE)
@@ -118,7 +118,7 @@ def write_inspection(
 
 
 def _labels(tables: Sequence[Path]) -> pd.DataFrame:
-    """Labels of all tables without images; what a table does not have is null."""
+    """Labels of all tables without images; columns that a table lacks are null."""
     parts = []
     for table in tables:
         present = column_names(shard_paths(table)[0])
@@ -127,12 +127,12 @@ def _labels(tables: Sequence[Path]) -> pd.DataFrame:
         rows = read_table(table, [name for name in _LABELS if name in present])
         parts.append(rows.reindex(columns=_LABELS).astype(object))
     rows = pd.concat(parts, ignore_index=True)
-    # The accepted faces are among those that the filter was given.
+    # Accepted faces are also among the generated ones.
     return rows.drop_duplicates("sample_id", ignore_index=True)
 
 
 def person_groups(rows: pd.DataFrame, identities: Path | None) -> pd.Series:
-    """``female young`` …: as annotated or, of synthetic people, as they were sampled."""
+    """``female young`` and so on: as annotated, or as sampled for synthetic people."""
     groups = pd.Series(cell_names(rows["male"].astype(float), rows["age"].astype(float)))
     if identities is not None:
         people = read_table(identities, ["sample_id", "gender", "age_group"])
@@ -143,13 +143,13 @@ def person_groups(rows: pd.DataFrame, identities: Path | None) -> pd.Series:
 
 
 def _pick(rows: pd.DataFrame, most: int) -> pd.DataFrame:
-    """At most `most` rows, from all kinds in turn, in their order."""
+    """At most `most` rows, taken from all kinds in turn, in the order of `rows`."""
     if len(rows) <= most:
         return rows
     aus = rows[list(AUS)].astype(float).fillna(0)
     strongest = aus.idxmax(axis=1).where(aus.max(axis=1) >= ACTIVE_THRESHOLD)
     kinds = rows.reindex(columns=["origin", "dataset", "reason"])
-    # Null is a kind, too, and no group to pandas.
+    # Null is a kind as well, but pandas does not group by it.
     kinds = kinds.assign(au=rows["edited_au"].fillna(strongest)).astype(object).fillna("")
     order = rows["sample_id"].map(lambda name: sample_seed(0, name)).sort_values().index
     turn = kinds.loc[order].groupby(list(kinds.columns)).cumcount()
@@ -199,7 +199,7 @@ def _sample(row: Mapping[str, Any], images: Mapping[str, str]) -> dict[str, Any]
 
 
 def _refused(dataset: str, rejects: pd.DataFrame) -> list[dict[str, Any]]:
-    """Samples without a picture, of one dataset."""
+    """Faces of one dataset that were refused at ingest, as samples without an image."""
     samples = []
     for row in rejects.to_dict("records"):
         row = {name: None if pd.isna(value) else value for name, value in row.items()}

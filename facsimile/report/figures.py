@@ -1,9 +1,9 @@
-"""Figures of the report, drawn from the tables that the evaluate stage leaves.
+"""Figures of the report, drawn from the tables of stage evaluate.
 
-Source of the forms: "Controlled Face Manipulation and Synthesis for Data Augmentation": AU counts
-(Fig. 1), inter-AU correlation (Fig. 5), F1 of arms and datasets (Fig. 6 and 13), AU-pair false
-positives (Fig. 8). Each function returns a matplotlib Figure, drawn
-without pyplot, so that no figure outlives its use.
+Source of the figure types: "Controlled Face Manipulation and Synthesis for Data Augmentation": AU
+counts (Fig. 1), inter-AU correlation (Fig. 5), F1 of arms and datasets (Fig. 6 and 13), AU-pair
+false positives (Fig. 8). Each function returns a matplotlib Figure, drawn without pyplot, which
+would keep every figure in memory.
 """
 
 import functools
@@ -265,7 +265,7 @@ def _percent(share: float) -> str:
 
 @_styled
 def edit_effects(effects: pd.DataFrame, aus: Sequence[str] = AUS) -> Figure:
-    """What an independent estimator reads after each edit; perfect edits are a unit matrix.
+    """What an independent estimator reads after each edit; perfect edits give the identity matrix.
 
     Args:
         effects: edited_au and one column an AU: mean change per unit of intensity.

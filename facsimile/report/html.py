@@ -32,7 +32,7 @@ _SOFT_HYPHENS = {"reconstruction": "recon\u00adstruction", "neutralized": "neutr
 
 @dataclass(frozen=True)
 class Face:
-    """One face on the page: its data URI, a text for it and what there is to say about it."""
+    """One face on the page: data URI, alternative text and caption."""
 
     source: str
     alt: str
@@ -59,7 +59,7 @@ def write_report(directory: Path, lineage: Mapping[str, Any], path: Path) -> Non
 
     Args:
         directory: folder of the evaluate stage: metrics.json and any of ``evidence.TABLES``.
-        lineage: where the figures come from; any of ``git_commit`` (str), ``git_dirty`` (bool),
+        lineage: provenance of the figures; any of ``git_commit`` (str), ``git_dirty`` (bool),
             ``git_unknown`` (str, why there is no commit), ``mlflow_run`` (str), ``python`` (str),
             ``packages`` (name → version), ``params`` (nested) and ``stages``: a list of ``{"name",
             "cmd", "seconds", "deps", "outs"}`` where deps and outs are lists of ``{"path", "md5",

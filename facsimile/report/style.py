@@ -79,7 +79,7 @@ def heatmap(
     """Draw a square matrix; opacity = |value| / limit, hue = sign. NaN cells are left empty.
 
     Args:
-        axes: where.
+        axes: axes to draw on.
         matrix: (K, K).
         labels: K names of rows and of columns.
         limit: value drawn at full strength.
@@ -112,7 +112,7 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
     Args:
         figure: drawn under `look`.
         name: letters, unique on the page: prefix of all ids in the SVG.
-        alt: what a reader who does not see it should know.
+        alt: text alternative for screen readers.
     """
     buffer = io.StringIO()
     with look():

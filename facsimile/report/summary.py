@@ -13,7 +13,7 @@ class Tile:
     Attributes:
         label: what it is.
         value: the figure, as text.
-        detail: what it is made of.
+        detail: how it is composed.
         verdict: "better", "worse", "no clear difference" or "" where there is nothing to compare.
     """
 

@@ -1,1 +1,1 @@
-"""What the stages share: how one runs, its params, and where the artefacts lie."""
+"""What all stages share: how a stage runs and ends, its device, and the paths of artefacts."""

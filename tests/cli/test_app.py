@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.errors import OneLineErrors
+from cli.failures import OneLineErrors
 from facsimile.errors import FacsimileError
 from facsimile.pretraining import PRESETS
 from facsimile.release import LICENCES

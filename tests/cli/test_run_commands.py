@@ -44,3 +44,10 @@ def test_bad_params_are_reported_before_anything_starts(
     result = CliRunner().invoke(app, ["run", stage])
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize("command", [["status"], ["demo"], ["run", "edit"], ["lineage", "x"]])
+def test_a_folder_without_a_project_points_to_root(tmp_path: Path, command: list[str]) -> None:
+    result = CliRunner().invoke(app, [*command, "--root", str(tmp_path)])
+    assert result.exit_code == 2
+    assert f"{tmp_path} is not a project folder" in result.stderr and "--root" in result.stderr

@@ -209,7 +209,7 @@ def test_figures_show_the_annotated_aus(project: Path) -> None:
         nothing = found["cross_dataset"]["foreign"]["f1"][arm]
         assert nothing["per_au"] == {} and nothing["mean"] is None
     page = (project / "data/evaluate/report.html").read_text()
-    assert "All figures are of AU04, AU12, AU20, AU26." in page
+    assert "All figures cover AU04, AU12, AU20, AU26." in page
     assert "Not annotated for any AU that is trained: foreign." in page
     counts = pd.read_parquet(project / "data/evaluate/au_counts.parquet")
     assert set(counts["au"]) == LEARNT

@@ -276,7 +276,7 @@ def test_large_faces_are_shrunk_on_the_page() -> None:
 def test_an_unknown_commit_is_explained(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("{}")
     page = render(Evidence.read(tmp_path), {"git_commit": "", "git_unknown": "no git repository"})
-    assert "not known (no git repository)" in page
+    assert "unknown (no git repository)" in page
 
 
 def test_every_arm_is_in_every_figure_that_lists_arms(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_every_arm_is_in_every_figure_that_lists_arms(tmp_path: Path) -> None:
 
 def test_figures_show_the_annotated_aus(evaluate_dir: Path) -> None:
     evidence = Evidence.read(evaluate_dir)
-    assert "All figures are of" not in render(evidence, {})
+    assert "All figures cover" not in render(evidence, {})
     few = replace(evidence, metrics=evidence.metrics | {"aus": ["AU04", "AU12"]})
     shown = pictures(few)
     for name in ("correlations", "edit_effects", "au_pair_fpr", "f1_per_au", "oracle"):
@@ -305,6 +305,6 @@ def test_figures_show_the_annotated_aus(evaluate_dir: Path) -> None:
     drawn = figures.au_counts(few.tables["au_counts"].query("au != 'AU12'"), few.aus)
     assert [text.get_text().strip() for text in drawn.axes[0].texts] == ["not annotated"]
     text = render(few, {})
-    assert "All figures are of AU04, AU12. AU01, AU02, AU05" in text
+    assert "All figures cover AU04, AU12. AU01, AU02, AU05" in text
     one = replace(evidence, metrics=evidence.metrics | {"aus": ["AU04"]})
     assert "mean |r|" in render(one, {}) and ">nan" not in render(one, {})
