@@ -2,6 +2,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+# A worker takes up to 4 GiB.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-fast lint format clean
 .DEFAULT_GOAL := demo
@@ -17,11 +19,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 demo: $(VENV)/.installed  ## run the whole pipeline on the embedded world (DATASET=plain-table: from CSV files) and print the path of the report
 	$(BIN)/facsimile demo $(if $(DATASET),--dataset $(DATASET))
 
-test: $(VENV)/.installed  ## run all tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed  ## run all tests, a file at a time on each core
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: $(VENV)/.installed  ## run the tests that start no process, server or training
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 lint: $(VENV)/.installed  ## check style
 	$(BIN)/ruff check .

@@ -1,9 +1,12 @@
 """Options, markers and process settings of all tests, and tiny DVC projects."""
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +16,12 @@ import yaml
 # The networks of the tests are too small for several threads, which cost a multiple of the time as
 # soon as another process runs. Libraries read this when they are imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Runs lease devices through locks in TMPDIR. Each worker of pytest-xdist gets its own folder, so
+# that its runs do not wait for those of another worker.
+if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix=f"facsimile-{_worker}-")
+    atexit.register(shutil.rmtree, os.environ["TMPDIR"], ignore_errors=True)
 
 # Fixtures that start a Prefect server or create a DVC project: their tests start processes.
 SLOW_FIXTURES = {"prefect_server", "empty_project"}
