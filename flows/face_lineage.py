@@ -262,7 +262,7 @@ def intended(faces: pd.DataFrame) -> pd.DataFrame:
     return plan[list(AUS)].astype(np.float32)
 
 
-def moved_along(lineage: Lineage) -> tuple[str, ...]:
+def entailed_aus(lineage: Lineage) -> tuple[str, ...]:
     """AUs without a label on an edited or synthetic face because another AU entails them."""
     plan = planned(lineage)
     if plan is None or lineage.kind == TRANSFERRED or not EDITOR.exists():

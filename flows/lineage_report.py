@@ -18,7 +18,7 @@ from flows import dvc
 from flows.face_lineage import (
     IDENTITY,
     Lineage,
-    moved_along,
+    entailed_aus,
     planned,
     rebuild,
     recorded_files,
@@ -140,7 +140,7 @@ def _intensities(lineage: Lineage) -> str:
     # Without its plan, the intended intensity of AUs that another AU entails is unknown.
     intended = labels if plan is None else plan.iloc[0][list(AUS)]
     parts = [f"{au} {intended[au]:.3f}" for au in AUS if intended[au] > 0]
-    moved = moved_along(lineage)
+    moved = entailed_aus(lineage)
     if moved:
         parts.append(f"unknown, because another AU entails it: {', '.join(moved)}")
     unlabelled = [au for au in AUS if pd.isna(labels[au]) and au not in moved]

@@ -1,10 +1,10 @@
-"""Train AU detectors of the real faces alone, one for each seed.
+"""Train AU detectors on real faces only, one per seed.
 
     python -m tasks.baseline [--device cuda] [--workers N]
 
-They are the arm `real`, on which generated faces are to improve. Their mean is also the best reader
-of AUs while no faces are generated: it finds neutral faces that nobody annotated, and corrects the
-labels of generated ones.
+They form the arm `real`, the baseline for detectors trained with generated faces. Their ensemble
+also reads AUs for later stages: it selects neutral faces among unannotated ones and corrects the
+labels of generated faces.
 
 Reads   data/ingest; params datasets, detector, baseline.
 Writes  data/baseline/seed-<n>/ (model.safetensors, config.json, history.csv), metrics.json.
@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from facsimile.detection import AUEnsemble, LabelledFaces
-from facsimile.faces.annotation import only
+from facsimile.faces.annotation import keep_labels
 from facsimile.faces.aus import AUS
 from facsimile.measurement.metrics import mean_defined, pearson_per_au
 from tasks.helpers import readiness
 from tasks.helpers.detectors import COLUMNS, fit, fit_all
 from tasks.params import BaselineParams, DatasetsParams, DetectorParams
-from tasks.shared.artefacts import read_splits, taught_aus
+from tasks.shared.artefacts import learned_aus, read_splits
 from tasks.shared.stage import Compute, main
 
 
@@ -34,10 +34,10 @@ def run(
     detector: DetectorParams,
     baseline: BaselineParams,
 ) -> dict[str, Any]:
-    """Train on real training faces, and measure the ensemble on validation people."""
-    aus = taught_aus(datasets.aus)
+    """Train on real training faces and measure the ensemble on validation faces."""
+    aus = learned_aus(datasets.aus)
     rows = read_splits(datasets.aus, ("train", "val"), COLUMNS)
-    faces, val = (LabelledFaces.from_rows(only(split, aus)) for split in rows)
+    faces, val = (LabelledFaces.from_rows(keep_labels(split, aus)) for split in rows)
     options = detector.model_dump()
     jobs = [
         partial(fit, out / f"seed-{seed}", faces, val, options | {"seed": seed})

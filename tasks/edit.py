@@ -1,4 +1,4 @@
-"""Edit neutral training faces: each of them to AUs alone and to some AUs at once.
+"""Edit neutral training faces: activate single AUs and combinations of AUs.
 
     python -m tasks.edit [--device cuda] [--batch-size N]
 
@@ -13,11 +13,11 @@ from typing import Any
 import pandas as pd
 
 from facsimile.editing import EditOperator, load_editor, plan_edits
-from facsimile.faces.annotation import annotated_aus, label_what_is_known, learnable_aus
+from facsimile.faces.annotation import annotated_aus, drop_unknown_labels, learnable_aus
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
 from tasks.helpers.codes import read_editable, read_neutral
-from tasks.helpers.editable import editable_aus, tell_aus
+from tasks.helpers.editable import editable_aus, report_skipped_aus
 from tasks.helpers.generator_loading import load_generator
 from tasks.params import DatasetsParams, EditParams, SamplingParams
 from tasks.shared.artefacts import EDITOR, training_labels, unannotated_ids
@@ -31,37 +31,37 @@ def run(
     sampling: SamplingParams,
     edit: EditParams,
 ) -> dict[str, Any]:
-    """Edit the training faces that `encode` and `neutral` chose."""
+    """Edit the training faces selected by `encode` and `neutral`."""
     annotated = read_editable(datasets.aus, "train")
-    others = read_neutral(datasets.attributes)
+    unannotated = read_neutral(datasets.attributes)
     aus = editable_aus(edit.aus)
-    tell_aus(edit.aus, aus)
-    # The faces that nobody annotated look neutral to models, which have learnt no AUs but these.
+    report_skipped_aus(edit.aus, aus)
+    # Unannotated faces were selected by models, which can only exclude the AUs they learned.
     labels = training_labels(datasets.aus)
-    seen = learnable_aus(labels) or annotated_aus(labels)
+    learned = learnable_aus(labels) or annotated_aus(labels)
     absent = pd.concat(
         [
             annotated.set_index("sample_id")[list(AUS)] < ACTIVE_THRESHOLD,
-            pd.DataFrame({au: au in seen for au in AUS}, others["sample_id"]),
+            pd.DataFrame({au: au in learned for au in AUS}, unannotated["sample_id"]),
         ]
     )
-    plan = plan_all(pd.concat([annotated, others], ignore_index=True), edit)
+    plan = plan_all(pd.concat([annotated, unannotated], ignore_index=True), edit)
     operator = EditOperator(load_generator(compute, sampling), load_editor(EDITOR))
     edited = (
-        label_what_is_known(faces, absent) for faces in operate(operator, plan, compute, "edit")
+        drop_unknown_labels(faces, absent) for faces in operate(operator, plan, compute, "edit")
     )
     metrics = {
         "edited": write_shards(edited, out / "faces", GENERATED_SCHEMA),
         "neutral_faces": len(annotated),
-        "unannotated_faces": len(others),
-        "people": pd.concat([annotated["subject_id"], others["subject_id"]]).nunique(),
+        "unannotated_faces": len(unannotated),
+        "people": pd.concat([annotated["subject_id"], unannotated["subject_id"]]).nunique(),
         "mean_intensity": plan["intensity"].mean(),
     }
     return metrics if aus == edit.aus else metrics | {"aus": len(aus)}
 
 
 def plan_all(sources: pd.DataFrame, edit: EditParams) -> pd.DataFrame:
-    """Edits of neutral faces, annotated and not; see `facsimile.editing.plan_edits`."""
+    """Plan edits of annotated and unannotated neutral faces; see `facsimile.editing.plan_edits`."""
     unannotated = sources["sample_id"].isin(unannotated_ids())
     aus = editable_aus(edit.aus)
     plans = [

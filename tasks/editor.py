@@ -1,10 +1,10 @@
-"""Fit the editor that changes Action Units of faces.
+"""Fit the editor that changes Action Units.
 
     python -m tasks.editor [--device cuda]
 
 Reads   data/ingest, data/encode, data/generator, data/config/au_graph.yaml; params datasets,
         sampling, editor.
-Writes  data/editor/editor.json (which editor it is), the files of that editor (of the linear one
+Writes  data/editor/editor.json (name of the editor), its fitted parameters (linear editor:
         directions.parquet and rises.parquet), metrics.json.
 """
 
@@ -23,7 +23,7 @@ from facsimile.generator import Codes, Generator
 from tasks.helpers.codes import read_editable, read_encoded
 from tasks.helpers.generator_loading import load_generator
 from tasks.params import DatasetsParams, EditorParams, SamplingParams
-from tasks.shared.artefacts import AU_GRAPH, INGEST, taught_aus
+from tasks.shared.artefacts import AU_GRAPH, INGEST, learned_aus
 from tasks.shared.stage import Compute, main, progress
 
 
@@ -34,10 +34,10 @@ def run(
     sampling: SamplingParams,
     editor: EditorParams,
 ) -> dict[str, Any]:
-    """Fit on the training split of both datasets, calibrate on validation faces of the AU set."""
+    """Fit on the training splits of both datasets; calibrate on validation faces of the AU set."""
     generator = load_generator(compute, sampling)
     data = EditorData(
-        aus=taught_aus(datasets.aus),
+        aus=learned_aus(datasets.aus),
         train=read_annotated(datasets.aus, generator, "train"),
         val=read_annotated(datasets.aus, generator, "val"),
         neutral=read_neutral_codes(datasets.aus),
@@ -68,7 +68,7 @@ def _read_images(path: Path, ids: pd.Series) -> np.ndarray:
 
 
 def read_neutral_codes(dataset: str) -> Codes:
-    """Codes with x_T of the neutral validation faces; none if `encode` chose none."""
+    """Codes, with x_T, of the neutral validation faces; empty if `encode` selected none."""
     faces = read_editable(dataset, "val")
     if faces.empty:
         return Codes(torch.empty(0, 0))

@@ -30,7 +30,7 @@ from facsimile.generator.evaluation import fidelity
 from tasks.helpers import readiness
 from tasks.helpers.generator_loading import load_generator
 from tasks.params import DatasetsParams, EncodeParams, SamplingParams
-from tasks.shared.artefacts import INGEST, neutral_aus, of_split
+from tasks.shared.artefacts import INGEST, neutral_aus, select_split
 from tasks.shared.stage import Compute, main, progress
 
 
@@ -53,10 +53,11 @@ def run(
 
 
 def neutral_ids(dataset: str, encode: EncodeParams) -> set[str]:
-    """Neutral faces to invert: up to a given number of each person, by split.
+    """Ids of the neutral faces to invert, up to a maximum per person and split.
 
     Raises:
-        FacsimileError: there is none in train or val. Those of test only illustrate the report.
+        FacsimileError: train or val has none. Test faces only illustrate the report, so they are
+            optional.
     """
     path = INGEST / dataset
     aus = neutral_aus(dataset)
@@ -66,7 +67,7 @@ def neutral_ids(dataset: str, encode: EncodeParams) -> set[str]:
         if not per_subject:
             continue
         try:
-            neutral = neutral_faces(of_split(faces, split, path), per_subject, aus)
+            neutral = neutral_faces(select_split(faces, split, path), per_subject, aus)
         except FacsimileError as error:
             if split != "test":
                 raise FacsimileError(f"{path}: split {split}: {error}") from error
@@ -79,7 +80,7 @@ def neutral_ids(dataset: str, encode: EncodeParams) -> set[str]:
 def encode_dataset(
     generator: Generator, name: str, chosen: set[str], compute: Compute
 ) -> Iterator[pd.DataFrame]:
-    """Codes of a dataset; x_T only of the chosen ids."""
+    """Codes of a dataset, with x_T for the chosen ids only."""
     total = len(read_faces(INGEST / name, ["sample_id"]))
     with progress(f"encode {name}", total) as advance:
         for batch in iter_table(INGEST / name, compute.batch_size, ["sample_id", "image"]):
@@ -100,7 +101,7 @@ def encode_dataset(
 def reconstruction(
     generator: Generator, dataset: str, out: Path, ids: list[str]
 ) -> dict[str, float]:
-    """SSIM and PSNR of some editable faces decoded again."""
+    """SSIM and PSNR of reconstructions of some editable faces."""
     faces = read_faces(INGEST / dataset, ["sample_id", "image"]).set_index("sample_id").loc[ids]
     latents = pd.concat(
         batch[batch["sample_id"].isin(ids)] for batch in iter_table(out / dataset, 1024)

@@ -1,11 +1,11 @@
-"""Measure detectors, edits and synthesis on held-out faces, and write the report.
+"""Measure detectors, edits and synthesis, and write the report.
 
     python -m tasks.evaluate [--device cuda]
 
 Reads   all artefacts, data/oracle (an estimator that no stage trains on), dvc.lock; params
         datasets, sampling, evaluate.
 Writes  data/evaluate/report.html, figures/*.png, contact_sheet.png, metrics.json and the tables
-        behind them (facsimile/report/evidence.py lists them).
+        behind them (listed in facsimile/report/evidence.py).
 """
 
 import json
@@ -21,7 +21,7 @@ from PIL import Image
 
 from facsimile.detection import AUDetector, AUOracle
 from facsimile.editing import Neutralizer, load_editor
-from facsimile.faces.annotation import keep_aus, only
+from facsimile.faces.annotation import keep_labels, keep_readings
 from facsimile.faces.aus import AUS
 from facsimile.faces.origins import REAL
 from facsimile.faces.tables import decode_images, read_faces, read_table
@@ -43,7 +43,7 @@ from facsimile.measurement import (
 )
 from facsimile.report import contact_sheet, write_figures, write_report
 from tasks.helpers import gallery_faces
-from tasks.helpers.codes import read_encoded, stack
+from tasks.helpers.codes import read_encoded, stack_codes
 from tasks.helpers.generator_loading import load_generator
 from tasks.params import PARAMS, DatasetsParams, EvaluateParams, SamplingParams
 from tasks.params.section import read_yaml
@@ -58,8 +58,8 @@ from tasks.shared.artefacts import (
     ORACLE,
     SYNTHESIZE,
     TRAIN,
+    learned_aus,
     read_splits,
-    taught_aus,
     unannotated_ids,
 )
 from tasks.shared.stage import Compute, main, write_json
@@ -74,10 +74,10 @@ def run(
     sampling: SamplingParams,
     evaluate: EvaluateParams,
 ) -> dict[str, Any]:
-    """Measure everything, then draw it."""
+    """Compute all metrics, then render figures and report."""
     oracle = AUOracle.load(ORACLE, compute.device)
     generator = load_generator(compute, sampling)
-    aus = taught_aus(datasets.aus)
+    aus = learned_aus(datasets.aus)
     test, train = (read_real(datasets.aus, split, aus) for split in ("test", "train"))
     detection = score_detection(datasets, evaluate, aus)
     correlations = score_entanglement(train, oracle, aus)
@@ -134,7 +134,7 @@ def score_detection(
         (folder.parent.name, int(folder.name.removeprefix("seed-")), AUDetector.load(folder))
         for folder in sorted(TRAIN.glob("*/seed-*"))
     ]
-    # The baseline first, whatever its name.
+    # The baseline comes first, regardless of its name.
     detectors.sort(key=lambda detector: (detector[0] != REAL, *detector[:2]))
     scores: dict[str, DetectionScores] = {}
     for name in (datasets.aus, *datasets.tests):
@@ -153,17 +153,17 @@ def score_detection(
 def score_entanglement(
     train: pd.DataFrame, oracle: AUOracle, aus: tuple[str, ...]
 ) -> CorrelationScores:
-    """How AUs go together in real training faces and in accepted generated ones."""
+    """Compare AU co-occurrence in real training faces and accepted generated faces."""
     generated = read_faces(FILTER / "faces", ["sample_id", "image"])
     return score_correlations(
         train[list(AUS)].to_numpy(float),
-        keep_aus(oracle.predict(decode_images(train)), aus),
-        keep_aus(oracle.predict(decode_images(generated)), aus),
+        keep_readings(oracle.predict(decode_images(train)), aus),
+        keep_readings(oracle.predict(decode_images(generated)), aus),
     )
 
 
 def score_edited_faces(train: pd.DataFrame, oracle: AUOracle, aus: tuple[str, ...]) -> EditScores:
-    """Compare edits of one AU with their sources, before anything was filtered out.
+    """Compare edits of single AUs with their sources, before filtering.
 
     Only faces annotated as neutral count as sources.
     """
@@ -178,7 +178,9 @@ def score_edited_faces(train: pd.DataFrame, oracle: AUOracle, aus: tuple[str, ..
     )
     after, edited_embedding = oracle.predict_with_embeddings(decode_images(edited))
     threshold = json.loads((ORACLE / "metrics.json").read_text())["identity"]["threshold"]
-    return score_edits(keep_aus(before, aus), after, embedding, edited_embedding, edited, threshold)
+    return score_edits(
+        keep_readings(before, aus), after, embedding, edited_embedding, edited, threshold
+    )
 
 
 def score_identities(
@@ -188,30 +190,30 @@ def score_identities(
     identities = read_table(SYNTHESIZE / "identities", ["sample_id", "image", "sampled_image"])
     sampled = identities.drop(columns="image").rename(columns={"sampled_image": "image"})
     before, after = (
-        keep_aus(oracle.predict(decode_images(faces)), aus) for faces in (sampled, identities)
+        keep_readings(oracle.predict(decode_images(faces)), aus) for faces in (sampled, identities)
     )
-    val = only(read_encoded(dataset, generator, "val"), aus)
+    val = keep_labels(read_encoded(dataset, generator, "val"), aus)
     neutralizer = Neutralizer.load(NEUTRALIZER_FILE)
-    predictions = neutralizer.predict(stack(val["z"]))
+    predictions = neutralizer.predict(stack_codes(val["z"]))
     return score_neutralization(
         before, after, val_labels=val[list(AUS)].to_numpy(float), val_predictions=predictions
     )
 
 
 def read_training_faces(train: pd.DataFrame, aus: tuple[str, ...]) -> pd.DataFrame:
-    """Origin and AUs of real and accepted generated training faces."""
+    """Origins and AUs of real and accepted generated training faces."""
     columns = ["sample_id", "origin", *AUS]
-    return pd.concat([train[columns], only(read_faces(FILTER / "faces", columns), aus)])
+    return pd.concat([train[columns], keep_labels(read_faces(FILTER / "faces", columns), aus)])
 
 
 def read_real(dataset: str, split: str, aus: tuple[str, ...]) -> pd.DataFrame:
     """Faces of one split with images and labels of these AUs."""
     columns = ["sample_id", "subject_id", "split", "origin", "image", *AUS]
-    return only(read_splits(dataset, (split,), columns)[0], aus)
+    return keep_labels(read_splits(dataset, (split,), columns)[0], aus)
 
 
 def lineage() -> dict[str, Any]:
-    """Provenance: params, hashes of all artefacts so far, commit and packages."""
+    """Provenance: params, hashes of all earlier artefacts, commit and packages."""
     revision = current_revision(Path())
     return {
         "git_commit": revision.commit,

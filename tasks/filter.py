@@ -3,8 +3,8 @@
     python -m tasks.filter [--device cuda] [--batch-size N]
 
 Reads   data/edit, data/synthesize, data/transfer, data/neutral, data/baseline, data/ingest,
-        data/encode, data/generator; params datasets, filter. Only training and validation splits,
-        and models fitted on them.
+        data/encode, data/generator; params datasets, filter. Uses only training and
+        validation splits, and models fitted on them.
 Writes  data/filter/faces/part-*.parquet (accepted, GENERATED_SCHEMA), decisions.parquet (one row
         per candidate: scores, accepted, reason), metrics.json.
 """
@@ -17,7 +17,7 @@ import pandas as pd
 
 from facsimile.detection import AUEnsemble
 from facsimile.errors import FacsimileError
-from facsimile.faces.annotation import only
+from facsimile.faces.annotation import keep_labels
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import (
     GENERATED_SCHEMA,
@@ -38,7 +38,7 @@ from facsimile.filtering import (
 )
 from facsimile.generator import Generator
 from facsimile.measurement import filter_metrics
-from tasks.helpers.codes import read_encoded, stack
+from tasks.helpers.codes import read_encoded, stack_codes
 from tasks.helpers.generator_loading import load_generator
 from tasks.params import DatasetsParams, FilterParams
 from tasks.shared.artefacts import (
@@ -47,9 +47,9 @@ from tasks.shared.artefacts import (
     NEUTRAL,
     SYNTHESIZE,
     generated_tables,
-    of_split,
+    learned_aus,
     read_splits,
-    taught_aus,
+    select_split,
 )
 from tasks.shared.stage import Compute, main, progress
 
@@ -57,7 +57,7 @@ from tasks.shared.stage import Compute, main, progress
 def run(
     out: Path, compute: Compute, datasets: DatasetsParams, filter: FilterParams
 ) -> dict[str, Any]:
-    """Judge all generated faces together, so that the accepted ones are balanced over all."""
+    """Filter all generated faces together, so that the accepted faces are balanced as a whole."""
     generator = load_generator(compute)
     annotated = read_encoded(datasets.aus, generator)
     attributes = read_encoded(datasets.attributes, generator, "train")
@@ -71,17 +71,17 @@ def run(
         requested, readings, candidates["au_presence_only"].to_numpy(bool)
     )
 
-    train = of_split(annotated, "train", INGEST / datasets.aus)
+    train = select_split(annotated, "train", INGEST / datasets.aus)
     references = pd.concat([train, evenly_spaced(attributes, filter.reference_faces)])
     face_filter = FaceFilter(
         FilterLimits(**filter.model_dump(exclude={"reference_faces", "seed"})), seed=filter.seed
     ).fit(
         RealFaces(
             read_images(datasets, references["sample_id"]),
-            stack(references["z"]),
+            stack_codes(references["z"]),
             references["subject_id"].to_numpy(),
         ),
-        stack(attributes["z"]),
+        stack_codes(attributes["z"]),
         attributes["subject_id"].to_numpy(),
     )
     decisions = face_filter.predict(
@@ -99,17 +99,17 @@ def run(
         raise FacsimileError(f"filter: none of {len(candidates)} faces is accepted ({reasons})")
     write_shards([accepted], out / "faces", GENERATED_SCHEMA)
     decisions.to_parquet(out / "decisions.parquet", index=False)
-    # Accepted faces first: the first metric is the key figure of the stage.
+    # The number of accepted faces first: the first metric is the key figure of the stage.
     correction = np.nanmean(np.abs(candidates[list(AUS)].to_numpy() - requested))
     metrics = {"accepted": len(accepted), "label_correction": float(correction)}
     return metrics | filter_metrics(decisions)
 
 
 def fit_corrector(reader: AUEnsemble, dataset: str) -> LabelCorrector:
-    """Measure the reader of AUs on the validation people."""
+    """Fit the label corrector to the errors of the AU detectors on validation faces."""
     columns = ["sample_id", "subject_id", "split", "image", *AUS]
     (val,) = read_splits(dataset, ("val",), columns)
-    labels = only(val, taught_aus(dataset))[list(AUS)].to_numpy(np.float32)
+    labels = keep_labels(val, learned_aus(dataset))[list(AUS)].to_numpy(np.float32)
     return LabelCorrector().fit(labels, reader.predict(decode_images(val)))
 
 
@@ -127,7 +127,7 @@ def encode(generator: Generator, images: np.ndarray, compute: Compute, name: str
 def read_requested(
     candidates: pd.DataFrame, annotated: pd.DataFrame, generator: Generator, compute: Compute
 ) -> np.ndarray:
-    """Codes (N, D) of the person each candidate should show."""
+    """Codes (N, D) of the person that each candidate should show."""
     identities = read_table(SYNTHESIZE / "identities", ["sample_id", "image"])
     images = decode_images(identities, str(SYNTHESIZE / "identities"))
     z = encode(generator, images, compute, "encode identities")

@@ -5,14 +5,14 @@
     torchrun --nproc-per-node N -m tasks.generator …
 
 Reads   params.yaml, section `generator`; FACES, a face table (rendered from world-ffhq if absent);
-        ORACLE, the AU estimator that reads the reconstructions (data/oracle for rendered faces,
-        none for a table of your own).
-Writes  OUT/config.json, generator.safetensors, metrics.json, samples.png, README.md; meanwhile
-        WORK/stats.jsonl, a line a checkpoint, and WORK/step-*.png.
+        ORACLE, the AU estimator for reconstructions (default: data/oracle for rendered faces, none
+        for other tables).
+Writes  OUT/config.json, generator.safetensors, metrics.json, samples.png, README.md; during
+        training WORK/stats.jsonl, one line per checkpoint, and WORK/step-*.png.
 
-Frozen in the pipeline: the checkpoint is shipped. An interrupted run continues from WORK and ends
-with the weights, on a CPU to the bit, of one that was not interrupted. Processes that torchrun
-starts take equal shares of each batch and must see the same WORK.
+Frozen in the pipeline, because the checkpoint is shipped. An interrupted run resumes from WORK. On
+a CPU its weights are bit-identical to those of an uninterrupted run. Processes started by torchrun
+split each batch evenly and must share WORK.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from tasks.shared.stage import progress
 
 
 def _oracle(arguments: argparse.Namespace, rendered: bool, size: int) -> AUOracle | None:
-    """The estimator that reads AUs from faces of this size, if there is one."""
+    """The AU estimator for faces of this size; None if there is none."""
     path = arguments.oracle or (ORACLE if rendered else None)
     if path is None:
         return None
@@ -56,11 +56,11 @@ def _oracle(arguments: argparse.Namespace, rendered: bool, size: int) -> AUOracl
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """The stage from face table to checkpoint."""
+    """Train and evaluate the generator and write its checkpoint."""
     options = read_section(arguments.params, "generator", TrainingOptions)
     work, rendered = arguments.work, arguments.faces == arguments.work / "faces"
     work.mkdir(parents=True, exist_ok=True)
-    # Its errors are reported now, not after the training.
+    # Loaded first, so that its errors are reported before the training.
     oracle = _oracle(arguments, rendered, options.unet.image_size)
 
     with join(arguments.device) as ranks:
@@ -73,11 +73,11 @@ def run(arguments: argparse.Namespace) -> None:
         if not ranks.first:
             return
 
-    # A folder of its own until all is there: the one that is replaced may be in use.
+    # Written to a temporary folder first, because the existing files may be in use.
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=arguments.out) as folder:
         out = Path(folder)
-        # What is measured is what is shipped: half-precision weights, read back.
+        # Evaluate the weights as shipped: in half precision, loaded from disk.
         pipeline.save_pretrained(out)
         pipeline = DiffAEPipeline.from_pretrained(out, str(ranks.device), options.eval_options())
         metrics, picture = evaluate(pipeline, oracle, faces, options)

@@ -1,9 +1,9 @@
-"""Find neutral faces without annotation, invert them, and neutralize what expression is left.
+"""Select neutral faces among unannotated ones, invert them, and neutralize residual expression.
 
     python -m tasks.neutral [--device cuda] [--batch-size N]
 
-The annotated faces are of few people. The attribute set has more, and some of their faces are
-neutral. Detectors trained on the annotated people find them, and the neutralizer removes the rest.
+The annotated faces show few people. The attribute set shows more, and some of its faces are nearly
+neutral. The baseline detectors select them, and the neutralizer removes their residual expression.
 
 Reads   data/ingest, data/encode, data/baseline, data/neutralizer, data/generator; params datasets,
         sampling, neutral.
@@ -37,8 +37,8 @@ from tasks.shared.artefacts import BASELINE, INGEST, NEUTRALIZER_FILE, neutral_a
 from tasks.shared.stage import Compute, main, progress
 
 NEUTRAL_SCHEMA = LATENT_SCHEMA.append(pa.field("activity", pa.float32()))
-"""Codes of one face. ``z`` is neutralized; ``activity`` is the sum of the AUs that detectors read
-in the face before."""
+"""Codes of one face. ``z`` is neutralized; ``activity`` is the sum of the AU intensities that
+the baseline detectors read in the original face."""
 
 
 def run(
@@ -48,7 +48,7 @@ def run(
     sampling: SamplingParams,
     neutral: NeutralParams,
 ) -> dict[str, Any]:
-    """Take the most neutral faces of the training people of the attribute set."""
+    """Select the most neutral training faces of the attribute set."""
     path = INGEST / datasets.attributes
     faces = unannotated(path, neutral_aus(datasets.aus))
     faces["activity"] = activity(path, faces, compute)
@@ -64,14 +64,14 @@ def run(
 
 
 def unannotated(path: Path, aus: tuple[str, ...]) -> pd.DataFrame:
-    """sample_id and subject_id of training faces with at least one of these AUs not annotated."""
+    """sample_id and subject_id of training faces on which any of these AUs is not annotated."""
     faces = read_faces(path, ["sample_id", "subject_id", "split", *AUS])
     unknown = faces[list(aus)].isna().any(axis=1) & (faces["split"] == "train")
     return faces.loc[unknown, ["sample_id", "subject_id"]].reset_index(drop=True)
 
 
 def activity(path: Path, faces: pd.DataFrame, compute: Compute) -> np.ndarray:
-    """Sum of the AUs that detectors of real faces read in each face, (N,)."""
+    """Sum of the AU intensities that the baseline detectors read in each face, (N,)."""
     reader = AUEnsemble.load(BASELINE, compute.device)
     sums = pd.Series(np.nan, index=faces["sample_id"])
     with progress("read AUs", len(faces)) as advance:
@@ -85,7 +85,7 @@ def activity(path: Path, faces: pd.DataFrame, compute: Compute) -> np.ndarray:
 def invert(
     generator: Generator, dataset: str, faces: pd.DataFrame, compute: Compute
 ) -> Iterator[pd.DataFrame]:
-    """Rows of ``NEUTRAL_SCHEMA``: x_T of the face as it is, and z neutralized."""
+    """Rows of ``NEUTRAL_SCHEMA``: x_T of the original face and its neutralized z."""
     if faces.empty:
         return
     faces = faces.set_index("sample_id")
@@ -104,7 +104,7 @@ def invert(
 
 
 def batches(path: Path, ids: set[str], size: int) -> Iterator[pd.DataFrame]:
-    """Images of the faces with these ids, `size` at a time but for the last."""
+    """Batches of `size` images of the faces with these ids; the last one may be smaller."""
     kept = pd.DataFrame(columns=["sample_id", "image"])
     for batch in iter_table(path, size, ["sample_id", "image"]):
         kept = pd.concat([kept, batch[batch["sample_id"].isin(ids)]], ignore_index=True)

@@ -1,4 +1,4 @@
-"""Train the neutralization network N on codes.
+"""Train the neutralization network N on latent codes.
 
     python -m tasks.neutralizer [--device cuda]
 
@@ -13,24 +13,24 @@ import numpy as np
 import pandas as pd
 
 from facsimile.editing import NeutralizerTraining
-from facsimile.faces.annotation import only
+from facsimile.faces.annotation import keep_labels
 from facsimile.faces.aus import AUS
-from tasks.helpers.codes import read_codes, stack
+from tasks.helpers.codes import read_codes, stack_codes
 from tasks.params import DatasetsParams, NeutralizerParams
-from tasks.shared.artefacts import LABELS, taught_aus
+from tasks.shared.artefacts import LABELS, learned_aus
 from tasks.shared.stage import Compute, main
 
 
 def run(
     out: Path, compute: Compute, datasets: DatasetsParams, neutralizer: NeutralizerParams
 ) -> dict[str, Any]:
-    """Train on both annotated sets; stop by AU recall on the validation people."""
+    """Train on the AU and attribute sets; stop early by AU recall on validation faces."""
     names = dict.fromkeys((datasets.aus, datasets.attributes))
-    aus = taught_aus(datasets.aus)
+    aus = learned_aus(datasets.aus)
     columns = ["sample_id", "split", *LABELS]
     faces = pd.concat([read_codes(name, columns) for name in names], ignore_index=True)
-    faces = only(faces, aus)
-    z, labels = stack(faces["z"]), faces[LABELS].to_numpy(np.float32)
+    faces = keep_labels(faces, aus)
+    z, labels = stack_codes(faces["z"]), faces[LABELS].to_numpy(np.float32)
     train, val = (faces["split"].to_numpy() == split for split in ("train", "val"))
     training = NeutralizerTraining(**neutralizer.model_dump(), device=compute.device)
     model = training.run(z[train], labels[train], z[val], labels[val])

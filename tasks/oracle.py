@@ -1,4 +1,4 @@
-"""Train the oracle, the AU and identity estimator used for measuring, and write its checkpoint.
+"""Train the oracle, the AU and identity estimator used for evaluation, and write its checkpoint.
 
     python -m tasks.oracle [--params params.yaml] [--faces FACES] [--work WORK] [--out OUT]
                            [--device DEVICE]
@@ -6,7 +6,8 @@
 Reads   params.yaml, section `oracle`; FACES, a face table (rendered from world-oracle if absent).
 Writes  OUT/config.json, model.safetensors, metrics.json, README.md.
 
-Frozen in the pipeline: the checkpoint is shipped. No stage trains on it or on its faces.
+Frozen in the pipeline, because the checkpoint is shipped. No other stage trains
+on it or on its faces.
 """
 
 import argparse
@@ -46,11 +47,11 @@ class OracleParams(Section):
 
 
 def measure(oracle: AUOracle, faces: LabelledFaces) -> dict[str, object]:
-    """Figures on people the oracle has never seen.
+    """Metrics on held-out people.
 
     `entanglement` compares mean |inter-AU correlation| of labels and readings: the difference is
-    what the estimator itself adds. `identity` is verification over all pairs of faces; its
-    threshold is the cosine distance of equal error rates.
+    due to the estimator. `identity` is verification over all pairs of faces; its threshold is the
+    cosine distance at the equal error rate.
     """
     readings, embeddings = oracle.predict_with_embeddings(faces.images)
     first, second = np.triu_indices(len(readings), 1)
@@ -107,7 +108,7 @@ Identity verification over all pairs of them: AUC {identity["auc"]:.3f}, equal e
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """The stage from face table to checkpoint."""
+    """Train and evaluate the oracle and write its checkpoint."""
     params = read_section(arguments.params, "oracle", OracleParams)
     faces = face_table(
         arguments.faces,
@@ -133,7 +134,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     out = arguments.out
     oracle.to("cpu").save(out)
-    # What is measured is what is shipped: half-precision weights, read back.
+    # Evaluate the weights as shipped: in half precision, loaded from disk.
     metrics = measure(AUOracle.load(out), splits["test"]) | {
         "test_faces": len(splits["test"].images),
         "steps": params.epochs * (len(splits["train"].images) // params.batch_size),

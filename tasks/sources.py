@@ -1,4 +1,4 @@
-"""Fingerprint the user files named in params.yaml, so that changes to them are noticed.
+"""Fingerprint the user files named in params.yaml to detect changes.
 
     python -m tasks.sources
 
@@ -7,8 +7,8 @@ Reads   params datasets, ingest; names, sizes and modification times of the file
         ingest.fingerprint: full.
 Writes  data/sources/<dataset>.tsv, one line per file (facsimile/fingerprint.py); metrics.json.
 
-`ingest` depends on the output and reruns when it changes. The stage runs every time, so it does not
-import torch. Flows call `changes` instead of running it.
+`ingest` depends on the output and reruns when it changes. This stage runs every time, so it does
+not import torch. Flows call `changes` instead of running the stage.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def run(out: Path, base: Path, datasets: DatasetsParams, ingest: IngestParams) -
 
 
 def changes(base: Path, datasets: DatasetsParams, ingest: IngestParams) -> dict[str, str]:
-    """What has changed since `run` wrote its fingerprints.
+    """Changes since `run` wrote its fingerprints.
 
     Args:
         base: project folder.

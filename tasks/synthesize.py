@@ -1,4 +1,4 @@
-"""Sample new identities, balanced over gender and age group, and edit each neutralized one.
+"""Sample new identities, balanced over gender and age group, neutralize and edit them.
 
     python -m tasks.synthesize [--device cuda] [--batch-size N]
 
@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from facsimile.editing import EditOperator, Neutralizer, load_editor, plan_edits
-from facsimile.faces.annotation import label_what_is_known
+from facsimile.faces.annotation import drop_unknown_labels
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
 from facsimile.generator import Codes, NoiseModel
@@ -25,8 +25,8 @@ from facsimile.synthesis import (
     IdentityOperator,
     sample_identities,
 )
-from tasks.helpers.codes import read_editable, read_encoded, stack
-from tasks.helpers.editable import editable_aus, tell_aus
+from tasks.helpers.codes import read_editable, read_encoded, stack_codes
+from tasks.helpers.editable import editable_aus, report_skipped_aus
 from tasks.helpers.generator_loading import load_generator
 from tasks.params import DatasetsParams, SamplingParams, SynthesizeParams
 from tasks.shared.artefacts import EDITOR, NEUTRALIZER_FILE
@@ -40,11 +40,11 @@ def run(
     sampling: SamplingParams,
     synthesize: SynthesizeParams,
 ) -> dict[str, Any]:
-    """Sample, neutralize, edit; demographics are told by the attribute set."""
+    """Sample, neutralize and edit; demographics are predicted by models of the attribute set."""
     generator = load_generator(compute, sampling)
     labelled = read_encoded(datasets.attributes, generator, "train")
     demographics = DemographicPredictors().fit(
-        stack(labelled["z"]),
+        stack_codes(labelled["z"]),
         labelled["male"].to_numpy(),
         labelled["age"].to_numpy(),
         labelled["subject_id"].to_numpy(),
@@ -62,15 +62,16 @@ def run(
     write_shards([identities], out / "identities", IDENTITY_SCHEMA)
 
     aus = editable_aus(synthesize.aus)
-    tell_aus(synthesize.aus, aus)
+    report_skipped_aus(synthesize.aus, aus)
     plan = plan_edits(identities, **synthesize.variants() | {"aus": aus})
-    absent = identities.set_index("sample_id")[list(AUS)] == 0  # null where N cannot see to it
+    absent = identities.set_index("sample_id")[list(AUS)] == 0  # null where N does not cover an AU
     operator = EditOperator(generator, load_editor(EDITOR), noise)
     faces: Iterator[pd.DataFrame] = (
-        label_what_is_known(made, absent) for made in operate(operator, plan, compute, "synthesize")
+        drop_unknown_labels(batch, absent)
+        for batch in operate(operator, plan, compute, "synthesize")
     )
     count = write_shards(faces, out / "faces", GENERATED_SCHEMA)
-    # Identities are numbered in the order of the draws: the last number tells how many there were.
+    # Ids are numbered by draw, so the last number gives the number of draws.
     draws = int(sampled["sample_id"].iloc[-1].rsplit("/", 1)[1]) + 1
     metrics = {
         "synthesized": count,

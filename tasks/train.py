@@ -1,8 +1,8 @@
-"""Train AU detectors: every arm (real faces, with and without generated ones) × every seed.
+"""Train AU detectors for each training arm (real faces, with or without generated ones) and seed.
 
     python -m tasks.train [--device cuda] [--workers N]
 
-Seeds of the arm `real` that tasks/baseline.py has trained are copied.
+Detectors of the arm `real` that tasks/baseline.py has already trained are copied.
 
 Reads   data/ingest, data/filter, data/baseline; params datasets, detector, train.
 Writes  data/train/<arm>/seed-<n>/ (model.safetensors, config.json, history.csv), metrics.json.
@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 
 from facsimile.detection import LabelledFaces
-from facsimile.faces.annotation import only
+from facsimile.faces.annotation import keep_labels
 from facsimile.faces.arms import training_arms
 from facsimile.faces.aus import AUS
 from facsimile.faces.origins import REAL
 from facsimile.faces.tables import read_faces
 from tasks.helpers.detectors import COLUMNS, fit, fit_all
 from tasks.params import DatasetsParams, DetectorParams, TrainParams
-from tasks.shared.artefacts import BASELINE, FILTER, read_splits, taught_aus
+from tasks.shared.artefacts import BASELINE, FILTER, learned_aus, read_splits
 from tasks.shared.stage import Compute, main
 
 
@@ -35,10 +35,10 @@ def run(
     detector: DetectorParams,
     train: TrainParams,
 ) -> dict[str, Any]:
-    """Train on real training faces plus the accepted generated ones of the arm."""
-    aus = taught_aus(datasets.aus)
+    """Train each arm on real training faces and the accepted generated faces of its origins."""
+    aus = learned_aus(datasets.aus)
     real, val = read_splits(datasets.aus, ("train", "val"), COLUMNS)
-    val = LabelledFaces.from_rows(only(val, aus))
+    val = LabelledFaces.from_rows(keep_labels(val, aus))
     generated = read_faces(FILTER / "faces", COLUMNS)
     seeds = {arm: list(train.seeds) for arm in train.arms}
     if REAL in seeds:
@@ -54,7 +54,7 @@ def run(
     jobs = []
     for arm in arms:
         added = generated[generated["origin"].isin(training_arms()[arm].origins)]
-        rows = only(pd.concat([real, added], ignore_index=True), aus)
+        rows = keep_labels(pd.concat([real, added], ignore_index=True), aus)
         metrics[arm] = {"faces": len(rows)}
         faces, options = LabelledFaces.from_rows(rows), detector.model_dump()
         for seed in seeds[arm]:

@@ -14,10 +14,10 @@ import pandas as pd
 from facsimile.editing import TransferOperator, person_codes, plan_transfers
 from facsimile.faces.tables import GENERATED_SCHEMA, read_faces, write_shards
 from facsimile.generator import Generator
-from tasks.helpers.codes import read_codes, stack
+from tasks.helpers.codes import read_codes, stack_codes
 from tasks.helpers.generator_loading import load_generator
 from tasks.params import DatasetsParams, SamplingParams, TransferParams
-from tasks.shared.artefacts import INGEST, LABELS, of_split
+from tasks.shared.artefacts import INGEST, LABELS, select_split
 from tasks.shared.stage import Compute, main, operate
 
 
@@ -34,9 +34,9 @@ def run(
     operator = load_operator(faces, donors, load_generator(compute, sampling))
     images = read_faces(INGEST / datasets.aus, ["sample_id", "image"]).set_index("sample_id")
     plan = plan.assign(image=images["image"].reindex(plan["source_id"]).to_numpy())
-    made = operate(operator, plan, compute, "transfer")
+    transferred = operate(operator, plan, compute, "transfer")
     return {
-        "transferred": write_shards(made, out / "faces", GENERATED_SCHEMA),
+        "transferred": write_shards(transferred, out / "faces", GENERATED_SCHEMA),
         "of": plan["source_id"].nunique(),
         "donors": plan["donor"].nunique(),
         "mean_strength": plan["strength"].mean(),
@@ -44,11 +44,10 @@ def run(
 
 
 def encoded_people(datasets: DatasetsParams) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Training faces with their codes ``z``: those of the AU set, which are transferred, and those
-    of the attribute set, to whose people they are transferred."""
+    """Training faces with their codes ``z``: source faces (AU set) and donors (attribute set)."""
     columns = ["sample_id", "dataset", "subject_id", "split", "au_presence_only", *LABELS]
     faces, donors = (
-        of_split(read_codes(name, columns), "train", INGEST / name)
+        select_split(read_codes(name, columns), "train", INGEST / name)
         for name in (datasets.aus, datasets.attributes)
     )
     return faces, donors
@@ -57,9 +56,9 @@ def encoded_people(datasets: DatasetsParams) -> tuple[pd.DataFrame, pd.DataFrame
 def load_operator(
     faces: pd.DataFrame, donors: pd.DataFrame, generator: Generator
 ) -> TransferOperator:
-    """The operator of this run, with the mean code of each person among `encoded_people`."""
+    """The transfer operator, with the mean code of each person in `encoded_people`."""
     people = pd.concat([faces, donors]).drop_duplicates("sample_id")
-    return TransferOperator(generator, person_codes(stack(people["z"]), people["subject_id"]))
+    return TransferOperator(generator, person_codes(stack_codes(people["z"]), people["subject_id"]))
 
 
 if __name__ == "__main__":

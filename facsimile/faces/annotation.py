@@ -66,18 +66,18 @@ def mostly_annotated_aus(labels: ArrayLike) -> tuple[str, ...]:
     return tuple(au for au in annotated if often[AUS.index(au)]) or annotated
 
 
-def only(faces: pd.DataFrame, aus: tuple[str, ...]) -> pd.DataFrame:
+def keep_labels(faces: pd.DataFrame, aus: tuple[str, ...]) -> pd.DataFrame:
     """Set the labels of all AUs except `aus` to null."""
     others = {au: np.float32(np.nan) for au in AUS if au not in aus and au in faces.columns}
     return faces.assign(**others) if others else faces
 
 
-def keep_aus(readings: np.ndarray, aus: tuple[str, ...]) -> np.ndarray:
+def keep_readings(readings: np.ndarray, aus: tuple[str, ...]) -> np.ndarray:
     """Readings (N, 12) with NaN for AUs other than `aus`."""
     return np.where(np.isin(AUS, aus), readings, np.float32(np.nan))
 
 
-def label_what_is_known(edited: pd.DataFrame, absent: pd.DataFrame) -> pd.DataFrame:
+def drop_unknown_labels(edited: pd.DataFrame, absent: pd.DataFrame) -> pd.DataFrame:
     """Set labels of edited faces to null for AUs that were not set but may be present.
 
     Args:
@@ -89,7 +89,7 @@ def label_what_is_known(edited: pd.DataFrame, absent: pd.DataFrame) -> pd.DataFr
     return edited.assign(**labels.where(known))
 
 
-def what_is_left_out(labels: ArrayLike, kept: tuple[str, ...]) -> str:
+def explain_unused_aus(labels: ArrayLike, kept: tuple[str, ...]) -> str:
     """AUs not in `kept`, with reasons: ``AU01, AU02: not annotated; AU09: on no annotated face``.
 
     Args:

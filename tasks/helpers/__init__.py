@@ -1,1 +1,1 @@
-"""What some stages share. What all of them need is in tasks/shared."""
+"""Helpers shared by some stages; those for all stages are in tasks/shared."""

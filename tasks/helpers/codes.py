@@ -1,4 +1,4 @@
-"""Codes of faces, as several stages read them."""
+"""Read faces with their latent codes."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from tasks.shared.artefacts import (
     INGEST,
     LABELS,
     NEUTRAL,
-    of_split,
+    select_split,
 )
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ def read_encoded(dataset: str, generator: "Generator", split: str | None = None)
     """Labels of encoded faces and their codes ``z`` (D,).
 
     Raises:
-        FacsimileError: no face of the split, faces and codes that do not match, or codes of another
+        FacsimileError: the split has no faces, a face has no code, or the codes come from another
             generator.
     """
     rows = read_codes(dataset, ["sample_id", "subject_id", "split", *LABELS])
     if split:
-        rows = of_split(rows, split, INGEST / dataset)
+        rows = select_split(rows, split, INGEST / dataset)
     if (dimensions := len(rows["z"].iloc[0])) != generator.z_dim:
         raise FacsimileError(
             f"{ENCODE / dataset}: codes have {dimensions} dimensions, "
@@ -40,10 +40,10 @@ def read_encoded(dataset: str, generator: "Generator", split: str | None = None)
 
 
 def read_codes(dataset: str, columns: Sequence[str]) -> pd.DataFrame:
-    """Columns of encoded faces, sample_id among them, and their codes ``z`` (D,).
+    """Columns of encoded faces, which must include sample_id, and their codes ``z`` (D,).
 
     Raises:
-        FacsimileError: faces and codes that do not match.
+        FacsimileError: a face has no code.
     """
     faces = read_faces(INGEST / dataset, columns)
     latents = read_table(ENCODE / dataset, ["sample_id", "z"])
@@ -54,20 +54,20 @@ def read_codes(dataset: str, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def read_editable(dataset: str, split: str) -> pd.DataFrame:
-    """Neutral faces of a split that `encode` chose: labels, ``z`` and ``x_t``."""
+    """Neutral faces of a split that `encode` selected: labels, ``z`` and ``x_t``."""
     columns = ["sample_id", "dataset", "subject_id", "split", *LABELS]
-    faces = of_split(read_faces(INGEST / dataset, columns), split, INGEST / dataset)
+    faces = select_split(read_faces(INGEST / dataset, columns), split, INGEST / dataset)
     latents = read_table(ENCODE / dataset)
     return faces.merge(latents[latents["editable"]], on="sample_id", validate="one_to_one")
 
 
 def read_neutral(dataset: str) -> pd.DataFrame:
-    """Faces that `neutral` chose: as `read_editable`, but ``z`` is neutralized."""
+    """Faces that `neutral` selected: like `read_editable`, but with neutralized ``z``."""
     latents = read_table(NEUTRAL / "faces")
     columns = ["sample_id", "dataset", "subject_id", "split", *LABELS]
     return read_faces(INGEST / dataset, columns).merge(latents, on="sample_id")
 
 
-def stack(column: pd.Series) -> np.ndarray:
-    """A column of N vectors (D,) as one array (N, D) float32."""
+def stack_codes(column: pd.Series) -> np.ndarray:
+    """Stack a column of N codes (D,) into a float32 array (N, D)."""
     return np.stack(column.to_numpy()).astype(np.float32)

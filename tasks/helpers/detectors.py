@@ -1,4 +1,4 @@
-"""Trains detectors side by side, for the baseline and for the other arms."""
+"""Train detectors in parallel, for the baseline and for all training arms."""
 
 import math
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def fit(
     """Train and save one detector. Returns its folder and mean squared validation error.
 
     Args:
-        options: of `DetectorTraining`, without the device.
+        options: arguments of `DetectorTraining`, except the device.
     """
     detector = DetectorTraining(**options, device=device).run(faces, val).to("cpu")
     detector.save(folder)
@@ -34,18 +34,18 @@ def fit(
 
 
 def fit_all(jobs: list[partial], compute: Compute, name: str) -> Iterator[tuple[Path, float]]:
-    """Results of all `fit` jobs: one by one on a device, side by side on a CPU."""
+    """Results of all `fit` jobs, which run sequentially on a GPU and in parallel on a CPU."""
     with progress(name, len(jobs), "detectors") as advance:
         if compute.device != "cpu":
             for job in jobs:
                 yield job(device=compute.device)
                 advance(1)
             return
-        # As many rounds as workers can fill: three jobs on two cores share them, instead of leaving
-        # one core idle while the third job runs.
+        # Only as many rounds as the workers can fill: three jobs on two cores run at once, instead
+        # of leaving one core idle while the third job runs.
         rounds = max(1, len(jobs) // compute.workers)
         processes = max(1, math.ceil(len(jobs) / rounds))
-        # A thread each: small networks gain little from more, and results depend on the number.
+        # One thread each: small networks gain little from more, and results depend on their number.
         with ProcessPoolExecutor(
             processes, get_context("spawn"), torch.set_num_threads, (1,)
         ) as pool:

@@ -1,4 +1,4 @@
-"""Which AUs the fitted editor can edit."""
+"""Select the AUs that the fitted editor can edit."""
 
 import sys
 from collections.abc import Sequence
@@ -8,25 +8,28 @@ from facsimile.errors import FacsimileError
 from tasks.shared.artefacts import EDITOR
 
 
-def editable_aus(wanted: Sequence[str]) -> tuple[str, ...]:
-    """Those of the `wanted` AUs that the editor can edit; all if there is no editor yet.
+def editable_aus(requested: Sequence[str]) -> tuple[str, ...]:
+    """The `requested` AUs that the editor can edit; all of them if there is no editor yet.
 
     Raises:
-        FacsimileError: it can edit none of them.
+        FacsimileError: the editor can edit none of them.
     """
     if not EDITOR.exists():
-        return tuple(wanted)
+        return tuple(requested)
     fitted = load_editor(EDITOR).aus
-    kept = tuple(au for au in wanted if au in fitted)
-    if not kept:
+    editable = tuple(au for au in requested if au in fitted)
+    if not editable:
         raise FacsimileError(
-            f"params.yaml: {', '.join(wanted)}: nothing to edit; with the annotations of the "
+            f"params.yaml: {', '.join(requested)}: nothing to edit; with the annotations of the "
             f"training faces, the editor can edit only {', '.join(fitted)}"
         )
-    return kept
+    return editable
 
 
-def tell_aus(wanted: Sequence[str], kept: Sequence[str], why: str = "not in the editor") -> None:
-    """Print which of the `wanted` AUs are edited, unless it is all."""
-    if left_out := [au for au in wanted if au not in kept]:
-        print(f"edits {', '.join(kept)}; left out {', '.join(left_out)}: {why}", file=sys.stderr)
+def report_skipped_aus(requested: Sequence[str], editable: Sequence[str]) -> None:
+    """Print which of the `requested` AUs are skipped, if any."""
+    if skipped := [au for au in requested if au not in editable]:
+        print(
+            f"edits {', '.join(editable)}; skipped {', '.join(skipped)}: not in the editor",
+            file=sys.stderr,
+        )

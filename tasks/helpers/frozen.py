@@ -1,4 +1,4 @@
-"""What the frozen stages share: they train a model that is shipped, on faces rendered for it."""
+"""Shared by the frozen stages, which train a shipped model on rendered faces."""
 
 import argparse
 import os
@@ -25,11 +25,11 @@ def main(
     """Run a frozen stage as a command and end the process.
 
     Args:
-        name: of the stage; its output folder is ``data/<name>`` unless told otherwise.
-        doc: its first line is the summary of the command.
-        run: receives `params`, `faces`, `work`, `out` and the `inputs`, all paths, and `device`;
-            `faces` is WORK/faces where none is given.
-        inputs: further inputs and where they lie by default; each becomes an option.
+        name: name of the stage; the default output folder is ``data/<name>``.
+        doc: docstring of the stage; its first line describes the command.
+        run: receives the paths `params`, `faces`, `work`, `out` and `inputs`, and `device`; the
+            default for `faces` is WORK/faces.
+        inputs: further inputs with their default paths; each becomes an option.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m tasks.{name}", description=doc.splitlines()[0]
@@ -49,7 +49,7 @@ def main(
         with explain_faults():
             run(arguments)
     except FacsimileError as error:
-        if os.environ.get("RANK", "0") == "0":  # all processes that torchrun started find the same
+        if os.environ.get("RANK", "0") == "0":  # all processes of torchrun have the same error
             print(f"{name}: {error}", file=sys.stderr)
         sys.exit(ExitCode.BAD_INPUT)
 
@@ -57,7 +57,7 @@ def main(
 def face_table(
     path: Path, dataset: str, faces: int, size: int, seed: int, workers: int
 ) -> pd.DataFrame:
-    """Rows of a face table; rendered first where there is none."""
+    """Rows of a face table, which is rendered first if it does not exist."""
     if not path.exists():
         world.write_faces(path, dataset, faces, size, seed, workers)
     return read_faces(path)

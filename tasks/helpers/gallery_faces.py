@@ -1,4 +1,4 @@
-"""Reads the faces that the report shows: edits of held-out people, synthetic people, rejections."""
+"""Faces shown in the report: edits of held-out people, transfers, synthetic people, rejects."""
 
 import pandas as pd
 import pyarrow as pa
@@ -26,7 +26,7 @@ def edited_people(
     people: int,
     intensities: tuple[float, ...],
 ) -> list[pa.Table]:
-    """Held-out people with each AU at each intensity."""
+    """Held-out people, edited to each AU at each intensity."""
     faces = read_editable(dataset, "test").drop_duplicates("subject_id").head(people)
     if faces.empty:
         return []
@@ -53,7 +53,7 @@ def transferred_people(dataset: str, people: int) -> list[pa.Table]:
 
 
 def synthetic_people() -> list[pa.Table]:
-    """One synthetic identity of each gender × age group."""
+    """One synthetic identity per gender × age group."""
     identities = read_table(
         SYNTHESIZE / "identities", ["sample_id", "gender", "age_group", "image", "sampled_image"]
     )

@@ -1,4 +1,4 @@
-"""The generator of the project, as several stages load it."""
+"""Load the generator of the project."""
 
 import torch
 
@@ -13,7 +13,7 @@ def load_generator(compute: Compute, sampling: SamplingParams | None = None) -> 
 
     Args:
         compute: device, and whether to compile.
-        sampling: solver, steps and precision. Stages that only encode leave it out and do so in
+        sampling: solver, steps and precision. Stages that only encode omit it and run in
             float32.
     """
     options = sampling.model_dump() if sampling else {"dtype": "float32"}

@@ -9,9 +9,9 @@ import pandas as pd
 from facsimile.errors import FacsimileError
 from facsimile.faces.annotation import (
     MIN_PEOPLE,
+    explain_unused_aus,
     learnable_aus,
     mostly_annotated_aus,
-    what_is_left_out,
 )
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.faces.demographics import (
@@ -38,11 +38,11 @@ def report(ingested: Path) -> None:
         ingested: folder of the ingested datasets.
     """
     datasets, project = _relevant_params()
-    labels = _of_split(read_faces(ingested / datasets.aus, COLUMNS), "train")[list(AUS)]
+    labels = _select_split(read_faces(ingested / datasets.aus, COLUMNS), "train")[list(AUS)]
     aus = learnable_aus(labels)
     if aus and aus != AUS:
-        left_out = what_is_left_out(labels, aus)
-        print(f"{datasets.aus}: uses {', '.join(aus)}; left out: {left_out}", file=sys.stderr)
+        unused = explain_unused_aus(labels, aus)
+        print(f"{datasets.aus}: uses {', '.join(aus)}; skipped: {unused}", file=sys.stderr)
     for name in datasets.tests if aus else ():
         faces = read_faces(ingested / name, COLUMNS)
         if not faces[list(aus)].notna().any(axis=None):
@@ -61,7 +61,7 @@ def require() -> None:
 
 
 def _relevant_params() -> tuple[DatasetsParams, tuple[str, ...]]:
-    """The datasets, and the attributes that the editor needs."""
+    """Roles of the datasets, and attributes that the editor needs."""
     datasets = read_section(PARAMS, "datasets", DatasetsParams)
     return datasets, read_section(PARAMS, "editor", EditorParams).options.attributes
 
@@ -72,53 +72,53 @@ def shortages(ingested: Path, datasets: DatasetsParams, project: tuple[str, ...]
     Args:
         ingested: folder of the ingested datasets.
         datasets: role of each dataset.
-        project: attributes that the editor needs labels of.
+        project: attributes for which the editor needs labels.
     """
     yield from _au_shortages(datasets.aus, read_faces(ingested / datasets.aus, COLUMNS))
     attributes = read_faces(ingested / datasets.attributes, COLUMNS)
     yield from _attribute_shortages(datasets.attributes, attributes, project)
     for name in datasets.tests:
-        if _of_split(read_faces(ingested / name, COLUMNS), "test").empty:
+        if _select_split(read_faces(ingested / name, COLUMNS), "test").empty:
             yield f"{name}: split test: no faces; add some, or remove it from datasets.tests"
 
 
 def _au_shortages(name: str, faces: pd.DataFrame) -> Iterator[str]:
     for split in SPLITS:
-        if _of_split(faces, split).empty:
+        if _select_split(faces, split).empty:
             yield (
                 f"{name}: split {split}: no faces; at least four people are needed, with at least "
                 "one in val and one in test (column split)"
             )
             return
-    train, val = _of_split(faces, "train"), _of_split(faces, "val")
+    train, val = _select_split(faces, "train"), _select_split(faces, "val")
     aus = learnable_aus(train[list(AUS)])
     if not aus:
         yield (
-            f"{name}: split train: {what_is_left_out(train[list(AUS)], ())}; annotate an AU as "
+            f"{name}: split train: {explain_unused_aus(train[list(AUS)], ())}; annotate an AU as "
             "absent on one face and present on another"
         )
         return
     if train["subject_id"].nunique() < 2:
         yield f"{name}: split train: only one person; add faces of others"
     needed = mostly_annotated_aus(train[list(AUS)])
-    for split, least in (("train", 2), ("val", 1)):
-        labels = _of_split(faces, split)[list(needed)]
+    for split, minimum in (("train", 2), ("val", 1)):
+        labels = _select_split(faces, split)[list(needed)]
         neutral = int((labels < ACTIVE_THRESHOLD).all(axis=1).sum())
-        if neutral < least:
+        if neutral < minimum:
             yield (
-                f"{name}: split {split}: too few neutral faces ({neutral}, at least {least} "
-                f"needed), which are annotated for all of {', '.join(needed)} with each below "
-                f"{ACTIVE_THRESHOLD}; add such faces, or remove columns of AUs that are rarely "
-                "annotated or active on most faces"
+                f"{name}: split {split}: too few neutral faces ({neutral}, at least {minimum} "
+                f"needed), which are annotated for all of {', '.join(needed)} and below "
+                f"{ACTIVE_THRESHOLD} on each; add such faces, or remove columns of AUs that are "
+                "rarely annotated or active on most faces"
             )
     if not (val[list(aus)] >= ACTIVE_THRESHOLD).any(axis=None):
         yield f"{name}: split val: no face shows any of {', '.join(aus)}; add faces that do"
-    if _of_split(faces, "test")[list(aus)].isna().all(axis=None):
+    if _select_split(faces, "test")[list(aus)].isna().all(axis=None):
         yield f"{name}: split test: no face is annotated for any of {', '.join(aus)}; annotate some"
 
 
 def _attribute_shortages(name: str, faces: pd.DataFrame, project: tuple[str, ...]) -> Iterator[str]:
-    train = _of_split(faces, "train")
+    train = _select_split(faces, "train")
     where, another = f"{name}: split train:", "or name another dataset under datasets.attributes"
     if train.empty:
         yield f"{where} no faces; add some, {another}"
@@ -126,7 +126,7 @@ def _attribute_shortages(name: str, faces: pd.DataFrame, project: tuple[str, ...
     genders = set(group_indices(train["male"], GENDER_CUTS))
     ages = set(group_indices(train["age"], AGE_CUTS))
     lacking = [gender for index, gender in enumerate(GENDERS) if index not in genders]
-    # A middle group can be cut from the others; see `DemographicPredictors.fit`.
+    # The middle group can be derived from the others; see `DemographicPredictors.fit`.
     lacking += [AGE_GROUPS[index] for index in (0, len(AGE_GROUPS) - 1) if index not in ages]
     if lacking:
         yield f"{where} no face is labelled {', '.join(lacking)}; fill columns male, age, {another}"
@@ -138,7 +138,7 @@ def _attribute_shortages(name: str, faces: pd.DataFrame, project: tuple[str, ...
     if unlabelled:
         yield (
             f"{where} {', '.join(unlabelled)} not annotated, or the same on all faces; annotate "
-            f"it, remove it from the editor's options, {another}"
+            f"it, remove it from the options of the editor, {another}"
         )
     several = int((train["subject_id"].value_counts() > 1).sum())
     if several < MIN_PEOPLE:
@@ -148,5 +148,5 @@ def _attribute_shortages(name: str, faces: pd.DataFrame, project: tuple[str, ...
         )
 
 
-def _of_split(faces: pd.DataFrame, split: str) -> pd.DataFrame:
+def _select_split(faces: pd.DataFrame, split: str) -> pd.DataFrame:
     return faces[faces["split"] == split]

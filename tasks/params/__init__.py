@@ -1,4 +1,4 @@
-"""params.yaml as types: one module a section, and the reader of the whole file."""
+"""Typed params.yaml: one module per section, and a reader of the whole file."""
 
 from tasks.params.baseline import BaselineParams
 from tasks.params.datasets import DatasetsParams

@@ -1,4 +1,4 @@
-"""Section `baseline`: the detectors of real faces alone."""
+"""Section `baseline`: detectors trained on real faces only."""
 
 from typing import Annotated
 
@@ -8,6 +8,6 @@ from tasks.params.section import Section
 
 
 class BaselineParams(Section):
-    """One detector for each seed; later stages read AUs with the mean of all."""
+    """One detector per seed; later stages read AUs with the ensemble."""
 
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]

@@ -1,13 +1,14 @@
-"""Section `datasets`: which dataset serves which purpose."""
+"""Section `datasets`: the role of each dataset."""
 
 from tasks.params.section import DatasetName, Section
 
 
 class DatasetsParams(Section):
-    """What each dataset is for.
+    """Roles of the datasets.
 
     Attributes:
-        aus: annotated for AUs; fits directions, is edited, trains and tests detectors.
+        aus: annotated for AUs; used to fit the editor, as sources of edits, and to train and test
+            detectors.
         attributes: annotated for eyeglasses, beard, gender and age.
         tests: further test sets, never trained on.
     """

@@ -1,4 +1,4 @@
-"""Section `detector`: how every AU detector is trained."""
+"""Section `detector`: training of every AU detector."""
 
 from typing import Annotated
 

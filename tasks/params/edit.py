@@ -11,14 +11,14 @@ from tasks.params.variants import ActionUnits, Intensity, VariantsParams
 class EditParams(Section):
     """Edits of neutral faces.
 
-    AUs that the training faces are not annotated for have no direction and are skipped.
+    AUs without annotations on the training faces have no direction and are skipped.
 
     Attributes:
         aus: AUs to edit.
-        intensity: drawn for each edit from this range, or the same for all.
-        mixed: edits of several AUs at once per annotated face, which also gets each AU alone.
-        unannotated: edits per face that `neutral` chose.
-        seed: of all draws.
+        intensity: range from which the intensity of each edit is drawn, or one value for all edits.
+        mixed: combinations of AUs per annotated face, in addition to each AU alone.
+        unannotated: edits per face selected by `neutral`.
+        seed: seed of all random draws.
     """
 
     aus: ActionUnits

@@ -1,4 +1,4 @@
-"""Section `editor`: how faces are changed."""
+"""Section `editor`: the editor to fit and its options."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from tasks.params.section import Section
 
 
 class _Method(Section):
-    """The editor to fit, by its name, and the options of each editor under its name."""
+    """Name of the editor to fit; the options of each editor are under its name."""
 
     method: Literal[tuple(OPTIONS)]
 

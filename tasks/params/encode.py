@@ -8,6 +8,6 @@ from tasks.params.section import Section
 
 
 class EncodeParams(Section):
-    """Neutral faces of each person to invert, by split. Only these can be edited."""
+    """Maximum number of neutral faces to invert per person, by split. Only these can be edited."""
 
     neutral_per_subject: dict[Literal["train", "val", "test"], NonNegativeInt]

@@ -1,4 +1,4 @@
-"""Section `evaluate`: how much of the generated faces is shown."""
+"""Section `evaluate`: contact sheets of the report, and the bootstrap."""
 
 from typing import Annotated
 
@@ -8,12 +8,12 @@ from tasks.params.section import Section, Share
 
 
 class EvaluateParams(Section):
-    """Sheets of the report, and the bootstrap.
+    """Contact sheets of the report, and the bootstrap.
 
     Attributes:
-        people: rows of the sheet of edited faces.
-        intensities: of the edits on that sheet.
-        seed: of the bootstrap.
+        people: number of people on the sheet of edited faces.
+        intensities: intensities of the edits on that sheet.
+        seed: seed of the bootstrap.
     """
 
     people: PositiveInt

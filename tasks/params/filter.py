@@ -1,4 +1,4 @@
-"""Section `filter`: limits that generated faces must keep."""
+"""Section `filter`: limits for accepting generated faces."""
 
 from typing import Annotated
 
@@ -8,9 +8,10 @@ from tasks.params.section import Section, Share
 
 
 class FilterParams(Section):
-    """Limits (see `facsimile.filtering.FilterLimits`) and what they are fitted on.
+    """Limits (see `facsimile.filtering.FilterLimits`) and the number of reference faces.
 
-    `reference_faces` faces of the attribute set join the annotated ones as examples of real faces.
+    The references for real faces are the annotated training faces and at most `reference_faces`
+    faces of the attribute set.
     """
 
     min_jaccard: Share

@@ -1,4 +1,4 @@
-"""Section `ingest`: where faces come from."""
+"""Section `ingest`: sources of the faces."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,13 +15,13 @@ AdapterName = Annotated[str, one_of(lambda: ADAPTER_MODULES, "an adapter")]
 
 
 class SourceParams(Section):
-    """Files of a dataset of your own. A plain path is its `root`.
+    """Files of a user dataset. A plain path stands for its `root`.
 
     Attributes:
         root: file or folder.
         adapter: key of `facsimile.datasets.ADAPTERS` (default: recognised from the files).
-        crop: take the largest centred square of images that are not square (default: refuse them).
-        first_frame: number of the first frame of people whose DISFA folders do not show it.
+        crop: crop images that are not square to the largest centred square (default: reject them).
+        first_frame: number of the first DISFA frame, for people whose folders leave it ambiguous.
         scale: scale of the AUs of a table, see `facsimile.datasets.table_values` (default: 0-5 for
             OpenFace columns such as ``AU01_r``, else 0-1).
     """
@@ -52,21 +52,22 @@ class FoldParams(Section):
 
 
 class IngestParams(Section):
-    """Where faces come from.
+    """Sources of the faces.
 
     Attributes:
-        seed: of built-in datasets, and of the split of datasets of your own that have none.
+        seed: seed of built-in datasets, and of the split of user datasets that define none.
         size: side of the images, pixels.
         faces: built-in dataset → number of faces.
-        paths: dataset of your own → its files.
-        fold: test people of datasets of your own that have no split (default: a quarter of them).
-        thin: skip frames of your own that have the labels of the frame before and differ from it by
-            less than this, see `facsimile.datasets.Preprocessing`.
-        align: dataset of your own with unaligned faces → source of their landmarks: ``columns`` of
+        paths: user dataset → its files.
+        fold: cross-validation fold of user datasets without a split (default: test on a quarter of
+            the people).
+        thin: skip frames of user datasets that have the same labels as the previous frame and
+            differ from it by less than this, see `facsimile.datasets.Preprocessing`.
+        align: user dataset with unaligned faces → source of their landmarks: ``columns`` of
             its table, or a function that finds them, as ``package.module:function`` (see
             `facsimile.datasets.alignment`).
-        on_error: whether a bad face ends the stage or goes to a table of rejects.
-        fingerprint: how changes of files of your own are noticed: ``times`` hashes tables and label
+        on_error: whether an invalid face ends the stage or goes to a table of rejects.
+        fingerprint: how changes of user files are detected: ``times`` hashes tables and label
             files and compares size and time of images and videos; ``full`` hashes all files.
     """
 
@@ -87,5 +88,5 @@ class IngestParams(Section):
         if unknown := self.align.keys() - self.paths.keys():
             raise ValueError(f"{min(unknown)} is under align, but not under paths")
         if self.fold and not self.paths:
-            raise ValueError("fold is of datasets under paths, and there is none")
+            raise ValueError("fold applies to datasets under paths, but there are none")
         return self

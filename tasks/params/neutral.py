@@ -1,4 +1,4 @@
-"""Section `neutral`: how many unannotated faces are chosen."""
+"""Section `neutral`: selection of unannotated neutral faces."""
 
 from pydantic import NonNegativeInt, PositiveInt
 
@@ -6,7 +6,7 @@ from tasks.params.section import Section
 
 
 class NeutralParams(Section):
-    """Neutral faces of the attribute set: at most `faces` in all and `per_subject` per person."""
+    """Neutral faces of the attribute set: at most `faces` in total and `per_subject` per person."""
 
     faces: NonNegativeInt
     per_subject: PositiveInt

@@ -38,7 +38,7 @@ SECTIONS: dict[str, type[Section] | None] = {
     "baseline": BaselineParams,
     "train": TrainParams,
     "evaluate": EvaluateParams,
-    # Frozen stages check their own section when they are run.
+    # Frozen stages check their own sections when they run.
     "generator": None,
     "oracle": None,
 }
@@ -48,8 +48,8 @@ def read_params(path: Path = PARAMS) -> dict[str, Section]:
     """All sections of a params file, checked.
 
     Raises:
-        FacsimileError: an unreadable file, or keys that are unknown, absent or out of range, each
-            of them named.
+        FacsimileError: the file is unreadable, or keys are unknown, missing or out of range; the
+            message names each of them.
     """
     values = read_yaml(path)
     wrong = [f"unknown section {name!r}" for name in values if name not in SECTIONS]

@@ -1,4 +1,4 @@
-"""Section `sampling`: how faces are inverted and decoded."""
+"""Section `sampling`: inversion and decoding of faces."""
 
 from typing import Annotated, Literal
 
@@ -11,10 +11,10 @@ class SamplingParams(Section):
     """Solver of the generator.
 
     Attributes:
-        steps: of inversion and of decoding, which must agree. "dpm++" needs fewer than "ddim".
-        prior_steps: DDIM steps of the latent prior.
-        solver: of inversion and of decoding.
-        dtype: of the networks.
+        steps: steps of both inversion and decoding. "dpm++" needs fewer than "ddim".
+        prior_steps: DDIM steps for sampling the latent prior.
+        solver: solver of both inversion and decoding.
+        dtype: data type of the networks.
     """
 
     steps: Annotated[int, Field(ge=2, le=1000)]

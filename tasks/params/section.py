@@ -1,10 +1,9 @@
-"""A section of params.yaml as a type: an unknown, mistyped or impossible key is an error that names
-it.
+"""Base of the typed sections of params.yaml. Unknown keys and invalid values are errors.
 
 Each section is one model, in the module of its name. A stage declares the sections it reads as
-parameters of its ``run`` (see tasks/shared/stage.py), and dvc.yaml declares the same ones, so that
-a change of any re-runs the stage. Batch size, workers and device only change how fast a result is
-made. They are options of the command line, not params.
+parameters of its ``run`` (see tasks/shared/stage.py), and dvc.yaml declares the same sections, so a
+change in one of them reruns the stage. Batch size, workers and device only affect speed. They are
+command-line options, not params.
 """
 
 import re
@@ -23,11 +22,11 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def _dataset_name(name: str) -> str:
-    """Datasets become folders: a name that leads elsewhere would be written outside of data/."""
+    """Check a dataset name. It becomes a folder name, so it must not lead outside of data/."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ValueError(
-            f"{name!r} is no name of a dataset: it takes letters, digits, '.', '_' and '-', "
-            "and begins with a letter or digit"
+            f"{name!r} is not a dataset name: use letters, digits, '.', '_' and '-', and begin "
+            "with a letter or digit"
         )
     return name
 
@@ -36,11 +35,11 @@ DatasetName = Annotated[str, AfterValidator(_dataset_name)]
 
 
 def one_of(names: Callable[[], Iterable[str]], kind: str) -> AfterValidator:
-    """A validator of text that names an entry of a registry.
+    """A validator for names of registry entries.
 
     Args:
         names: returns the names in the registry; called for each value.
-        kind: what an entry is, with its article, for the error.
+        kind: noun for an entry, with its article, for the error message.
     """
 
     def check(name: str) -> str:
@@ -64,8 +63,8 @@ def read_section(path: Path, name: str, model: type[Model]) -> Model:
     """One section of a params file, checked.
 
     Raises:
-        FacsimileError: an unreadable file, or keys of the section that are unknown, absent or out
-            of range, each of them named.
+        FacsimileError: the file is unreadable, or keys of the section are unknown, missing or out
+            of range; the message names each of them.
     """
     try:
         return model.model_validate(read_yaml(path).get(name) or {})
@@ -77,7 +76,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A params file, unchecked.
 
     Raises:
-        FacsimileError: it cannot be read, or is no mapping.
+        FacsimileError: the file is unreadable or not a mapping.
     """
     try:
         values = yaml.safe_load(path.read_text()) or {}
@@ -89,7 +88,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def problems(section: str, error: ValidationError) -> list[str]:
-    """What is wrong with a section, a line for each key."""
+    """The errors in a section, one line per key."""
     return [_problem(section, detail) for detail in error.errors()]
 
 

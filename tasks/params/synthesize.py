@@ -11,10 +11,10 @@ class SynthesizeParams(VariantsParams):
     """New identities and their edits.
 
     Attributes:
-        per_cell: identities of each gender × age group.
-        max_draws: codes to sample at most until every cell is full.
+        per_cell: identities per gender × age group.
+        max_draws: maximum number of codes to sample to fill all cells.
         aus, intensity: as in `EditParams`.
-        seed: of all draws.
+        seed: seed of all random draws.
     """
 
     per_cell: PositiveInt

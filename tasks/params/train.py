@@ -1,4 +1,4 @@
-"""Section `train`: which detectors are compared."""
+"""Section `train`: the detectors to compare."""
 
 from typing import Annotated
 
@@ -11,8 +11,8 @@ TrainingArm = Annotated[str, one_of(training_arms, "a training arm")]
 
 
 class TrainParams(Section):
-    """Arms × seeds of detectors. Seeds of the arm of real faces that `baseline` has trained are not
-    trained again."""
+    """Training arms and seeds; each arm is trained with each seed. Detectors that `baseline` has
+    already trained are reused."""
 
     arms: Annotated[tuple[TrainingArm, ...], Field(min_length=1)]
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]

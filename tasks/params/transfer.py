@@ -12,11 +12,11 @@ class TransferParams(Section):
     """See `facsimile.editing.plan_transfers`.
 
     Attributes:
-        faces: faces to make at most.
-        per_face: transfers of each source face.
-        strength: drawn for each face from this range, or the same for all; 1 is all the way to the
-            other person.
-        seed: of all draws.
+        faces: maximum number of faces to generate.
+        per_face: transfers per source face.
+        strength: range from which the strength of each transfer is drawn, or one value for all; 1
+            is all the way to the other person.
+        seed: seed of all random draws.
     """
 
     faces: NonNegativeInt

@@ -1,4 +1,4 @@
-"""How many edits are made of a face, and how strong they are: shared by several sections."""
+"""Number and intensity of the edits per face, shared by several sections."""
 
 from typing import Annotated
 
@@ -11,9 +11,9 @@ from tasks.params.section import Section
 def _action_units(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if name not in AUS:
-            raise ValueError(f"{name!r} is no Action Unit, allowed: {', '.join(AUS)}")
+            raise ValueError(f"{name!r} is not an Action Unit; allowed: {', '.join(AUS)}")
     if not names or len(set(names)) < len(names):
-        raise ValueError("needs at least one Action Unit, each once")
+        raise ValueError("needs at least one Action Unit, without duplicates")
     return names
 
 
@@ -29,7 +29,7 @@ Intensity = Annotated[float | tuple[float, float], AfterValidator(_intensity)]
 
 
 class VariantsParams(Section):
-    """How many faces are made of one; see `facsimile.editing.plan_edits`."""
+    """Number of edits per face; see `facsimile.editing.plan_edits`."""
 
     single: NonNegativeInt | None
     mixed: NonNegativeInt

@@ -1,1 +1,1 @@
-"""What a result was made with: the state of git, and what DVC declares and records of stages."""
+"""Provenance of results: the state of git, and what DVC declares and records for each stage."""

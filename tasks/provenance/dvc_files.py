@@ -1,8 +1,8 @@
-"""The only reader of dvc.yaml and dvc.lock: what DVC declares and what it records of each stage.
+"""The only reader of dvc.yaml and dvc.lock: what DVC declares and records for each stage.
 
 DVC rewrites dvc.lock in place. Flows run it with atomic writes (flows/dvc_process.py), but a manual
-`dvc repro` may be writing the file now, or have been killed while writing. So the last good file is
-backed up, and a truncated file is read again for a moment before it is repaired.
+`dvc repro` may be writing the file now, or have been killed while writing. So the last valid file
+is backed up, and a truncated file is reread for up to a second before it is repaired.
 """
 
 import fcntl
@@ -36,7 +36,7 @@ _KEEPING = threading.Lock()
 
 
 def declared_stages(root: Path) -> dict[str, dict[str, Any]]:
-    """What dvc.yaml declares of each stage: cmd, deps, params, outs and more, as written there.
+    """What dvc.yaml declares for each stage: cmd, deps, params, outs and more, as written there.
 
     Raises:
         FacsimileError: there is no readable dvc.yaml in `root`.
@@ -49,7 +49,7 @@ def declared_stages(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def locked_stages(root: Path) -> dict[str, dict[str, Any]]:
-    """What dvc.lock records of each stage: cmd, deps, params and outs with their hashes.
+    """What dvc.lock records for each stage: cmd, deps, params and outs with their hashes.
 
     A file truncated by a killed process is repaired, with a line on stderr.
 

@@ -47,7 +47,7 @@ class Revision:
 
 
 def current_revision(root: Path) -> Revision:
-    """The revision at the start of the flow that runs this stage; without a flow, as it is now."""
+    """The revision when the flow that runs this stage started; the current one without a flow."""
     noted = os.environ.get(NOTED)
     return Revision(**json.loads(noted)) if noted else read_revision(root)
 
@@ -65,10 +65,10 @@ def read_revision(root: Path) -> Revision:
 
 
 def since(noted: Revision, root: Path) -> Revision:
-    """The revision of a part of a run that begins now.
+    """The revision for a part of a run that begins now.
 
-    Keeps the commit noted when the run began, whatever has been checked out meanwhile. Files that
-    differ from that commit are changes to it.
+    Keeps the commit noted when the run began, even if another commit has been checked out since.
+    Files that differ from the noted commit count as changes.
     """
     if not noted.commit or noted.changed:
         return noted

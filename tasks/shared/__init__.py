@@ -1,1 +1,1 @@
-"""What all stages share: how a stage runs and ends, its device, and the paths of artefacts."""
+"""Shared by all stages: command line, exit status, machine faults, devices and artefact paths."""

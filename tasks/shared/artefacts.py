@@ -1,4 +1,4 @@
-"""Where the stages keep their artefacts, and the reads of face tables that they share."""
+"""Paths of the artefacts, and readers of face tables shared by the stages."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from facsimile.errors import FacsimileError
-from facsimile.faces.annotation import learnable_aus, mostly_annotated_aus, what_is_left_out
+from facsimile.faces.annotation import explain_unused_aus, learnable_aus, mostly_annotated_aus
 from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.faces.origins import generated_origins
 from facsimile.faces.tables import read_faces, read_table
@@ -35,7 +35,7 @@ LABELS = [*AUS, *NUISANCES]
 
 
 def generated_tables() -> list[Path]:
-    """Folders of all generated faces, in the order of the names of their stages."""
+    """Folders of all generated faces, sorted by stage name."""
     return sorted(DATA / origin.stage / "faces" for origin in generated_origins().values())
 
 
@@ -46,35 +46,35 @@ def training_labels(dataset: str) -> np.ndarray:
 
 
 def neutral_aus(dataset: str) -> tuple[str, ...]:
-    """AUs that a neutral face is to be without: see `mostly_annotated_aus`."""
-    return _at_hand(dataset, mostly_annotated_aus)
+    """AUs that must be absent from neutral faces; see `mostly_annotated_aus`."""
+    return _select_aus(dataset, mostly_annotated_aus)
 
 
-def taught_aus(dataset: str) -> tuple[str, ...]:
-    """AUs that models learn from training faces: see `facsimile.faces.annotation.learnable_aus`."""
-    return _at_hand(dataset, learnable_aus)
+def learned_aus(dataset: str) -> tuple[str, ...]:
+    """AUs that models learn from the training faces; see `learnable_aus`."""
+    return _select_aus(dataset, learnable_aus)
 
 
-def _at_hand(dataset: str, which: Callable[[np.ndarray], tuple[str, ...]]) -> tuple[str, ...]:
-    """Of the training faces; says which AUs these are where they are not all.
+def _select_aus(dataset: str, select: Callable[[np.ndarray], tuple[str, ...]]) -> tuple[str, ...]:
+    """Select AUs by the labels of the training faces; prints the selection unless it is all AUs.
 
     Raises:
-        FacsimileError: there is none.
+        FacsimileError: no AU is selected.
     """
     labels = training_labels(dataset)
-    aus = which(labels)
+    aus = select(labels)
     if not aus:
         raise FacsimileError(
-            f"{INGEST / dataset}: split train: {what_is_left_out(labels, ())}; annotate an AU as "
-            "absent on one face and present on another, else there is nothing to edit or to learn"
+            f"{INGEST / dataset}: split train: {explain_unused_aus(labels, ())}; annotate an AU as "
+            "absent on one face and present on another, otherwise there is nothing to edit or learn"
         )
     if aus != AUS:
-        left_out = what_is_left_out(labels, aus)
-        print(f"works on {', '.join(aus)}; left out {left_out}", file=sys.stderr)
+        unused = explain_unused_aus(labels, aus)
+        print(f"uses {', '.join(aus)}; skipped: {unused}", file=sys.stderr)
     return aus
 
 
-def of_split(faces: pd.DataFrame, split: str, source: Path) -> pd.DataFrame:
+def select_split(faces: pd.DataFrame, split: str, source: Path) -> pd.DataFrame:
     """Rows of one split. Raises FacsimileError if there are none."""
     rows = faces[faces["split"] == split].reset_index(drop=True)
     if rows.empty:
@@ -83,13 +83,13 @@ def of_split(faces: pd.DataFrame, split: str, source: Path) -> pd.DataFrame:
 
 
 def read_splits(dataset: str, splits: Sequence[str], columns: Sequence[str]) -> list[pd.DataFrame]:
-    """Rows of each of these splits of an ingested dataset, which is read once."""
+    """Rows of each split of an ingested dataset, which is read only once."""
     path = INGEST / dataset
     faces = read_faces(path, columns)
-    return [of_split(faces, split, path) for split in splits]
+    return [select_split(faces, split, path) for split in splits]
 
 
 def unannotated_ids() -> pd.Series:
-    """Ids of the faces that `neutral` chose; none where it has not run."""
+    """Ids of the faces that `neutral` selected; empty if it has not run."""
     path = NEUTRAL / "faces"
     return read_table(path, ["sample_id"])["sample_id"] if path.exists() else pd.Series(dtype=str)

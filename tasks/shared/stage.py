@@ -1,4 +1,4 @@
-"""The frame of every stage: options, params, atomic output, progress and exit status.
+"""Run a stage as a command: options, params, atomic output, progress and exit status.
 
 The exit status is one of `tasks.shared.exit_codes.ExitCode`.
 """
@@ -81,7 +81,7 @@ def main(
     try:
         compute = _parse(name, summary)
         sections = _read_sections(run)
-        # The inner one measures free disk space before the partial output is removed.
+        # The inner `explain_faults` measures free disk space before the partial output is removed.
         with explain_faults(), atomic_directory(DATA / name) as out, explain_faults():
             remove_leftovers(DATA)
             begin = time.monotonic()
@@ -115,7 +115,7 @@ def _format_warning(
 
 
 def _read_sections(run: Callable[..., Any]) -> dict[str, Section]:
-    """The sections that `run` has parameters for, validated by their annotated models."""
+    """The sections that `run` takes as parameters, validated by their annotated types."""
     models = get_type_hints(run)
     return {name: read_section(PARAMS, name, models[name]) for name in sections_of(run)}
 

@@ -240,7 +240,7 @@ def test_readiness_reports_omitted_aus(project: Path, capsys: pytest.CaptureFixt
         lines = capsys.readouterr().err.splitlines()
         readiness.require()
     assert lines == [
-        "few: uses AU04, AU12, AU20, AU26; left out: AU01, AU02, AU05, AU06, AU15, AU17: not "
+        "few: uses AU04, AU12, AU20, AU26; skipped: AU01, AU02, AU05, AU06, AU15, AU17: not "
         "annotated; AU09: on no annotated face; AU25: on every annotated face",
         "foreign: not annotated for any of AU04, AU12, AU20, AU26, so it is not scored",
     ]

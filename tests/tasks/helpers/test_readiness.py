@@ -66,7 +66,7 @@ def test_complete_labels_pass(
     readiness.report(readiness.INGEST)
     others = ", ".join(au for au in AUS if au not in ("AU04", "AU12"))
     assert capsys.readouterr().err.splitlines() == [
-        f"mine: uses AU04; left out: {others}: not annotated; AU12: on no annotated face"
+        f"mine: uses AU04; skipped: {others}: not annotated; AU12: on no annotated face"
     ]
 
 
