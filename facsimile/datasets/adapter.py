@@ -1,7 +1,7 @@
 """Base of all adapters: read and check all annotations first, then decode images in batches.
 
-An adapter reads the annotations of one file layout, a few bytes per face. No image is decoded
-before all annotations are checked.
+An adapter reads one file layout. Annotations take only a few bytes per face, so all of them are
+checked before any image is decoded.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ THUMBNAIL = 32
 
 @dataclass(frozen=True)
 class SubjectFold:
-    """A fold of cross-validation: of `count` groups of people, group `index` (from 0) is tested."""
+    """A cross-validation fold: group `index` (from 0) of `count` groups of people is tested."""
 
     count: int
     index: int
@@ -63,7 +63,7 @@ class Preprocessing:
         size: side to which faces are resized, pixels.
         crop: crop images that are not square to the largest centred square; otherwise they are
             rejected.
-        thin: threshold for near-duplicates: a face is left out if the previous face has the same
+        thin: threshold for near-duplicates: a face is dropped if the previous face has the same
             person and labels, and the mean absolute difference of their thumbnails, in [0, 1], is
             below it. 0 keeps all.
         aligner: aligns the faces; None if they are square and aligned already.
@@ -98,14 +98,14 @@ class Adapter:
         annotate: path, dataset, rejects → one row per face with ``sample_id``, ``subject_id``, any
             other ``ANNOTATIONS`` and ``LANDMARKS``, and ``file`` and ``line`` of its annotation
             (see `Violation`); for `image_files` also ``image_path``. Numbers may still be text.
-            Whatever cannot be read goes to rejects.
+            Unreadable rows go to rejects.
         images: annotations, batch size → batches of annotations with one image source per row: a
             file, its bytes, a decoded image, or an error that says why there is none.
         reads: the files it reads, in Markdown.
         labels: AUs and attributes of such a dataset, in Markdown.
         terms: terms of use of such a dataset.
         image_column: column named in errors about images.
-        whole: column whose runs of equal values are never split between two parts.
+        whole: column whose runs of equal values are never divided between two parts.
         options: further keyword arguments of `annotate`.
     """
 
@@ -231,22 +231,24 @@ class Adapter:
 
 
 class _Thinning:
-    """Whether a face differs from the last face that was kept."""
+    """Whether a face differs from the last face that was kept, for `Preprocessing.thin`."""
 
-    def __init__(self, least: float) -> None:
-        self.least = least
-        self.last: tuple | None = None
-        self.grey = np.empty(0)
+    def __init__(self, threshold: float) -> None:
+        self.threshold = threshold
+        self.last_labels: tuple | None = None
+        self.last_thumbnail = np.empty(0)
 
     def __call__(self, row: tuple, image: np.ndarray) -> bool:
-        labels = (getattr(row, name, None) for name in ("subject_id", *AUS, *NUISANCES))
+        values = (getattr(row, name, None) for name in ("subject_id", *AUS, *NUISANCES))
         # NaN (not annotated) would not compare equal to itself.
-        now = tuple(None if value != value else value for value in labels)
+        labels = tuple(None if value != value else value for value in values)
         small = Image.fromarray(image).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.BOX)
-        grey = np.asarray(small, np.float32) / 255
-        if now == self.last and np.abs(grey - self.grey).mean() < self.least:
-            return False
-        self.last, self.grey = now, grey
+        thumbnail = np.asarray(small, np.float32) / 255
+        if labels == self.last_labels:
+            difference = np.abs(thumbnail - self.last_thumbnail).mean()
+            if difference < self.threshold:
+                return False
+        self.last_labels, self.last_thumbnail = labels, thumbnail
         return True
 
 

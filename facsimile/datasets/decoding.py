@@ -1,4 +1,4 @@
-"""Decode image files of any common kind to square RGB images."""
+"""Decode image files to square RGB images."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 
 
 class BlankImageError(FacsimileError):
-    """An image of one colour, as tools write it if they lost the face."""
+    """An image of a single colour, such as face trackers write when they lose the face."""
 
 
 def decode_rgb(source: Path | bytes | Image.Image | None) -> Image.Image:

@@ -59,7 +59,7 @@ def annotate(
             is ambiguous; label files that are missing or empty; lines that are not
             ``frame,intensity``, out of order or outside 0–5; frames without an image or without a
             label of any AU.
-        first_frame: number of the first frame, 0 or 1, where it is ambiguous.
+        first_frame: number of the first frame, 0 or 1; used if it is ambiguous.
 
     Raises:
         FacsimileError: folders are missing, a subject occurs twice, or `first_frame` is given for
@@ -123,8 +123,8 @@ def _renumber(frames: Frames, labels: Collection[int], dataset: str, given: int 
     try:
         shift = min(min(labels), 1) - find_first_frame(frames, labels, given)
     except FacsimileError as error:
-        cure = f"set first_frame: 0 or 1 under ingest.paths.{dataset}"
-        raise FacsimileError(f"{error}; {cure}") from error
+        remedy = f"set first_frame: 0 or 1 under ingest.paths.{dataset}"
+        raise FacsimileError(f"{error}; {remedy}") from error
     return {number + shift: image for number, image in frames.items()}
 
 

@@ -18,7 +18,7 @@ The stronger of left and right counts, so an AU shown on one side is active. All
 other movements are ignored.
 
 Each sequence, PV001 … PV127 (SN001 … for those of DISFA), counts as a person. FEAFA has 122 people
-in 127 sequences, but the names do not show who appears in two of them.
+in 127 sequences, but the names do not show which sequences share a person.
 """
 
 import math
@@ -94,9 +94,9 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
     Args:
         path: folder with ``.auw`` files at any depth.
         dataset: prefix of the ids.
-        rejects: receives label files that are in no folder named after a sequence, have no image,
-            do not hold 24 numbers, or have a movement of ``COUNTERPARTS`` outside [0, 1]; folders
-            whose image numbers are all off by one; and images with the same name as another.
+        rejects: receives label files that are not in a folder named after a sequence, have no
+            image, do not hold 24 numbers, or have a movement of ``COUNTERPARTS`` outside [0, 1];
+            folders whose image numbers are all off by one; and images with duplicate names.
 
     Raises:
         FacsimileError: there are no ``.auw`` files.

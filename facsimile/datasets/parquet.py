@@ -33,7 +33,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects, scale: str | None = Non
         path: Parquet file or folder of shards; ``image`` is a struct of ``bytes`` and ``path``,
             bytes, or a path. Paths are absolute or relative to the file.
         dataset: name in error messages.
-        rejects: receives missing images, and whatever `interpret` rejects.
+        rejects: receives missing images, and values that `interpret` rejects.
         scale: scale of the AUs, see `interpret`.
 
     Raises:

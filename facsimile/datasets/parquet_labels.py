@@ -1,4 +1,4 @@
-"""Read labels from Parquet tables, converting any stored type to numbers and text."""
+"""Read labels from Parquet tables, converting stored types to numbers and text."""
 
 import json
 from collections.abc import Sequence
@@ -120,7 +120,7 @@ def _child(table: pa.Table, column: str, name: str) -> pa.ChunkedArray:
 def _values(
     column: pa.ChunkedArray, name: str, field: pa.Field, schema: pa.Schema, file: Path
 ) -> pd.Series:
-    """Convert a column to the type that `name` needs: floats, text, or possible booleans."""
+    """Convert a column to the type that `name` needs: floats, text, or values of a boolean."""
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind = column.type

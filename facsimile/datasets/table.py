@@ -44,7 +44,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects, scale: str | None = Non
         path: text with a header (see `read_delimited`) or Parquet, one file or a folder of shards.
         dataset: prefix of the sample_id of faces without one.
         rejects: receives lines with a wrong number of values, faces with duplicate ids, and
-            whatever `interpret` rejects.
+            values that `interpret` rejects.
         scale: scale of the AUs, see `interpret`.
 
     Raises:

@@ -53,7 +53,7 @@ _OURS = frozenset(map(_spelling, ("image_path", "input", *ANNOTATIONS, *LANDMARK
 
 @dataclass(frozen=True)
 class TableColumns:
-    """TableColumns to read from one table.
+    """Columns to read from one table.
 
     Attributes:
         taken: our name → name in the file.
@@ -69,11 +69,11 @@ class TableColumns:
 def find_columns(
     present: Sequence[str], required: Sequence[str], file: Path, others: Sequence[str] = ()
 ) -> TableColumns:
-    """Find the columns to read; reject names that look like a misspelt column of ours.
+    """Find the columns to read; reject names that look like misspelt known columns.
 
     Args:
         present: columns of the table.
-        required: columns that it must have.
+        required: columns that the table must have.
         file: file name for error messages.
         others: further known columns, which are read elsewhere.
 

@@ -236,9 +236,9 @@ def _set_presence(
 
 
 def _refuse_larger(table: _Scaled) -> None:
-    """Raise FacsimileError if too many values exceed their scale to be single errors.
+    """Raise FacsimileError if too many values exceed their scale to be individual errors.
 
-    If all values are integers, a single one above 1 is enough: 0, 1 and 2 may well be levels.
+    If all values are integers, one value above 1 is enough: 0, 1 and 2 may well be levels.
     """
     top = SCALES[table.scale]
     finite = table.values[np.isfinite(table.values)]
@@ -265,12 +265,12 @@ def _refuse_larger(table: _Scaled) -> None:
     fitting = (name for name, end in larger.items() if (above <= end).mean() > 1 - STRAYS)
     likely = next(fitting, None) if not _many(seen < 0, seen, STRAYS, 2) else None
     if table.scale == "0-1" and set(above) <= {9, 99, 999}:
-        cure = ": leave unknown values blank"
+        remedy = ": leave unknown values blank"
     elif likely:
-        cure = _cure(likely, table.dataset)
+        remedy = _remedy(likely, table.dataset)
     else:
-        cure = f", which fits none of the scales {', '.join(SCALES)}"
-    raise FacsimileError(_misfit(table, row, place, seen, cure))
+        remedy = f", which fits none of the scales {', '.join(SCALES)}"
+    raise FacsimileError(_misfit(table, row, place, seen, remedy))
 
 
 def _refuse_smaller(table: _Scaled, values: np.ndarray) -> None:
@@ -284,17 +284,17 @@ def _refuse_smaller(table: _Scaled, values: np.ndarray) -> None:
     if smaller:
         row, place = np.argwhere(np.isfinite(table.values) & (table.values > 0))[0]
         seen = values[np.isfinite(values)]
-        raise FacsimileError(_misfit(table, row, place, seen, _cure(smaller[0], table.dataset)))
+        raise FacsimileError(_misfit(table, row, place, seen, _remedy(smaller[0], table.dataset)))
 
 
-def _cure(scale: str, dataset: str) -> str:
+def _remedy(scale: str, dataset: str) -> str:
     name = scale.replace("-", "–") + (" (percent)" if SCALES[scale] == 100 else "")
     return f", which looks like {name}: set `scale: {scale}` under ingest.paths.{dataset}"
 
 
-def _misfit(table: _Scaled, row: int, place: int, seen: np.ndarray, cure: str) -> str:
+def _misfit(table: _Scaled, row: int, place: int, seen: np.ndarray, remedy: str) -> str:
     expected = f"`scale: {table.scale}`" if table.declared else f"the scale {table.scale}"
-    reason = f"does not fit {expected}; values are {_examples(seen)}{cure}"
+    reason = f"does not fit {expected}; values are {_examples(seen)}{remedy}"
     value = table.values[row, place]
     return str(_at(table.rows, row, table.columns[place], value, reason))
 

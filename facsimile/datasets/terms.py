@@ -1,4 +1,4 @@
-"""Terms of use of datasets, as far as they concern publishing faces derived from their images.
+"""Terms of use of datasets with respect to publishing faces derived from their images.
 
 They are a reminder, not legal advice: the terms written by the owner of a dataset apply.
 """
@@ -16,7 +16,7 @@ class Terms:
         summary: one-sentence summary.
         url: address of the terms or of the dataset; None if unknown.
         licence: key of `facsimile.release.LICENCES`; None if none of these.
-        publishable: whether they are known to allow publishing faces derived from its images.
+        publishable: whether the terms are known to allow publishing faces derived from its images.
         people: whether its images show real people; None if unknown.
     """
 
@@ -37,7 +37,7 @@ RENDERED = Terms(
 """Terms of built-in datasets."""
 
 OWN = Terms(
-    "data of the publisher of this release; Facsimile does not know its terms",
+    "data of the publisher of this release; terms unknown to Facsimile",
     None,
     licence=None,
     publishable=False,

@@ -15,7 +15,7 @@ from facsimile.faces.images import MAX_PIXELS
 VIDEO_SUFFIXES = (".avi", ".mp4")
 
 FORMATS = "avi,mov"
-"""Container formats that are opened, by FFmpeg name, whatever the suffix; mov includes MP4."""
+"""Container formats that are opened, by FFmpeg name, regardless of the suffix; mov includes MP4."""
 
 HELD = 16
 """Maximum frames held in memory; each has the full size of the video, some MB."""
@@ -26,22 +26,22 @@ def video_frames(
 ) -> Iterator[tuple[pd.DataFrame, list[Image.Image | FacsimileError]]]:
     """Batches of annotations with their video frames.
 
-    For an unreadable frame, there is an error whose message completes a sentence that begins with
-    the name of the frame. Frames after the first that cannot be decoded are unreadable, too: their
-    count would be wrong, and they would get labels of other frames.
+    An unreadable frame is replaced by an error whose message completes a sentence that begins with
+    the name of the frame. All frames after the first undecodable one count as unreadable, because
+    their numbers could be wrong, and they would get labels of other frames.
 
     Args:
         annotations: ``image_path``, a video, and ``frame``, counted from 1 and ascending per video.
         batch_size: maximum frames per batch, also limited by ``HELD``.
     """
-    most = min(batch_size, HELD)
+    limit = min(batch_size, HELD)
     for video, rows in annotations.groupby("image_path", sort=False):
         frames: list[Image.Image | FacsimileError] = []
         start = 0
         for frame in _select_frames(Path(video), rows["frame"].tolist()):
             frames.append(frame)
             # Errors take no memory, so they do not limit a batch.
-            if len(frames) >= most and not isinstance(frame, FacsimileError):
+            if len(frames) >= limit and not isinstance(frame, FacsimileError):
                 yield rows.iloc[start : start + len(frames)], frames
                 start += len(frames)
                 frames = []
@@ -50,7 +50,7 @@ def video_frames(
 
 
 def _select_frames(video: Path, numbers: Sequence[int]) -> Iterator[Image.Image | FacsimileError]:
-    """The frame of each number, or the error why it is unreadable."""
+    """The frame of each number, or an error that says why it is unreadable."""
     picked = decoded = 0
     why = ""
     try:

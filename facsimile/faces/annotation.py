@@ -1,7 +1,7 @@
-"""Which AUs a table of faces is annotated for.
+"""Partial annotations: which AUs a face table is annotated for.
 
-A table need not be annotated for all twelve AUs, nor on every face. Missing annotations are null,
-also on generated faces, and are ignored; 0 always means that an AU is known to be absent.
+A table may lack annotations of some AUs or of some faces. Missing annotations are null, also on
+generated faces, and are ignored; 0 always means that an AU is known to be absent.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 
 MIN_PEOPLE = 8
-"""People with several faces each that it takes to learn to verify identities."""
+"""Minimum number of people with several faces each, needed to learn identity verification."""
 
 _MOST = 0.5
 
@@ -37,43 +37,42 @@ def annotated_aus(labels: ArrayLike) -> tuple[str, ...]:
     Args:
         labels: intensities (N, 12) in the order of ``AUS``, NaN = not annotated.
     """
-    return _where((presence(labels) == 0).any(axis=0))
+    return _select((presence(labels) == 0).any(axis=0))
 
 
 def learnable_aus(labels: ArrayLike) -> tuple[str, ...]:
-    """AUs that are annotated as absent on some face and as present on another.
+    """AUs that are annotated as absent on at least one face and as present on another.
 
     Args:
         labels: as in `annotated_aus`.
     """
     truth = presence(labels)
-    return _where((truth == 0).any(axis=0) & (truth == 1).any(axis=0))
+    return _select((truth == 0).any(axis=0) & (truth == 1).any(axis=0))
 
 
 def mostly_annotated_aus(labels: ArrayLike) -> tuple[str, ...]:
-    """Those of `annotated_aus` with a label on at least half of the annotated faces, or all of
-    them if there are none.
+    """The `annotated_aus` that are annotated on at least half of the annotated faces.
 
-    Neutral faces must have labels of these AUs. Requiring rarely annotated AUs as well would
-    exclude most faces.
+    Returns all `annotated_aus` if there are none. Neutral faces must have labels of these AUs.
+    Requiring rarely annotated AUs as well would exclude most faces.
 
     Args:
         labels: as in `annotated_aus`.
     """
     known = ~np.isnan(np.asarray(labels, float))
-    often = known.sum(axis=0) >= _MOST * known.any(axis=1).sum()
+    frequent = known.sum(axis=0) >= _MOST * known.any(axis=1).sum()
     annotated = annotated_aus(labels)
-    return tuple(au for au in annotated if often[AUS.index(au)]) or annotated
+    return tuple(au for au in annotated if frequent[AUS.index(au)]) or annotated
 
 
 def keep_labels(faces: pd.DataFrame, aus: tuple[str, ...]) -> pd.DataFrame:
-    """Set the labels of all AUs except `aus` to null."""
+    """Keep the labels of `aus`; set those of other AUs to null."""
     others = {au: np.float32(np.nan) for au in AUS if au not in aus and au in faces.columns}
     return faces.assign(**others) if others else faces
 
 
 def keep_readings(readings: np.ndarray, aus: tuple[str, ...]) -> np.ndarray:
-    """Readings (N, 12) with NaN for AUs other than `aus`."""
+    """Keep the readings (N, 12) of `aus`; set those of other AUs to NaN."""
     return np.where(np.isin(AUS, aus), readings, np.float32(np.nan))
 
 
@@ -89,17 +88,17 @@ def drop_unknown_labels(edited: pd.DataFrame, absent: pd.DataFrame) -> pd.DataFr
     return edited.assign(**labels.where(known))
 
 
-def explain_unused_aus(labels: ArrayLike, kept: tuple[str, ...]) -> str:
-    """AUs not in `kept`, with reasons: ``AU01, AU02: not annotated; AU09: on no annotated face``.
+def explain_unused_aus(labels: ArrayLike, used: tuple[str, ...]) -> str:
+    """AUs not in `used`, with reasons: ``AU01, AU02: not annotated; AU09: on no annotated face``.
 
     Args:
         labels: as in `annotated_aus`.
-        kept: AUs in use.
+        used: AUs in use.
     """
     truth = presence(labels)
     reasons: dict[str, list[str]] = {}
     for au, column in zip(AUS, truth.T, strict=True):
-        if au in kept:
+        if au in used:
             continue
         known = column[~np.isnan(column)]
         if not known.size:
@@ -112,5 +111,5 @@ def explain_unused_aus(labels: ArrayLike, kept: tuple[str, ...]) -> str:
     return "; ".join(f"{', '.join(aus)}: {reason}" for reason, aus in reasons.items())
 
 
-def _where(chosen: np.ndarray) -> tuple[str, ...]:
-    return tuple(au for au, yes in zip(AUS, chosen, strict=True) if yes)
+def _select(is_selected: np.ndarray) -> tuple[str, ...]:
+    return tuple(au for au, selected in zip(AUS, is_selected, strict=True) if selected)

@@ -1,4 +1,4 @@
-"""Training arms: what detectors learn from. Every list of arms derives from `training_arms`."""
+"""Training arms: sets of faces to train detectors on. All lists of arms use `training_arms`."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ _ALL_GENERATED_COLOUR = "#009e73"
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm.
+    """One training arm.
 
     Attributes:
-        origins: of the generated faces that join the real ones.
-        colour: in all figures, distinct for readers with colour vision deficiency.
+        origins: origins of the generated faces added to the real ones.
+        colour: colour in all figures, distinct for readers with colour vision deficiency.
     """
 
     origins: tuple[str, ...]
@@ -23,7 +23,7 @@ class Arm:
 
 
 def training_arms() -> dict[str, Arm]:
-    """Name → arm: real faces alone, joined by each generated origin, and by all of them, last."""
+    """Name → arm: real faces only, with each generated origin, and with all of them (last)."""
     generated = generated_origins()
     single = {f"{REAL}+{name}": Arm((name,), origin.colour) for name, origin in generated.items()}
     return {

@@ -1,4 +1,4 @@
-"""The twelve Action Units of DISFA, and the nuisance attributes that travel with them."""
+"""The twelve Action Units of DISFA, and the nuisance attributes that correlate with them."""
 
 AUS: tuple[str, ...] = (
     "AU01",
@@ -30,10 +30,10 @@ AU_NAMES: dict[str, str] = {
     "AU26": "jaw drop",
 }
 
-# FACS letters A–E are intensities 0.2 … 1.0; below half an A nothing is counted as active.
+# FACS letters A–E are intensities 0.2 … 1.0; below half of A an AU counts as inactive.
 ACTIVE_THRESHOLD = 0.1
 
 NUISANCES: tuple[str, ...] = ("eyeglasses", "beard", "male", "age")
 
-# Ages are stored as fractions of this range, so that CelebA's binary "young" fits the same column.
+# Ages are stored as fractions of this range, so CelebA's binary "young" fits the same column.
 AGE_YEARS = (18.0, 80.0)

@@ -1,4 +1,4 @@
-"""Gender × age group: the cells that faces are balanced over.
+"""Gender × age group: the cells in which faces are balanced.
 
 A label on a boundary belongs to the upper group: male = 0.5 is male, age = 1/3 is middle.
 """
@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike
 
 GENDERS: tuple[str, ...] = ("female", "male")
 GENDER_CUTS = (0.5,)
-"""Label ``male`` in [0, 1] from which on a face counts as male."""
+"""Minimum label ``male`` in [0, 1] of a male face."""
 
 AGE_GROUPS: tuple[str, ...] = ("young", "middle", "old")
 AGE_CUTS = (1 / 3, 2 / 3)
-"""Labels ``age`` in [0, 1] from which on a face counts as middle and as old."""
+"""Minimum labels ``age`` in [0, 1] of a middle-aged and an old face."""
 
 CELLS: tuple[tuple[str, str], ...] = tuple(
     (gender, group) for gender in GENDERS for group in AGE_GROUPS
@@ -36,7 +36,7 @@ def group_indices(labels: ArrayLike, cuts: Sequence[float]) -> np.ndarray:
 
 
 def cell_names(male: ArrayLike, age: ArrayLike) -> np.ndarray:
-    """Cell (N,) of each face, one of ``CELL_NAMES``: ``female young`` for instance.
+    """Cell (N,) of each face, one of ``CELL_NAMES``, for example ``female young``.
 
     Args:
         male, age: N labels each, NaN = not annotated.

@@ -1,7 +1,7 @@
-"""Open untrusted image files safely: five formats, of limited size. All user images pass here.
+"""Open untrusted image files safely: five formats, of limited size. Opens all user images.
 
 Plain Pillow opens every format that it recognises by content, including PostScript, which starts an
-interpreter; and a small file may expand to gigabytes of pixels.
+interpreter. A small file may also expand to gigabytes of pixels.
 """
 
 import io
@@ -23,7 +23,7 @@ from facsimile.errors import FacsimileError
 FORMATS = "PNG, JPEG, BMP, WebP or TIFF"
 
 MAX_PIXELS = 40_000_000
-"""Maximum pixels of an image: allows 24-megapixel cameras, and decoding takes at most 160 MB."""
+"""Maximum pixels of an image: enough for 24-megapixel cameras, and at most 160 MB decoded."""
 
 _READERS = {
     b"\x89PNG\r\n\x1a\n": PngImageFile,

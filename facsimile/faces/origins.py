@@ -1,7 +1,7 @@
-"""The origins of faces: real ones, and one for each way of generating them.
+"""Origins of faces: real, and one for each way of generating faces.
 
-Whatever depends on the origin of a face (schema, training arms, figures, releases, lineage) reads
-this table. A new origin is one more entry here, and the stage that makes its faces.
+Everything that depends on the origin of a face (schema, training arms, figures, releases, lineage)
+reads this table. A new origin needs one more entry here and a stage that generates its faces.
 """
 
 from dataclasses import dataclass
@@ -15,13 +15,14 @@ class Origin:
 
     Attributes:
         name: value of column ``origin``.
-        stage: stage that writes the faces, of generated ones to ``data/<stage>/faces``.
-        colour: in all figures; distinct for readers with colour vision deficiency.
+        stage: stage that writes the faces; generated faces go to ``data/<stage>/faces``.
+        colour: colour in all figures, distinct for readers with colour vision deficiency.
         title: heading of its gallery in the report.
-        note: what to look for in that gallery.
-        summary: how the faces are made, in a few words.
-        description: how they are made, in Markdown; ``{sources}`` stands for the source datasets.
-        from_dataset: whether the faces derive from faces of a dataset, and so resemble its people.
+        note: how to read that gallery.
+        summary: how the faces are generated, in a few words.
+        description: the same in more detail, in Markdown; ``{sources}`` is replaced by the source
+            datasets.
+        from_dataset: whether the faces derive from a dataset, and so resemble people in it.
         keeps_identity: whether a face shows the person of its source.
         keeps_expression: whether a face keeps the annotated AUs of its source; otherwise AUs are
             set on a neutral source.
@@ -40,7 +41,7 @@ class Origin:
 
     @property
     def label(self) -> str:
-        """``edited face``: one face in text."""
+        """Name of a face in text, such as ``edited face``."""
         return f"{self.name} face"
 
 
@@ -60,11 +61,11 @@ ORIGINS: dict[str, Origin] = {
             "edit",
             "#e69f00",
             title="Edited real faces",
-            note="A reconstruction is what the generator makes of a face without any edit; compare "
-            "the edits with it. Numbers are intensities: 1.0 is FACS level E.",
+            note="Compare the edits with the reconstruction, which is the face decoded without any "
+            "edit. Numbers are intensities: 1.0 is FACS level E.",
             summary="AUs set on a neutral face of a source",
-            description="an expressionless face of {sources}, given one AU or several. They keep "
-            "the identity of that face.",
+            description="a neutral face of {sources}, edited to show one or several AUs. They keep "
+            "the identity of the source face.",
         ),
         Origin(
             TRANSFERRED,
@@ -72,10 +73,10 @@ ORIGINS: dict[str, Origin] = {
             "#cc79a7",
             title="Expressions transferred to other people",
             note="An annotated face, then the same expression part of the way to another person: "
-            "the identity should change, the AUs under the annotated face should stay.",
+            "the identity should change, but not the AUs listed under the annotated face.",
             summary="an annotated face of a source, moved towards another person",
             description="an annotated expression of {sources}, moved part of the way to the "
-            "identity of another person. They keep the annotated AUs and look like neither person "
+            "identity of another person. They keep the annotated AUs and match neither person "
             "exactly.",
             keeps_identity=False,
             keeps_expression=True,
@@ -85,11 +86,11 @@ ORIGINS: dict[str, Origin] = {
             "synthesize",
             "#56b4e9",
             title="Synthetic identities by gender and age group",
-            note="Sampled with whatever expression came with them, neutralized, then given one AU "
-            "or several at once.",
-            summary="AUs set on a person who does not exist",
-            description="a person drawn from a latent prior, made expressionless, then given the "
-            "same AUs. People are drawn until every gender × age group has equally many.",
+            note="Sampled with an arbitrary expression, neutralized, then edited to show one or "
+            "several AUs.",
+            summary="AUs set on a synthetic person",
+            description="a person sampled from a latent prior, neutralized, then edited to show "
+            "one or several AUs. All gender × age groups have the same number of people.",
             from_dataset=False,
         ),
     )
@@ -98,5 +99,5 @@ ORIGINS: dict[str, Origin] = {
 
 
 def generated_origins() -> dict[str, Origin]:
-    """All entries of ``ORIGINS`` but the real one."""
+    """All entries of ``ORIGINS`` except the real one."""
     return {name: origin for name, origin in ORIGINS.items() if name != REAL}

@@ -1,4 +1,4 @@
-"""Checks of the face schema. A violation is one line with file, row, column and value."""
+"""Check the face schema. A violation is reported in one line with file, row, column and value."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -138,7 +138,7 @@ def one_line(violations: Sequence[Violation]) -> str:
 
 
 def validate_faces(faces: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Check whichever face columns are present; return `faces` unchanged.
+    """Check the face columns that are present; return `faces` unchanged.
 
     Args:
         faces: any subset of the columns of ``FACE_SCHEMA``.

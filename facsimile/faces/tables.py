@@ -41,7 +41,7 @@ _HF_DTYPES = {
 
 
 def _with_hf_metadata(schema: pa.Schema) -> pa.Schema:
-    """Declare the image column (and all others) to `datasets.load_dataset("parquet")`."""
+    """Add metadata that makes `datasets.load_dataset("parquet")` decode the image column."""
     features: dict[str, object] = {}
     for field in schema:
         if field.type == _IMAGE:
@@ -157,7 +157,7 @@ def shard_paths(path: Path) -> list[Path]:
     """The Parquet files of a table, in order; see `find_shards`.
 
     Raises:
-        FacsimileError: there is none, or a shard is missing.
+        FacsimileError: there is no table, or a shard is missing.
     """
     files = find_shards(path)
     if not files:
@@ -166,7 +166,7 @@ def shard_paths(path: Path) -> list[Path]:
 
 
 def find_shards(path: Path) -> list[Path]:
-    """The Parquet files of a table, if `path` is one.
+    """The Parquet files of a table; empty if `path` is not a table.
 
     Args:
         path: one file, or a folder with ``part-*.parquet``, or with shards of the Hugging Face hub
@@ -316,7 +316,7 @@ def decode_images(faces: pd.DataFrame, source: str = "faces") -> np.ndarray:
 
 
 def to_tensor(images: np.ndarray, device: "torch.device | str" = "cpu") -> "torch.Tensor":
-    """uint8 (N, H, W, 3) → float32 (N, 3, H, W) in [-1, 1], as bytes to the device."""
+    """uint8 (N, H, W, 3) → float32 (N, 3, H, W) in [-1, 1]; converted on the device."""
     import torch
 
     tensor = torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2)

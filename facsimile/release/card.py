@@ -101,7 +101,7 @@ def render_card(
 
 
 def gate(name: str) -> str:
-    """The conditions to accept before access, if the publisher restricts it."""
+    """Conditions that users must accept if the publisher restricts access."""
     return (
         f"The faces of {name} are synthetic. They may be used for research on facial Action Unit "
         "detectors, but not to identify, deceive, judge or harass anyone: see Intended use and "

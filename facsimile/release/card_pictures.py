@@ -16,7 +16,7 @@ MIXED = "mixed"
 
 
 def demographic_counts(faces: pd.DataFrame) -> pd.DataFrame:
-    """Faces and people of each gender × age group and origin: origin, cell, faces, people.
+    """Number of faces and people by origin and gender × age group: origin, cell, faces, people.
 
     Args:
         faces: rows with origin, subject_id, male and age.
@@ -27,7 +27,7 @@ def demographic_counts(faces: pd.DataFrame) -> pd.DataFrame:
 
 
 def choose_faces(faces: pd.DataFrame) -> pd.DataFrame:
-    """Choose the faces of the contact sheet: sample_id, row and column of each.
+    """Choose the faces of the contact sheet; returns their sample_id, row and column.
 
     Takes the most strongly edited faces per AU and origin, of different people where possible.
 
@@ -36,8 +36,8 @@ def choose_faces(faces: pd.DataFrame) -> pd.DataFrame:
     """
     faces = faces.assign(row=faces["edited_au"].fillna(MIXED))
     faces = faces.sort_values(["intensity", "sample_id"], ascending=[False, True])
-    turn = faces.groupby(["row", "origin", "subject_id"]).cumcount()
-    faces = faces.assign(turn=turn).sort_values("turn", kind="stable")
+    rank = faces.groupby(["row", "origin", "subject_id"]).cumcount()
+    faces = faces.assign(rank=rank).sort_values("rank", kind="stable")
     chosen = faces.groupby(["row", "origin"]).head(FACES_PER_AU)
     number = chosen.groupby(["row", "origin"]).cumcount() + 1
     places = {name: place for place, name in enumerate((*AUS, MIXED))}

@@ -107,13 +107,13 @@ def croissant(release: Release, shards: Sequence[Shard]) -> dict[str, Any]:
             for source in release.sources
         ],
         "rai:dataCollection": (
-            "Generated: faces of the sources edited, and new people synthesized, in the latent "
-            "space of a Diffusion Autoencoder, then filtered."
+            "Generated in the latent space of a Diffusion Autoencoder by editing faces of the "
+            "sources and synthesizing new people, then filtered."
         ),
         "rai:dataCollectionType": ["Others"],
         "rai:dataAnnotationProtocol": [
             "Labels are the intensities that were set, corrected by an estimator, and null if "
-            "unknown; no human annotated them."
+            "unknown. They were not annotated by humans."
         ],
         "rai:dataUseCases": list(INTENDED),
         "rai:dataLimitations": [f"Prohibited: {use}" for use in PROHIBITED],
@@ -171,8 +171,8 @@ def _field(name: str) -> dict[str, Any]:
 def _personal(release: Release) -> str:
     people = [source.name for source in release.sources if source.terms.people is not False]
     if not people:
-        return "None: the people in all sources were rendered and do not exist."
+        return "None: the people in all sources are rendered, not real."
     return (
-        f"Faces edited from {', '.join(people)}, if any, resemble people who exist or may exist; "
+        f"Faces edited from {', '.join(people)}, if any, resemble real or possibly real people; "
         "gender and age group are coarse and serve only to balance the data."
     )

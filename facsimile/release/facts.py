@@ -30,7 +30,7 @@ LICENCES: dict[str, Licence] = {
         Licence("cc-by-nc-sa-4.0", "CC BY-NC-SA 4.0", f"{_CC}/by-nc-sa/4.0/"),
     )
 }
-"""Licences that can be given by identifier; others are given by their address."""
+"""Licences that can be given by identifier; other licences are given by URL."""
 
 
 def find_licence(text: str) -> Licence:
@@ -42,8 +42,8 @@ def find_licence(text: str) -> Licence:
     if text.startswith("https://"):
         return Licence("other", text, text)
     if text not in LICENCES:
-        known = ", ".join(LICENCES)
-        raise FacsimileError(f"no licence {text!r}; give one of {known}, or its https address")
+        allowed = ", ".join(LICENCES)
+        raise FacsimileError(f"no licence {text!r}; give one of {allowed}, or its https address")
     return LICENCES[text]
 
 
@@ -91,12 +91,12 @@ class Release:
 
     Attributes:
         name: name of the dataset.
-        licence: licence it is published under.
-        sources: datasets it derives from.
+        licence: licence of the publication.
+        sources: datasets that the faces derive from.
         evidence: metrics of the evaluation, empty if nothing was measured on these faces; table
             ``au_counts`` (origin, au, active) covers real and released faces.
         stages: stages that produced the faces, in order.
-        stale: stage → what has changed since it ran, so that its faces are not reproducible.
+        stale: stage → changes since it ran, which make its faces irreproducible.
     """
 
     name: str

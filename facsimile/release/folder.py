@@ -69,7 +69,7 @@ def write_release(
         Number of faces.
 
     Raises:
-        FacsimileError: `out` exists; there is no face to release; a face is real, or its image is
+        FacsimileError: `out` exists; there are no faces to release; a face is real, or its image is
             not a PNG, is unreadable or differs in size; images cannot be signed.
     """
     out = Path(out)
@@ -98,11 +98,11 @@ def write_release(
         shards = write_split_shards(batches, folder / "data", mark, shard_bytes)
         release = _with_counts(release, rows)
         cells = demographic_counts(rows)
-        words = _write_pictures(folder / "figures", release, cells)
+        described = _write_pictures(folder / "figures", release, cells)
         sheet = draw_faces(chosen, batches.kept)
-        words["faces"] = _write_sheet(folder / "figures" / "faces.png", sheet, release, signer)
+        described["faces"] = _write_sheet(folder / "figures" / "faces.png", sheet, release, signer)
         card = render_card(
-            release, rows, shards, cells, words, batches.image_size, signed=signer is not None
+            release, rows, shards, cells, described, batches.image_size, signed=signer is not None
         )
         (folder / "README.md").write_text(card, encoding="utf-8")
         content = json.dumps(croissant(release, shards), indent=2, ensure_ascii=False)
@@ -111,7 +111,7 @@ def write_release(
 
 
 class _Batches:
-    """Iterates over faces of the given origins in batches, and keeps the images in `keep`.
+    """Iterates over the faces of some origins in batches, and stores the images listed in `keep`.
 
     Attributes:
         kept: sample_id → image of the faces in `keep`.
@@ -175,15 +175,15 @@ def _lineage(row: dict[str, Any], release: Release, edits: pd.DataFrame) -> Prov
     ):
         if pd.notna(row[column]):
             values[name] = f"{row[column]:.0f}" if name == "Seed" else row[column]
-    intended = edits.loc[row["sample_id"]]
-    if intended.notna().all():
-        values["Edit"] = [f"{au} {np.float32(s)!s}" for au, s in intended.items() if s > 0]
+    intensities = edits.loc[row["sample_id"]]
+    if intensities.notna().all():
+        values["Edit"] = [f"{au} {np.float32(s)!s}" for au, s in intensities.items() if s > 0]
     values["NotLabelled"] = [au for au in AUS if pd.isna(row[au])]
-    made = release.stage(ORIGINS[row["origin"]].stage)
-    if made:
-        data = [path for path in made.reads if path.startswith("data/")]
-        values["MadeOf"] = [f"{path} {made.reads[path]}" for path in data]
-        values |= {"CodeRevision": made.revision or "", "MLflowRun": made.run or ""}
+    stage = release.stage(ORIGINS[row["origin"]].stage)
+    if stage:
+        data = [path for path in stage.reads if path.startswith("data/")]
+        values["MadeOf"] = [f"{path} {stage.reads[path]}" for path in data]
+        values |= {"CodeRevision": stage.revision or "", "MLflowRun": stage.run or ""}
     return {name: value for name, value in values.items() if value}
 
 

@@ -17,11 +17,11 @@ _SETTINGS = {"builder": {"thumbnail": {"enabled": False}}}
 
 
 class Signer:
-    """Signs PNG images with ES256, without an authority's time stamp, which needs network access.
+    """Signs PNG images with ES256, without a trusted time stamp, which would need network access.
 
     Args:
-        certificate: PEM file, the certificate first, then those of its issuers.
-        private_key: PEM file of its P-256 key, PKCS #8, not encrypted.
+        certificate: PEM file with the certificate, then those of its issuers.
+        private_key: PEM file with its P-256 key in PKCS #8, not encrypted.
 
     Raises:
         FacsimileError: c2pa-python is not installed, or a file is unreadable or invalid.

@@ -1,8 +1,8 @@
-"""Mark released images with XMP: that they are synthetic, their id and their provenance.
+"""Add XMP to released images: a synthetic-media mark, the id and the provenance.
 
 Uses the Digital Source Type "trainedAlgorithmicMedia" of the IPTC Photo Metadata Standard. It also
-applies to edited faces: all of their pixels are decoded from a latent code, none is kept from the
-source image. XMP in PNG: XMP specification part 3, 1.1.5.
+applies to edited faces: all their pixels are decoded from a latent code; none come from the source
+image. XMP in PNG: XMP specification part 3, 1.1.5.
 """
 
 import re

@@ -133,7 +133,7 @@ def varied(draws: ExpressionDraws) -> np.ndarray:
     """Expressions as in photographs, covering the whole AU space. (N, 12) in [0, 1].
 
     15 % neutral, 45 % caused (all causes equally often, so that rare AUs occur) and 40 %
-    uncorrelated, without which no latent space could separate co-occurring AUs. Including frames
+    uncorrelated, without which a latent space could not separate co-occurring AUs. Including frames
     in which no cause or AU occurs, about a quarter is neutral.
     """
     kinds = [draws.kind < 0.15, draws.kind < 0.6]

@@ -75,7 +75,7 @@ def write_faces(path: Path, name: str, faces: int, size: int, seed: int, workers
 
 
 def face_rows(name: str, people: pd.DataFrame) -> pd.DataFrame:
-    """Annotations of a population as its set has them: ``FACE_SCHEMA`` without the image.
+    """Annotations that a set provides for a population: ``FACE_SCHEMA`` without the image.
 
     Args:
         name: a key of ``SETS``.

@@ -9,7 +9,7 @@ from facsimile.seeding import sample_rng
 from facsimile.world import expressions
 from facsimile.world.sets import SETS, WorldSet
 
-# Share of photographs in which a person with eyeglasses or a beard actually has them on.
+# Share of photographs in which a person with eyeglasses or a beard actually wears them.
 _WORN_SHARE = 0.8
 
 _GOLDEN = (1.0 + 5.0**0.5) / 2.0

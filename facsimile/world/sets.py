@@ -1,4 +1,4 @@
-"""The six sets of the embedded world: their people, looks, splits and annotations."""
+"""The six sets of the embedded world: their people, domains, splits and annotations."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ _TEST_ONLY = {"train": 0.0, "val": 0.0, "test": 1.0}
 
 @dataclass(frozen=True)
 class WorldSet:
-    """One dataset of the world and the real dataset it stands for.
+    """One dataset of the embedded world, modelled on a real dataset.
 
     Attributes:
-        stands_for: name of the real dataset.
+        stands_for: name of the real dataset that it imitates.
         splits: share of the people in each split.
         domains: domain (camera, light, background) → share of the faces.
         expressions: (draws, attributes) → AU intensities (N, 12) in [0, 1].
