@@ -1,4 +1,4 @@
-"""What the command line shows of a flow: progress of its stages, then a summary."""
+"""Display of a flow on the command line: progress of its stages, then a summary."""
 
 import sys
 import time
@@ -55,7 +55,7 @@ class Display:
             self.live.stop()
 
     def on_event(self, stage: str, state: str, detail: str) -> None:
-        """Take an event of the flow; see `events.Listener`."""
+        """Handle an event of the flow; see `events.Listener`."""
         if state == events.QUEUED:
             self.notice = detail
             if not self.console.is_terminal:
@@ -103,14 +103,14 @@ def summary(reports: "list[StageReport]", seconds: float) -> Table:
     )
     for row in reports:
         spent = f"{row.seconds:.0f} s" if row.seconds else ""
-        # Text, not markup: file names and foreign messages may contain brackets.
+        # Text, not markup: file names and messages of other tools may contain brackets.
         figure, reason = Text(row.key_figure), Text(row.reason)
         table.add_row(row.stage, coloured(row.state), spent, figure, reason)
     return table
 
 
 def coloured(state: str) -> Text:
-    """A state in its colour."""
+    """The name of a state in its colour."""
     colours = {
         "Completed": "green",
         "Cached": "cyan",

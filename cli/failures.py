@@ -19,10 +19,10 @@ class OneLineErrors(TyperGroup):
     """Root group of the command line; reports the errors of every command, nested ones included."""
 
     def invoke(self, ctx: typer.Context) -> Any:
-        """Run a command, then print the notes that it left for the end (`flows.events`).
+        """Run a command, then print the notes that it has collected (`flows.events`).
 
         Raises:
-            typer.Exit: the input is bad, or the machine is at fault: a full disk, missing rights.
+            typer.Exit: bad input, or a machine fault such as a full disk or missing permissions.
         """
         try:
             with explain_faults():
@@ -37,5 +37,5 @@ class OneLineErrors(TyperGroup):
 
 
 def complain(message: str) -> None:
-    """Print one line to stderr, marked as ours: stages and servers write there as well."""
+    """Print one line to stderr with our prefix, because stages and servers write there as well."""
     print(f"facsimile: {message}", file=sys.stderr)

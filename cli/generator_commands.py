@@ -96,7 +96,7 @@ def train(
     oracle: Annotated[
         Path | None,
         typer.Option(
-            help="AU estimator with which to measure how well reconstructions keep AUs.",
+            help="AU estimator, used to measure how well reconstructions keep AUs.",
             show_default=False,
         ),
     ] = None,

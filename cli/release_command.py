@@ -54,7 +54,7 @@ def release(
         bool,
         typer.Option(
             "--synthetic-only",
-            help="Include only faces of people who do not exist.",
+            help="Include only faces of synthetic people.",
             rich_help_panel=TERMS,
         ),
     ] = False,
@@ -84,7 +84,7 @@ def release(
 
     Writes Parquet shards for `datasets.load_dataset`, a dataset card
     and a Croissant file. The metadata of every image states that it is
-    synthetic, which face it is and what it was made from.
+    synthetic, and records its id and provenance.
     """
     require_project(root)
     from flows.release import release as write_release

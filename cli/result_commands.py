@@ -1,4 +1,4 @@
-"""``facsimile report``, ``inspect`` and ``lineage``: explore what a run has produced."""
+"""``facsimile report``, ``inspect`` and ``lineage``: explore the results of a run."""
 
 import webbrowser
 from pathlib import Path

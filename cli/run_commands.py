@@ -1,4 +1,4 @@
-"""``facsimile demo``, ``run`` and ``status``: run the pipeline and see where it stands."""
+"""``facsimile demo``, ``run`` and ``status``: run the pipeline and show its status."""
 
 import os
 from pathlib import Path

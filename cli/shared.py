@@ -1,4 +1,4 @@
-"""What the commands share: the project folder, the console and the layout of examples."""
+"""Shared by the commands: project folder, console and layout of examples."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from rich.console import Console
 
 from facsimile.errors import FacsimileError
 
-# A pipe or file has no width of its own, and rich would wrap at 80.
+# A pipe or file has no width, and rich would wrap lines at 80 characters.
 console = Console(width=None if sys.stdout.isatty() else 160)
 
 HERE = Path()
@@ -34,5 +34,5 @@ def require_project(root: Path) -> None:
 
 
 def examples(*lines: str) -> str:
-    """The end of a help page."""
+    """Examples at the end of a help page."""
     return "\n".join(["[bold]Examples[/bold]", *(f"  $ {line}" for line in lines)])

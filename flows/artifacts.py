@@ -19,7 +19,7 @@ def publish(root: Path, reports: list[dict[str, Any]]) -> str:
         reports: one row per stage of the run.
 
     Returns:
-        One line that names the artifacts not published and why; empty if all were.
+        One line that names the artifacts not published and the reason; empty if all were published.
     """
     failures = []
     for key, artifact in (

@@ -75,7 +75,7 @@ class FlowRun:
         self.tracker = Tracker(root, flow_run.name, self.params.values)
 
     def is_current(self, stage: str) -> bool:
-        """Whether neither the stage nor any of its dependencies has changed."""
+        """Whether the stage and all its dependencies are unchanged."""
         return stage not in self.stale and not self.rewritten & nx.ancestors(self.graph, stage)
 
     def check(self, stage: str) -> None:
@@ -140,7 +140,7 @@ class FlowRun:
             raise dvc.StageError(stage, ExitCode.BAD_INPUT, f"{_CHANGED}: {change}; run it again")
 
     def failed(self, stage: str, error: dvc.StageError) -> State:
-        """State of a stage that failed; its message says that it is retried, or what to do."""
+        """State of a failed stage; its message announces the retry or gives a remedy."""
         message = str(error)
         self.crashes[stage] += error.retryable
         self.out_of_memory[stage] += error.out_of_memory

@@ -96,15 +96,17 @@ def uncached(reasons: Iterable[str]) -> list[str]:
 def recache(stage: str, root: Path) -> bool:
     """Put the outputs of a stage into DVC's cache if all inputs and outputs match dvc.lock.
 
+    Hashes all files to compare them.
+
     Returns:
-        Whether they match. All files are hashed to find out.
+        Whether they match.
     """
     # If anything has changed, `dvc commit` asks for confirmation, and fails without a terminal.
     return _run(root, "commit", stage).returncode == 0
 
 
 def _read_lockfile(root: Path) -> dict[str, Any]:
-    """What dvc.lock records of each stage. First clears stale locks of killed DVC processes."""
+    """What dvc.lock records for each stage. First clears stale locks of killed DVC processes."""
     with explain_faults(root):
         clear_rwlock(root)
         return locked_stages(root)

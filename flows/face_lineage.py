@@ -231,7 +231,7 @@ def planned(lineage: Lineage) -> pd.DataFrame | None:
 
 
 def intended(faces: pd.DataFrame) -> pd.DataFrame:
-    """Intensities of all AUs that were set on generated faces (see `planned`).
+    """Planned intensities of all AUs that were set on generated faces (see `planned`).
 
     Args:
         faces: rows with sample_id, source_id, origin and seed; their AUs are not used, because the
@@ -268,8 +268,8 @@ def entailed_aus(lineage: Lineage) -> tuple[str, ...]:
     if plan is None or lineage.kind == TRANSFERRED or not EDITOR.exists():
         return ()
     editor = load_editor(EDITOR)
-    set_here = [au for au in editor.aus if plan.iloc[0][au] > 0]
-    entailed = {other for au in set_here for other in editor.entailed(au)}
+    set_aus = [au for au in editor.aus if plan.iloc[0][au] > 0]
+    entailed = {other for au in set_aus for other in editor.entailed(au)}
     return tuple(au for au in AUS if au in entailed and pd.isna(lineage.face[au]))
 
 
@@ -293,8 +293,8 @@ def changed_files(lineage: Lineage) -> Iterator[str]:
 def rebuild(lineage: Lineage, device: str) -> Rebuilt:
     """Rebuild a generated face with the current artefacts and params.
 
-    An edited face is made of the latents of its source. A synthetic one begins with the sampled
-    code of its identity, which is neutralized again.
+    An edited face is generated from the latents of its source. A synthetic face starts from the
+    sampled code of its identity, which is neutralized again.
 
     Args:
         lineage: lineage of a generated face.
@@ -308,7 +308,9 @@ def rebuild(lineage: Lineage, device: str) -> Rebuilt:
             f"{lineage.sample_id}: a real face cannot be rebuilt; it comes from a dataset"
         )
     if lineage.kind not in (*REBUILT, IDENTITY):
-        raise FacsimileError(f"{lineage.sample_id}: faces of stage {lineage.stage} are not rebuilt")
+        raise FacsimileError(
+            f"{lineage.sample_id}: faces of stage {lineage.stage} cannot be rebuilt"
+        )
     changed = list(dict.fromkeys(changed_files(lineage)))
     if lineage.kind != IDENTITY and planned(lineage) is None:
         changed.append(f"{PARAMS}, section {lineage.stage}")
@@ -357,7 +359,7 @@ def _synthesize(lineage: Lineage, generator: Generator) -> pd.DataFrame:
 
 
 def _agree(plan: pd.DataFrame, faces: pd.DataFrame) -> np.ndarray:
-    """Whether N faces have the planned seed, labels (where not null) and transfer strength."""
+    """Whether each of N faces has the planned seed, non-null labels and transfer strength."""
     labels = faces[list(AUS)].to_numpy(np.float32)
     same = (plan[list(AUS)].to_numpy(np.float32) == labels) | np.isnan(labels)
     if "strength" in plan:
@@ -370,7 +372,7 @@ def _plan_edits(sources: pd.DataFrame) -> pd.DataFrame:
 
 
 def _latents(dataset: str, sample_id: str) -> pd.Series | None:
-    """Codes that a face is edited from: its neutralized code if stage `neutral` chose the face."""
+    """Codes from which a face is edited; neutralized if stage `neutral` selected the face."""
     neutral = _row(NEUTRAL / "faces", sample_id)
     return _row(ENCODE / dataset, sample_id) if neutral is None else neutral
 

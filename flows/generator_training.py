@@ -30,7 +30,7 @@ def train_generator(
     Args:
         root: project folder.
         work, out: folders of the training, see tasks/generator.py.
-        options: further command-line options, without dashes; None leaves an option out.
+        options: further command-line options, without dashes; None omits an option.
         processes: number of processes on this machine, one GPU each if there are GPUs.
 
     Returns:
@@ -83,7 +83,7 @@ class TrainingTracker:
 
     @property
     def failure(self) -> str:
-        """One line that says what could not be logged to MLflow and why; empty if all was."""
+        """One line that says what could not be logged to MLflow and why; empty if nothing."""
         return self._store.failure and f"training not fully logged to {self._store.failure}"
 
     def update(self) -> None:
@@ -92,7 +92,7 @@ class TrainingTracker:
             self._store.attempt(self._update)
 
     def close(self, status: str) -> None:
-        """Log what is left and end the run; if FINISHED, also metrics and samples of OUT.
+        """Log the remaining data and end the run; if FINISHED, also metrics and samples of OUT.
 
         Args:
             status: FINISHED, FAILED or KILLED.

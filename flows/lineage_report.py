@@ -37,7 +37,7 @@ def describe(root: Path, sample_id: str) -> Tree:
     """Full provenance of a face, back to real data, and the stages that produced it.
 
     Raises:
-        FacsimileError: `root` holds no project, or no face has this id.
+        FacsimileError: `root` is not a project, or no face has this id.
     """
     graph = read_graph(root)
     with chdir(root):
@@ -140,10 +140,10 @@ def _intensities(lineage: Lineage) -> str:
     # Without its plan, the intended intensity of AUs that another AU entails is unknown.
     intended = labels if plan is None else plan.iloc[0][list(AUS)]
     parts = [f"{au} {intended[au]:.3f}" for au in AUS if intended[au] > 0]
-    moved = entailed_aus(lineage)
-    if moved:
-        parts.append(f"unknown, because another AU entails it: {', '.join(moved)}")
-    unlabelled = [au for au in AUS if pd.isna(labels[au]) and au not in moved]
+    entailed = entailed_aus(lineage)
+    if entailed:
+        parts.append(f"unknown, because another AU entails it: {', '.join(entailed)}")
+    unlabelled = [au for au in AUS if pd.isna(labels[au]) and au not in entailed]
     if unlabelled:
         parts.append(f"unknown: {', '.join(unlabelled)}")
     return "; ".join(parts) or "none"
@@ -164,9 +164,8 @@ def _verdict(decision: pd.Series | None) -> str:
     )
     if decision["accepted"]:
         return f"accepted; {scores}"
-    twin = decision["duplicate_of"]
-    of = f" of {twin}" if decision["reason"] == "duplicate" else ""
-    return f"rejected: {decision['reason']}{of}; {scores}"
+    original = f" of {decision['duplicate_of']}" if decision["reason"] == "duplicate" else ""
+    return f"rejected: {decision['reason']}{original}; {scores}"
 
 
 def _x_t(lineage: Lineage) -> str:

@@ -1,4 +1,4 @@
-"""MLflow runs: create them, log any number of values under any names, and always end them."""
+"""MLflow runs: create them, log any number of values under any name, and always end them."""
 
 import os
 import platform

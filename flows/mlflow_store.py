@@ -1,4 +1,4 @@
-"""Access to an MLflow store whose failures cost a run a few seconds, but never fail it.
+"""Access to an MLflow store. A failing store delays a run by a few seconds, but never fails it.
 
 Errors are not raised, because results matter more than their log. `MLflowStore.failure` holds the
 first error, which is printed when the command ends.

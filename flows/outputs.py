@@ -46,7 +46,7 @@ def check_shipped(root: Path, stage: Stage) -> bool:
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Numbers in nested mappings and lists by dotted name (lists: by index); skips other values."""
+    """Numbers in nested mappings and lists by dotted name (list items by index)."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from flatten(value, f"{prefix}{key}.")

@@ -150,7 +150,7 @@ def _sources(faces: pd.DataFrame, permitted: list[str]) -> tuple[SourceDataset, 
         if not terms[dataset].publishable and dataset not in permitted:
             raise FacsimileError(
                 f"faces are edited from {dataset}: {terms[dataset].summary}. If its terms allow "
-                f"you to publish them, add --permitted {dataset}; otherwise leave edited faces out "
+                f"you to publish them, add --permitted {dataset}; otherwise omit edited faces "
                 "with --synthetic-only"
             )
     return tuple(
@@ -160,7 +160,7 @@ def _sources(faces: pd.DataFrame, permitted: list[str]) -> tuple[SourceDataset, 
 
 
 def terms_of(dataset: str, ingest: IngestParams) -> Terms:
-    """Terms that a dataset of a project comes under."""
+    """Terms of use of a dataset in a project."""
     if dataset in READERS:
         return RENDERED
     source = ingest.paths.get(dataset)
@@ -182,7 +182,7 @@ def _generator() -> tuple[str, Terms]:
 
 
 def _licence(text: str | None, sources: tuple[SourceDataset, ...]) -> Licence:
-    """The licence given by `text`, or the one that all sources share."""
+    """The licence given by `text`, or the common licence of all sources."""
     if text:
         return find_licence(text)
     licences = {source.terms.licence for source in sources}

@@ -1,7 +1,7 @@
-"""The Prefect server that flows report to: the user's, or a temporary one started here.
+"""The Prefect server for flows: the user's, or a temporary one started here.
 
 Prefect's own temporary server outlives a killed parent, serves anyone who can reach its port,
-prints errors to the terminal and keeps its database in the user's home. The one started here ends
+prints errors to the terminal and keeps its database in the home folder. The one started here ends
 with its parent, requires a secret, logs to a file and keeps its data in the project.
 """
 

@@ -17,7 +17,7 @@ _ALWAYS = "always changed"  # DVC's wording
 
 
 def refine_stale(root: Path, stale: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Replace DVC's "always changed" of `sources` by the actual changes; drop it without any.
+    """Replace DVC's "always changed" for `sources` by the actual changes, if any.
 
     Args:
         root: project folder.

@@ -1,4 +1,4 @@
-"""The state folder of a project, ``.facsimile``, for files that tools keep in ~ or /var/tmp.
+"""The state folder of a project, ``.facsimile``: files that tools usually keep in ~ or /var/tmp.
 
 With it, nothing is written outside the project, and no file that other users can write is read.
 """
@@ -41,13 +41,13 @@ def make_folder(root: Path, tool: str) -> Path:
     return folder
 
 
-def check_writable(path: Path, cure: str) -> None:
-    """Raise FacsimileError, ending in `cure`, if a folder is not writable."""
+def check_writable(path: Path, remedy: str) -> None:
+    """Raise FacsimileError, ending in `remedy`, if a folder is not writable."""
     try:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise FacsimileError(f"{path}: not writable ({error.strerror}); {cure}") from None
+        raise FacsimileError(f"{path}: not writable ({error.strerror}); {remedy}") from None
 
 
 def environment(root: Path) -> dict[str, str]:

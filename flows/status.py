@@ -1,4 +1,4 @@
-"""Status of each stage: which would run and why. Works while another run is in progress."""
+"""Status of each stage: which stages would run and why. Works while another run is in progress."""
 
 import time
 from dataclasses import dataclass

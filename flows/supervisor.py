@@ -1,4 +1,4 @@
-"""Run a command that ends with the process that started it, even if that one is killed.
+"""Run a command that ends with the process that started it, even if that process is killed.
 
 `supervised` wraps a command in this file, run as a small supervisor process. The supervisor sees a
 pipe close when its parent is gone, even by kill -9, and then ends the command's process group. The

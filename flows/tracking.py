@@ -66,7 +66,7 @@ class Tracker:
 
     @property
     def failure(self) -> str:
-        """One line that says what could not be logged and why; empty if all was."""
+        """One line that says what could not be logged and why; empty if nothing."""
         if not self._store.failure:
             return ""
         what = ", ".join(dict.fromkeys(self._missing)) if self._parent else "this run"
@@ -165,7 +165,7 @@ class Tracker:
         status: str,
         write: Callable[["MlflowClient", str], None],
     ) -> None:
-        """Create a run for a stage, nested in that of the flow, write to it, and end it."""
+        """Create a run for a stage, nested in the run of the flow, write to it, and end it."""
         if self._closed:
             return  # the flow has ended
 
