@@ -142,14 +142,14 @@ def trace(sample_id: str) -> Lineage:
     path, kind, face = next((entry for entry in found if entry[2] is not None), (None, None, None))
     if face is None:
         raise FacsimileError(_unknown(sample_id))
-    made = kind not in (REAL, IDENTITY)
-    accepted = _row(FILTER / "faces", sample_id) if made else None
+    is_generated = kind not in (REAL, IDENTITY)
+    accepted = _row(FILTER / "faces", sample_id) if is_generated else None
     return Lineage(
         kind,
         face,
-        source=trace(face["source_id"]) if made else None,
+        source=trace(face["source_id"]) if is_generated else None,
         latents=_latents(path.name, sample_id) if kind == REAL else None,
-        decision=_row(FILTER / "decisions.parquet", sample_id) if made else None,
+        decision=_row(FILTER / "decisions.parquet", sample_id) if is_generated else None,
         labels=None if accepted is None else accepted[list(AUS)],
     )
 
@@ -246,11 +246,11 @@ def intended(faces: pd.DataFrame) -> pd.DataFrame:
     """
     columns = ["sample_id", "seed", *AUS]
     planners = {EDITED: _plan_edits, SYNTHETIC: _plan_synthesis}
-    made = [read_table(path, columns) for path, kind in _tables() if kind in planners]
+    generated = [read_table(path, columns) for path, kind in _tables() if kind in planners]
     sources = faces[faces["origin"].isin(planners)].drop_duplicates("source_id")
-    if not made or sources.empty:
+    if not generated or sources.empty:
         return pd.DataFrame(np.float32(np.nan), index=pd.Index(faces["sample_id"]), columns=AUS)
-    made = pd.concat(made).set_index("sample_id").reindex(faces["sample_id"])
+    generated = pd.concat(generated).set_index("sample_id").reindex(faces["sample_id"])
     sources = sources.assign(sample_id=sources["source_id"])
     plans = [
         plan(sources[sources["origin"] == origin])
@@ -258,7 +258,7 @@ def intended(faces: pd.DataFrame) -> pd.DataFrame:
         if (sources["origin"] == origin).any()
     ]
     plan = pd.concat(plans).set_index("sample_id").reindex(faces["sample_id"])
-    plan.loc[~_agree(plan, made), list(AUS)] = np.nan
+    plan.loc[~_agree(plan, generated), list(AUS)] = np.nan
     return plan[list(AUS)].astype(np.float32)
 
 
@@ -320,13 +320,13 @@ def rebuild(lineage: Lineage, device: str) -> Rebuilt:
     sampling = read_section(PARAMS, "sampling", SamplingParams)
     generator = load_generator(Compute(device, batch_size=1, workers=1), sampling)
     if lineage.kind == EDITED:
-        made = _edit(lineage, generator)
+        regenerated = _edit(lineage, generator)
     elif lineage.kind == TRANSFERRED:
-        made = _transfer(lineage, generator)
+        regenerated = _transfer(lineage, generator)
     else:
-        made = _synthesize(lineage, generator)
+        regenerated = _synthesize(lineage, generator)
     stored, again = decode_images(
-        pd.concat([pd.DataFrame([lineage.face]), made]), lineage.sample_id
+        pd.concat([pd.DataFrame([lineage.face]), regenerated]), lineage.sample_id
     ).astype(int)
     return Rebuilt(int(np.abs(stored - again).max()))
 

@@ -46,13 +46,13 @@ def describe(root: Path, sample_id: str) -> Tree:
     stages = needed_by(graph, [lineage.stage])
     if lineage.decision is not None:
         stages.append("filter")
-    made = tree.add(Text("stages, as dvc.lock records them", "bold"))
+    branch = tree.add(Text("stages, as dvc.lock records them", "bold"))
     locked = locked_stages(root)
     for stage in stages:
         if stage in locked:
-            made.add(_stage(root, stage, locked[stage]))
+            branch.add(_stage(root, stage, locked[stage]))
         else:
-            made.add(_entry(stage, "not in dvc.lock: not run through DVC"))
+            branch.add(_entry(stage, "not in dvc.lock: not run through DVC"))
     return tree
 
 

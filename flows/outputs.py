@@ -111,8 +111,8 @@ def inspectable(root: Path, target: str | None) -> dict[str, Any]:
             )
     else:
         stages = [origin.stage for origin in generated_origins().values()]
-        made = [data / stage / "faces" for stage in stages]
-        faces = [*(path for path in made if path.exists()), *ingested]
+        generated = [data / stage / "faces" for stage in stages]
+        faces = [*(path for path in generated if path.exists()), *ingested]
         if not faces:
             raise FacsimileError(f"{data / 'ingest'} does not exist yet; run `facsimile demo`")
     people = data / "synthesize" / "identities"

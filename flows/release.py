@@ -125,14 +125,17 @@ def _sources(faces: pd.DataFrame, permitted: list[str]) -> tuple[SourceDataset, 
     """
     sections = read_params(PARAMS)
     datasets, ingest = sections["datasets"], sections["ingest"]
-    made = faces.groupby("origin")["dataset"].unique()
+    datasets_by_origin = faces.groupby("origin")["dataset"].unique()
     edited = {
-        name for origin in made.index if ORIGINS[origin].from_dataset for name in made[origin]
+        name
+        for origin in datasets_by_origin.index
+        if ORIGINS[origin].from_dataset
+        for name in datasets_by_origin[origin]
     }
     uses: dict[str, list[str]] = {dataset: ["faces edited"] for dataset in sorted(edited)}
-    if not all(ORIGINS[origin].keeps_identity for origin in made.index):
+    if not all(ORIGINS[origin].keeps_identity for origin in datasets_by_origin.index):
         uses.setdefault(datasets.attributes, []).append("expressions transferred to its people")
-    shown = sorted(uses)
+    edited_sources = sorted(uses)
     uses.setdefault(datasets.aus, []).append("models of Action Units fitted")
     uses.setdefault(datasets.attributes, []).append("models of attributes fitted")
     terms = {dataset: terms_of(dataset, ingest) for dataset in uses}
@@ -141,12 +144,12 @@ def _sources(faces: pd.DataFrame, permitted: list[str]) -> tuple[SourceDataset, 
     terms.setdefault(generator, generator_terms)
 
     for dataset in permitted:
-        if dataset not in shown:
-            names = ", ".join(shown) or "none"
+        if dataset not in edited_sources:
+            names = ", ".join(edited_sources) or "none"
             raise FacsimileError(
                 f"--permitted {dataset}: no face is edited from it, only from {names}"
             )
-    for dataset in shown:
+    for dataset in edited_sources:
         if not terms[dataset].publishable and dataset not in permitted:
             raise FacsimileError(
                 f"faces are edited from {dataset}: {terms[dataset].summary}. If its terms allow "
@@ -154,8 +157,8 @@ def _sources(faces: pd.DataFrame, permitted: list[str]) -> tuple[SourceDataset, 
                 "with --synthetic-only"
             )
     return tuple(
-        SourceDataset(dataset, tuple(made), terms[dataset], permitted=dataset in permitted)
-        for dataset, made in uses.items()
+        SourceDataset(dataset, tuple(dataset_uses), terms[dataset], permitted=dataset in permitted)
+        for dataset, dataset_uses in uses.items()
     )
 
 

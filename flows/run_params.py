@@ -34,15 +34,15 @@ class RunParams:
         recorded = locked_params(locked_stages(self.root).get(stage, {}))
         return self._difference(recorded, keys)
 
-    def _difference(self, now: Mapping[str, Any], keys: Sequence[str]) -> str:
+    def _difference(self, current: Mapping[str, Any], keys: Sequence[str]) -> str:
         def is_selected(name: str) -> bool:
             return any(name == key or name.startswith(f"{key}.") for key in keys)
 
-        names = sorted(filter(is_selected, self.values.keys() | now.keys()))
+        names = sorted(filter(is_selected, self.values.keys() | current.keys()))
         changes = [
-            f"{name} {self.values.get(name, 'absent')} → {now.get(name, 'absent')}"
+            f"{name} {self.values.get(name, 'absent')} → {current.get(name, 'absent')}"
             for name in names
-            if self.values.get(name) != now.get(name)
+            if self.values.get(name) != current.get(name)
         ]
         return ", ".join(changes)
 

@@ -126,7 +126,7 @@ class Adapter:
         seed: int,
         rejects: Rejects,
         fold: SubjectFold | None = None,
-        known: Mapping[str, str] = MappingProxyType({}),
+        known_splits: Mapping[str, str] = MappingProxyType({}),
         landmarks: bool = False,
         options: Mapping[str, object] = MappingProxyType({}),
     ) -> pd.DataFrame:
@@ -138,7 +138,7 @@ class Adapter:
             seed: seed of the split, if the dataset defines none.
             rejects: receives violations of single faces.
             fold: see `draw_splits`.
-            known: see `draw_splits`.
+            known_splits: see `draw_splits`.
             landmarks: whether faces must have ``LANDMARKS``.
             options: values for some of the adapter's `options`.
 
@@ -161,7 +161,7 @@ class Adapter:
         require_faces(len(annotations), path, rejects)
         if "split" not in annotations:
             annotations["split"] = draw_splits(
-                annotations["subject_id"], seed, str(path), fold, known
+                annotations["subject_id"], seed, str(path), fold, known_splits
             )
         if "origin" not in annotations:
             annotations["origin"] = REAL
@@ -324,7 +324,7 @@ def draw_splits(
     seed: int,
     source: str,
     fold: SubjectFold | None = None,
-    known: Mapping[str, str] = MappingProxyType({}),
+    known_splits: Mapping[str, str] = MappingProxyType({}),
 ) -> pd.Series:
     """Split faces by subject in ``SPLIT_SHARES``, with at least one subject per split.
 
@@ -336,14 +336,14 @@ def draw_splits(
         seed: seed of the stage.
         source: file name for the error message.
         fold: determines the test set instead of ``SPLIT_SHARES``.
-        known: subject_id → split in other datasets, which is kept: a person in both DISFA and
-            DISFA+ must not be in train in one and in test in the other.
+        known_splits: subject_id → split in other datasets, which is kept: a person in both DISFA
+            and DISFA+ must not be in train in one and in test in the other.
 
     Raises:
-        FacsimileError: too few subjects for three splits, unless some are in `known`.
+        FacsimileError: too few subjects for three splits, unless some are in `known_splits`.
     """
     people = set(subjects)
-    ranked = sorted(people - known.keys(), key=lambda subject: sample_seed(seed, subject))
+    ranked = sorted(people - known_splits.keys(), key=lambda subject: sample_seed(seed, subject))
     vals = max(1, round(SPLIT_SHARES["val"] * len(ranked)))
     if fold:
         test = ranked[fold.index :: fold.count]
@@ -352,11 +352,11 @@ def draw_splits(
     else:
         val = ranked[:vals]
         test = ranked[vals:][: max(1, round(SPLIT_SHARES["test"] * len(ranked)))]
-    if people.isdisjoint(known) and not (test and len(ranked) > len(val) + len(test)):
+    if people.isdisjoint(known_splits) and not (test and len(ranked) > len(val) + len(test)):
         where = f" by fold {fold.index} of {fold.count}" if fold else ""
         raise FacsimileError(
             f"{source}: {len(people)} subjects ({', '.join(sorted(people))}) cannot be split into "
             f"train, val and test{where}; give a column split"
         )
     drawn = dict.fromkeys(val, "val") | dict.fromkeys(test, "test")
-    return subjects.map(lambda subject: known.get(subject) or drawn.get(subject, "train"))
+    return subjects.map(lambda subject: known_splits.get(subject) or drawn.get(subject, "train"))

@@ -113,8 +113,8 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
 
 def _find(path: Path, name: str) -> Path | None:
     """A file or folder of this name in `path` or in one of its subfolders."""
-    places = (path / name, *sorted(path.glob(f"*/{name}")))
-    return next((place for place in places if place.is_file() or place.is_dir()), None)
+    candidates = (path / name, *sorted(path.glob(f"*/{name}")))
+    return next((path for path in candidates if path.is_file() or path.is_dir()), None)
 
 
 def _read_attributes(

@@ -49,7 +49,7 @@ def read_delimited(
     )
     header: list[str] = []
     columns = TableColumns({})
-    places: list[int] = []
+    indices: list[int] = []
     rows: list[list[str | None]] = []
     lines: list[int] = []
     violations: list[Violation] = []
@@ -60,9 +60,9 @@ def read_delimited(
             if any(values) and not header:
                 header = [value or "" for value in values]
                 columns = find_columns(header, required, file)
-                places = [header.index(source) for source in columns.taken.values()]
+                indices = [header.index(source) for source in columns.taken.values()]
             elif any(values) and len(values) == len(header):
-                rows.append([values[place] for place in places])
+                rows.append([values[index] for index in indices])
                 lines.append(line)
             elif any(values):
                 reason = f"has {len(values)} values, the header {len(header)}"

@@ -119,8 +119,8 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
         if file.parent in shifted:
             continue
         violations: list[Violation] = []
-        place = file.relative_to(path).with_suffix("")
-        sequences = _SEQUENCE.findall(place.parent.as_posix())
+        relative = file.relative_to(path).with_suffix("")
+        sequences = _SEQUENCE.findall(relative.parent.as_posix())
         if not sequences:
             reason = "is not in a folder named after a sequence, such as PV001.output"
             violations.append(Violation(str(file), None, None, None, reason))
@@ -134,7 +134,7 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
         if not violations:
             rows.append(
                 {
-                    "sample_id": f"{dataset}/{place.as_posix()}",
+                    "sample_id": f"{dataset}/{relative.as_posix()}",
                     "subject_id": sequences[-1],
                     **aus,
                     "image_path": str(image.absolute()),

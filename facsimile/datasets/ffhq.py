@@ -52,8 +52,8 @@ def annotate(path: Path, dataset: str, rejects: Rejects) -> pd.DataFrame:
     folder = next((path / name for name in IMAGES if (path / name).is_dir()), None)
     if folder is None:
         raise FacsimileError(f"{path}: no folder {' or '.join(IMAGES)}")
-    places = (path / LABELS, *sorted(path.glob(f"*/{LABELS}")))
-    labels = next((place for place in places if place.is_dir()), None)
+    candidates = (path / LABELS, *sorted(path.glob(f"*/{LABELS}")))
+    labels = next((candidate for candidate in candidates if candidate.is_dir()), None)
     seen: dict[str, Path] = {}
     rows: list[dict[str, object]] = []
     files = sorted(folder.rglob("*"))

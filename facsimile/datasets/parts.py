@@ -68,28 +68,28 @@ def write_parts(
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
-    faces = taken = 0
+    faces = processed = 0
     for rows in _cut(annotations, adapter.whole):
         path = folder / f"{_key(rows, preprocessing)}.parquet"
         record = path.with_suffix(".json")
         if record.exists():
-            made = json.loads(record.read_text())
-            rejects.add([Violation(**found) for found in made["rejects"]])
+            result = json.loads(record.read_text())
+            rejects.add([Violation(**found) for found in result["rejects"]])
             advance(len(rows))
         else:
             found = Rejects(rejects.on_error)
             count = _write(adapter.faces(rows, preprocessing, found, workers), path, advance)
-            made = {"faces": count, "rejects": [asdict(violation) for violation in found.found]}
+            result = {"faces": count, "rejects": [asdict(violation) for violation in found.found]}
             # Written last and atomically: it marks the part as finished.
             with atomic_file(record) as temporary:
-                temporary.write_text(json.dumps(made))
+                temporary.write_text(json.dumps(result))
             rejects.add(found.found)
             advance(len(rows) - count)
-        if made["faces"]:
+        if result["faces"]:
             paths.append(path)
-        faces += made["faces"]
-        taken += len(rows) - len(made["rejects"])
-    return Parts(paths, faces, taken - faces)
+        faces += result["faces"]
+        processed += len(rows) - len(result["rejects"])
+    return Parts(paths, faces, processed - faces)
 
 
 def _cut(annotations: pd.DataFrame, whole: str) -> Iterator[pd.DataFrame]:

@@ -159,9 +159,9 @@ def _to_unit(
         flagged = rows["au_presence_only"].astype(str).str.lower().map(BOOLEANS).eq(True).to_numpy()
     sources = [columns.taken[au] for au in aus]
     scales = np.empty(numbers.shape, object)
-    for place, au in enumerate(aus):
+    for index, au in enumerate(aus):
         usual = "0-5" if au in columns.openface else "0-1"
-        scales[:, place] = "0-1" if au in columns.presence else scale or usual
+        scales[:, index] = "0-1" if au in columns.presence else scale or usual
     scales[flagged] = "0-1"
     for name in dict.fromkeys(scales.ravel()):
         values = np.where(scales == name, numbers, np.nan)
@@ -173,8 +173,8 @@ def _to_unit(
     tops = np.vectorize(SCALES.get, otypes=[float])(scales)
     rows = _set_presence(rows, aus, numbers, columns, scale)
     found = [
-        Finding(row, sources[place], str(rows[aus[place]].iat[row]), reason)
-        for row, place, reason in _bad_values(rows, aus, numbers, scales, tops)
+        Finding(row, sources[index], str(rows[aus[index]].iat[row]), reason)
+        for row, index, reason in _bad_values(rows, aus, numbers, scales, tops)
     ]
     units = {
         au: rows[au].astype(object).where(np.isnan(numbers[:, k]), numbers[:, k] / tops[:, k])
@@ -197,12 +197,12 @@ def _bad_values(
     return [
         (
             row,
-            place,
-            f"outside {scales[row, place]}, the scale of these AUs"
-            if beyond[row, place]
+            index,
+            f"outside {scales[row, index]}, the scale of these AUs"
+            if beyond[row, index]
             else "not a number",
         )
-        for row, place in np.argwhere(bad)
+        for row, index in np.argwhere(bad)
     ]
 
 
@@ -248,29 +248,29 @@ def _refuse_larger(table: _Scaled) -> None:
         other = _many(_beyond(finite, top), finite, STRAYS, 2) or (
             top == 1 and bool((finite > 1).any()) and bool((finite == finite.round()).all())
         )
-    apart = [
+    is_misfit = [
         _many(_beyond(column, top), column, 0.5, 3)
         for column in (values[np.isfinite(values)] for values in table.values.T)
     ]
-    if not other and not any(apart):
+    if not other and not any(is_misfit):
         return
     beyond = np.isfinite(table.values) & _beyond(table.values, top)
     if not other:
-        beyond[:, np.logical_not(apart)] = False
-    row, place = np.argwhere(beyond)[0]
-    seen = table.values[:, place] if not other else finite
-    seen = seen[np.isfinite(seen)]
-    above = seen[seen > top]
+        beyond[:, np.logical_not(is_misfit)] = False
+    row, index = np.argwhere(beyond)[0]
+    examples = table.values[:, index] if not other else finite
+    examples = examples[np.isfinite(examples)]
+    above = examples[examples > top]
     larger = {name: end for name, end in SCALES.items() if end > top and name != "percent"}
     fitting = (name for name, end in larger.items() if (above <= end).mean() > 1 - STRAYS)
-    likely = next(fitting, None) if not _many(seen < 0, seen, STRAYS, 2) else None
+    likely = next(fitting, None) if not _many(examples < 0, examples, STRAYS, 2) else None
     if table.scale == "0-1" and set(above) <= {9, 99, 999}:
         remedy = ": leave unknown values blank"
     elif likely:
         remedy = _remedy(likely, table.dataset)
     else:
         remedy = f", which fits none of the scales {', '.join(SCALES)}"
-    raise FacsimileError(_misfit(table, row, place, seen, remedy))
+    raise FacsimileError(_misfit(table, row, index, examples, remedy))
 
 
 def _refuse_smaller(table: _Scaled, values: np.ndarray) -> None:
@@ -282,9 +282,11 @@ def _refuse_smaller(table: _Scaled, values: np.ndarray) -> None:
         return
     smaller = [n for n, end in SCALES.items() if positive.max() <= end < SCALES[table.scale]]
     if smaller:
-        row, place = np.argwhere(np.isfinite(table.values) & (table.values > 0))[0]
-        seen = values[np.isfinite(values)]
-        raise FacsimileError(_misfit(table, row, place, seen, _remedy(smaller[0], table.dataset)))
+        row, index = np.argwhere(np.isfinite(table.values) & (table.values > 0))[0]
+        examples = values[np.isfinite(values)]
+        raise FacsimileError(
+            _misfit(table, row, index, examples, _remedy(smaller[0], table.dataset))
+        )
 
 
 def _remedy(scale: str, dataset: str) -> str:
@@ -292,11 +294,11 @@ def _remedy(scale: str, dataset: str) -> str:
     return f", which looks like {name}: set `scale: {scale}` under ingest.paths.{dataset}"
 
 
-def _misfit(table: _Scaled, row: int, place: int, seen: np.ndarray, remedy: str) -> str:
+def _misfit(table: _Scaled, row: int, index: int, examples: np.ndarray, remedy: str) -> str:
     expected = f"`scale: {table.scale}`" if table.declared else f"the scale {table.scale}"
-    reason = f"does not fit {expected}; values are {_examples(seen)}{remedy}"
-    value = table.values[row, place]
-    return str(_at(table.rows, row, table.columns[place], value, reason))
+    reason = f"does not fit {expected}; values are {_examples(examples)}{remedy}"
+    value = table.values[row, index]
+    return str(_at(table.rows, row, table.columns[index], value, reason))
 
 
 def _at(rows: pd.DataFrame, row: int, column: str, value: float, reason: str) -> Violation:
@@ -308,9 +310,9 @@ def _beyond(values: np.ndarray, top: float) -> np.ndarray:
     return (values < 0) | (values > top)
 
 
-def _many(beyond: np.ndarray, values: np.ndarray, share: float, least: int) -> bool:
-    """Whether at least `least` values, and more than `share` of the nonzero ones, are `beyond`."""
-    return bool(beyond.sum() >= max(least, 1) and beyond.sum() > share * (values != 0).sum())
+def _many(beyond: np.ndarray, values: np.ndarray, share: float, minimum: int) -> bool:
+    """Whether at least `minimum` values and over `share` of the nonzero ones are `beyond`."""
+    return bool(beyond.sum() >= max(minimum, 1) and beyond.sum() > share * (values != 0).sum())
 
 
 def _examples(values: Collection[float]) -> str:

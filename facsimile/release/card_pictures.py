@@ -40,10 +40,10 @@ def choose_faces(faces: pd.DataFrame) -> pd.DataFrame:
     faces = faces.assign(rank=rank).sort_values("rank", kind="stable")
     chosen = faces.groupby(["row", "origin"]).head(FACES_PER_AU)
     number = chosen.groupby(["row", "origin"]).cumcount() + 1
-    places = {name: place for place, name in enumerate((*AUS, MIXED))}
+    positions = {name: position for position, name in enumerate((*AUS, MIXED))}
     chosen = chosen.assign(
-        column=chosen["origin"] + " " + number.astype(str), place=chosen["row"].map(places)
-    ).sort_values(["place", "column"])
+        column=chosen["origin"] + " " + number.astype(str), position=chosen["row"].map(positions)
+    ).sort_values(["position", "column"])
     return chosen[["sample_id", "row", "column"]].reset_index(drop=True)
 
 

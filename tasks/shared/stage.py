@@ -125,8 +125,8 @@ def _check_params_unchanged(run: Callable[..., Any], sections: Mapping[str, Sect
 
     DVC records the file as it is when the stage ends, which would not match the result.
     """
-    now = _read_sections(run)
-    if changed := [name for name in sections if now[name] != sections[name]]:
+    current = _read_sections(run)
+    if changed := [name for name in sections if current[name] != sections[name]]:
         raise FacsimileError(
             f"{PARAMS}: {', '.join(changed)} changed while the stage ran, so the result does not "
             "match the file; run it again"
