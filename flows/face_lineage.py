@@ -109,7 +109,7 @@ class Lineage:
 
     @property
     def label(self) -> str:
-        """``edited face``, for instance."""
+        """Name of the face in text, such as ``edited face``."""
         return self.kind if self.kind == IDENTITY else ORIGINS[self.kind].label
 
 
@@ -204,7 +204,7 @@ def _place(source: SourceParams, dataset: str, sample_id: str) -> str:
     return ", ".join(dict.fromkeys([*parts, f"{row['file']}{line}"]))
 
 
-def planned(lineage: Lineage) -> pd.DataFrame | None:
+def find_plan(lineage: Lineage) -> pd.DataFrame | None:
     """The plan row of a face.
 
     Unlike the stage's output row, it has the intensities of all AUs that were set, including AUs
@@ -230,8 +230,8 @@ def planned(lineage: Lineage) -> pd.DataFrame | None:
     return row if len(row) and _agree(row, pd.DataFrame([lineage.face])).all() else None
 
 
-def intended(faces: pd.DataFrame) -> pd.DataFrame:
-    """Planned intensities of all AUs that were set on generated faces (see `planned`).
+def planned_intensities(faces: pd.DataFrame) -> pd.DataFrame:
+    """Planned intensities of all AUs that were set on generated faces (see `find_plan`).
 
     Args:
         faces: rows with sample_id, source_id, origin and seed; their AUs are not used, because the
@@ -264,7 +264,7 @@ def intended(faces: pd.DataFrame) -> pd.DataFrame:
 
 def entailed_aus(lineage: Lineage) -> tuple[str, ...]:
     """AUs without a label on an edited or synthetic face because another AU entails them."""
-    plan = planned(lineage)
+    plan = find_plan(lineage)
     if plan is None or lineage.kind == TRANSFERRED or not EDITOR.exists():
         return ()
     editor = load_editor(EDITOR)
@@ -312,7 +312,7 @@ def rebuild(lineage: Lineage, device: str) -> Rebuilt:
             f"{lineage.sample_id}: faces of stage {lineage.stage} cannot be rebuilt"
         )
     changed = list(dict.fromkeys(changed_files(lineage)))
-    if lineage.kind != IDENTITY and planned(lineage) is None:
+    if lineage.kind != IDENTITY and find_plan(lineage) is None:
         changed.append(f"{PARAMS}, section {lineage.stage}")
     if changed:
         return Rebuilt(None, tuple(changed))
@@ -335,12 +335,12 @@ def _edit(lineage: Lineage, generator: Generator) -> pd.DataFrame:
     latents = lineage.source.latents
     if latents is None:
         raise FacsimileError(f"{lineage.source.sample_id}: has no latents in {ENCODE} or {NEUTRAL}")
-    plan = planned(lineage).assign(z=[latents["z"]], x_t=[latents["x_t"]])
+    plan = find_plan(lineage).assign(z=[latents["z"]], x_t=[latents["x_t"]])
     return EditOperator(generator, load_editor(EDITOR))(plan)
 
 
 def _transfer(lineage: Lineage, generator: Generator) -> pd.DataFrame:
-    plan = planned(lineage).assign(image=[lineage.source.face["image"]])
+    plan = find_plan(lineage).assign(image=[lineage.source.face["image"]])
     faces, donors = encoded_people(read_section(PARAMS, "datasets", DatasetsParams))
     return load_operator(faces, donors, generator)(plan)
 

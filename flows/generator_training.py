@@ -83,7 +83,7 @@ class TrainingTracker:
 
     @property
     def failure(self) -> str:
-        """One line that says what could not be logged to MLflow and why; empty if nothing."""
+        """What could not be logged to MLflow, and why, in one line; empty if all was logged."""
         return self._store.failure and f"training not fully logged to {self._store.failure}"
 
     def update(self) -> None:

@@ -19,7 +19,7 @@ from flows.face_lineage import (
     IDENTITY,
     Lineage,
     entailed_aus,
-    planned,
+    find_plan,
     rebuild,
     recorded_files,
     source_files,
@@ -136,7 +136,7 @@ def _identity(face: pd.Series) -> Iterator[tuple[str, str]]:
 
 
 def _intensities(lineage: Lineage) -> str:
-    plan, labels = planned(lineage), lineage.face[list(AUS)]
+    plan, labels = find_plan(lineage), lineage.face[list(AUS)]
     # Without its plan, the intended intensity of AUs that another AU entails is unknown.
     intended = labels if plan is None else plan.iloc[0][list(AUS)]
     parts = [f"{au} {intended[au]:.3f}" for au in AUS if intended[au] > 0]
@@ -150,7 +150,7 @@ def _intensities(lineage: Lineage) -> str:
 
 
 def _transferred(lineage: Lineage) -> str:
-    plan = planned(lineage)
+    plan = find_plan(lineage)
     donor = "an unknown person (params.yaml has changed)" if plan is None else plan["donor"][0]
     return f"{lineage.face['intensity']:.3f} of the way to {donor}"
 

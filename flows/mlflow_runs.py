@@ -86,7 +86,7 @@ def ended_run(
 
 
 def end_orphaned_runs(client: "MlflowClient", experiment: str) -> None:
-    """Mark runs as KILLED that dead processes of this machine left RUNNING."""
+    """Mark runs that dead processes of this machine left RUNNING as KILLED."""
     host = platform.node()
     for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
         process = run.data.tags.get(_PROCESS, "")

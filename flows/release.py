@@ -26,7 +26,7 @@ from facsimile.release import (
 )
 from facsimile.report import Evidence
 from flows import dvc
-from flows.face_lineage import intended
+from flows.face_lineage import planned_intensities
 from flows.graph import needed_by, read_graph
 from flows.mlflow_runs import revision_of
 from flows.tracking import find_run
@@ -105,7 +105,7 @@ def release(
                 FACES,
                 described,
                 origins=origins,
-                edits=intended(faces),
+                edits=planned_intensities(faces),
                 signer=signer,
                 overwrite=overwrite,
                 advance=advance,

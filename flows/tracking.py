@@ -66,7 +66,7 @@ class Tracker:
 
     @property
     def failure(self) -> str:
-        """One line that says what could not be logged and why; empty if nothing."""
+        """What could not be logged, and why, in one line; empty if everything was logged."""
         if not self._store.failure:
             return ""
         what = ", ".join(dict.fromkeys(self._missing)) if self._parent else "this run"

@@ -1,4 +1,4 @@
-"""Clean up temporary files: on a signal by the process itself, after a SIGKILL by the next one."""
+"""Clean up temporary files, on a signal, or in the next process after a SIGKILL."""
 
 import multiprocessing
 import os
