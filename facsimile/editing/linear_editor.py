@@ -131,7 +131,7 @@ class LinearEditor:
             )
         if left_out := [au for au in data.aus if au not in kept]:
             warnings.warn(
-                f"edits {', '.join(kept)}; left out {', '.join(left_out)}: constant within every "
+                f"edits {', '.join(kept)}; skipped {', '.join(left_out)}: constant within every "
                 "person",
                 stacklevel=3,
             )
