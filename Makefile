@@ -2,8 +2,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-# A worker takes up to 4 GiB.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+# A worker takes up to 4 GiB. Files run in their order: tests/e2e, the longest, among the first.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-fast lint format clean
 .DEFAULT_GOAL := demo
