@@ -1,7 +1,7 @@
-"""Adapters by name, and the modules of facsimile/datasets that define them.
+"""Names of adapters, and the modules of facsimile/datasets that define them.
 
-A module of its own, because params.yaml is checked by the command line and by stages that have no
-time to import the adapters.
+A separate module, because the command line and many stages check params.yaml, and importing the
+adapters would slow them down.
 """
 
 ADAPTER_MODULES: dict[str, str] = {
@@ -14,4 +14,4 @@ ADAPTER_MODULES: dict[str, str] = {
     "parquet": "parquet",
     "feafa": "feafa",  # last: it searches all folders
 }
-"""Name → module with an ``ADAPTER``, in the order in which they are asked to recognise files."""
+"""Name → module with an ``ADAPTER``, in the order in which they try to recognise files."""

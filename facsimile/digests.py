@@ -1,7 +1,7 @@
-"""Digests of files: MD5 as provenance, and SHA-256 of a shipped model in ``SHA256SUMS`` beside it.
+"""Digests of files: MD5 for provenance, and SHA-256 of shipped models in their ``SHA256SUMS``.
 
-`sha256sum --check SHA256SUMS` verifies the model as well, and `sha256sum FILE... > SHA256SUMS`
-records other files.
+`sha256sum --check SHA256SUMS` also verifies a model, and `sha256sum FILE... > SHA256SUMS` records
+new digests.
 """
 
 import hashlib
@@ -36,14 +36,14 @@ def check_digests(folder: Path) -> bool:
         if not name or len(digest) != 64:
             raise FacsimileError(f"{record}: line {number}: not a SHA-256 digest and a file name")
         path = folder / name
-        cure = f"`git checkout -- {folder}` restores the shipped files"
+        hint = f"`git checkout -- {folder}` restores the shipped files"
         if not path.exists():
-            raise FacsimileError(f"{path}: missing, but listed in {DIGESTS} beside it; {cure}")
+            raise FacsimileError(f"{path}: missing, but listed in {DIGESTS}; {hint}")
         found = _sha256(path)
         if found != digest:
             raise FacsimileError(
-                f"{path}: does not match {DIGESTS} beside it (SHA-256 {found[:8]}… instead of "
-                f"{digest[:8]}…); {cure}; to keep the new file, run "
+                f"{path}: does not match {DIGESTS} (SHA-256 {found[:8]}… instead of "
+                f"{digest[:8]}…); {hint}; to keep the new file, run "
                 f"`sha256sum {_names(record)} > {DIGESTS}` in that folder"
             )
     return True

@@ -1,7 +1,7 @@
-"""Options of each editor of facsimile/editing, checked when they are made.
+"""Validated options of the editors in facsimile/editing.
 
-They are a module of their own because params.yaml is checked by every stage and by the command
-line, which neither depend on the code of editors nor have time to import torch.
+A separate module, because every stage and the command line check params.yaml. They do not depend on
+the code of editors, and importing torch would slow them down.
 """
 
 from typing import Literal
@@ -18,7 +18,7 @@ class EditorOptions(BaseModel):
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """Nuisances that the attribute faces must be labelled for."""
+        """Nuisances that the attribute faces must be annotated for."""
         return ()
 
 
@@ -26,9 +26,9 @@ class CalibrationOptions(EditorOptions):
     """See `facsimile.editing.calibration`.
 
     Attributes:
-        faces: neutral validation faces to edit by each AU at each scale.
+        faces: number of neutral validation faces to edit with each AU at each scale.
         scales: multiples of a direction's length to measure.
-        epochs: training of the AU estimator that measures.
+        epochs: training epochs of the AU estimator that measures the edits.
     """
 
     faces: PositiveInt = 12
@@ -44,12 +44,12 @@ class LinearOptions(EditorOptions):
             unit normals ("combined").
         alpha: ridge penalty on w.
         condition: False leaves every adjustment set empty (the baseline of the ablation).
-        within_subject: fit one intercept c per subject. The person is a common cause of looks and
-            of how often each AU is shown; with few subjects, directions otherwise absorb identity.
-            False is the paper's single c.
+        within_subject: fit one intercept c per subject. The person is a common cause of appearance
+            and of AU frequencies; with few subjects, directions otherwise absorb identity. False
+            is the paper's single c.
         project: nuisances whose directions are projected out of every AU direction.
         calibration: how directions are scaled on decoded faces.
-        seed: of the SVM solver and of the AU estimator.
+        seed: seed of the SVM solver and of the AU estimator.
     """
 
     model: Literal["ridge", "svm", "combined"] = "ridge"

@@ -28,7 +28,7 @@ HASHED_BYTES = 64 << 20
 
 ABSENT = "absent"
 
-# Files that operating systems leave behind. Names that begin with a dot are ignored, too.
+# Files that operating systems and Python create. Names that begin with a dot are ignored as well.
 _JUNK = {"thumbs.db", "desktop.ini", "__pycache__"}
 
 _SAMPLE_ROWS = 200
@@ -86,8 +86,8 @@ def fingerprint_files(root: Path, full: bool, hasher: FileHasher) -> Iterator[st
     """Lines of a dataset.
 
     Args:
-        root: a folder: all files in it, and files elsewhere that its Parquet tables refer to. Or a
-            table: the table and the files it refers to.
+        root: a folder (all its files, and files elsewhere that its Parquet tables refer to) or a
+            table (the table and the files it refers to).
         full: hash the contents of all files, which reads them completely.
         hasher: hashes file contents.
     """
@@ -124,9 +124,9 @@ def fingerprint_code(module: str, base: Path) -> Iterator[str]:
 
 
 def difference(before: Iterable[str], now: Iterable[str]) -> str:
-    """A short description of how two fingerprints differ; empty if they are equal.
+    """Short description of how two fingerprints differ; empty if they are equal.
 
-    ``faces.csv changed``; ``anna/007.png added``; ``anna/001.png and 3 more changed``.
+    Examples: ``faces.csv changed``; ``anna/007.png added``; ``anna/001.png and 3 more changed``.
     """
     changed: list[str] = []
     for old, new in zip_longest(before, now):
@@ -171,9 +171,9 @@ def _line(
     Args:
         name: name to show.
         path: the file.
-        full: hash the contents whatever the type and size.
+        full: hash the contents regardless of type and size.
         hasher: hashes file contents.
-        hashed: hash the contents whatever the suffix.
+        hashed: hash the contents regardless of the suffix.
     """
     shown = name if name.isprintable() else name.translate(_ESCAPES)
     try:

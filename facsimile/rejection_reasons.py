@@ -1,6 +1,6 @@
-"""Why the filter rejects generated faces: every reason with the texts that explain it.
+"""Reasons for which the filter rejects generated faces, with the texts that explain them.
 
-A module of its own, because the report and the inspection page show the reasons without depending
+A separate module, so that the report and the inspection page can show the reasons without depending
 on the code of the filter.
 """
 
@@ -12,11 +12,11 @@ class RejectionReason:
     """One check of the filter.
 
     Attributes:
-        label: name for readers.
-        explanation: what is wrong with a face that fails the check.
-        caption: format string over the filter's decisions; what a rejected face is captioned with.
+        label: display name.
+        explanation: why a face fails the check.
+        caption: caption of rejected faces, a format string over the columns of the decisions.
         score: column of the decisions that the check compares with its limit, if any.
-        score_label: name of the score for readers.
+        score_label: display name of the score.
     """
 
     label: str
@@ -68,4 +68,4 @@ REASONS: dict[str, RejectionReason] = {
         "too many of this group",
     ),
 }
-"""Key in the decisions → reason. A face is rejected for the first check it fails, in this order."""
+"""Key in the decisions → reason, in the order of the checks. The first failed check counts."""

@@ -1,7 +1,7 @@
-"""What every face generator can do, and the codes that it works with.
+"""The interface of all face generators, and their latent codes.
 
-Everything outside this package knows a generator as `Generator` and faces in its latent space as
-`Codes`. Solver, steps and precision are fixed when a generator is loaded.
+Code outside this package uses only `Generator` and `Codes`. Solver, steps and precision are fixed
+when a generator is loaded.
 """
 
 import math
@@ -18,7 +18,7 @@ from facsimile.errors import FacsimileError
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "generator.safetensors"
-"""Files in the folder of every generator. The MD5 of the weights is its digest."""
+"""Files in the folder of every generator; its digest is the MD5 of the weights."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Codes:
     Attributes:
         z: semantic codes (N, D) float32, normalised: zero mean and unit variance over the faces
             that the generator was trained on.
-        x_t: the rest of what `Generator.decode` needs, (N, 3, H, W) with H = W, as the x_T of a
-            diffusion model; None if the generator needs nothing else or it was not computed.
-        raw: z before normalisation, as the encoder returned it. None for codes that were stored or
-            edited. Only generators use it, because rounding makes z a slightly different code.
+        x_t: what `Generator.decode` needs in addition to z, such as the x_T of a diffusion model,
+            (N, 3, H, W) with H = W; None if the generator has no x_T or it was not computed.
+        raw: z before normalisation, as the encoder returned it; None for stored or edited codes.
+            Used only inside generators, because denormalising z restores it only up to rounding.
     """
 
     z: Tensor
@@ -60,11 +60,11 @@ class Codes:
         """Codes in the columns of a table, on the CPU.
 
         Args:
-            rows: column `z` and, if there is one, column ``x_t``; both hold one vector a row.
-            z: column of the semantic codes.
+            rows: column `z` and optionally column ``x_t``, with one vector per row.
+            z: name of the column of semantic codes.
 
         Raises:
-            FacsimileError: some rows have an x_T and some have none.
+            FacsimileError: only some of the rows have an x_T.
         """
         codes = cls(_stacked(rows[z]))
         missing = rows["x_t"].isna() if "x_t" in rows else pd.Series(True, index=rows.index)
@@ -91,14 +91,14 @@ def _stacked(column: pd.Series) -> Tensor:
 
 @dataclass(frozen=True)
 class InferenceOptions:
-    """How a generator computes. Generators ignore what they have no use for.
+    """Settings of inference. Generators ignore those that do not apply to them.
 
     Attributes:
         solver: "ddim", as in the reference, or "dpm++", which needs a tenth of the steps.
-        steps: of inverting and decoding.
-        prior_steps: of sampling new codes.
-        dtype: type that the networks compute in; diffusion arithmetic stays float32.
-        compile: compile the networks at their first batch, which takes a minute or more.
+        steps: number of solver steps for inversion and for decoding.
+        prior_steps: number of steps for sampling new codes.
+        dtype: compute type of the networks; diffusion arithmetic stays float32.
+        compile: compile the networks on their first batch, which takes a minute or more.
     """
 
     solver: str = "ddim"
@@ -114,14 +114,14 @@ REFERENCE_OPTIONS = InferenceOptions()
 class Generator(Protocol):
     """A pretrained face generator, loaded and ready for inference.
 
-    Images are float32 (N, 3, H, W) in [-1, 1] with H = W = `image_size`. Only `sample` draws at
-    random, and each draw is seeded by the id of its sample.
+    Images are float32 (N, 3, H, W) in [-1, 1] with H = W = `image_size`. Only `sample` is random;
+    each draw is seeded by the id of its sample.
 
     Attributes:
         image_size: H = W, pixels.
         z_dim: D, dimensions of a semantic code.
-        digest: MD5 of the weights, recorded with every face that the generator made.
-        device: where it computes; inputs from elsewhere are moved there.
+        digest: MD5 of the weights, recorded with every generated face.
+        device: device of the networks; inputs are moved to it.
     """
 
     image_size: int
@@ -134,9 +134,9 @@ class Generator(Protocol):
         ...
 
     def invert(self, images: Tensor, codes: Codes) -> Codes:
-        """The same codes with the x_T from which `decode` gives back their images.
+        """The same codes with the x_T from which `decode` reconstructs the images.
 
-        A generator without x_T returns the codes as they are.
+        A generator without x_T returns the codes unchanged.
         """
         ...
 
@@ -145,5 +145,5 @@ class Generator(Protocol):
         ...
 
     def sample(self, ids: Sequence[str], seed: int) -> Codes:
-        """Codes of new faces, without x_T. Raises FacsimileError if it cannot make any."""
+        """Codes of new faces, without x_T. Raises FacsimileError if there is no prior."""
         ...

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 GROUPS = 32
-"""Groups of every group normalisation; channel counts must be divisible by it."""
+"""Number of groups of every group normalisation; channel counts must be divisible by it."""
 
 
 def timestep_embedding(timesteps: Tensor, width: int, max_period: float = 10_000.0) -> Tensor:
@@ -22,7 +22,7 @@ def timestep_embedding(timesteps: Tensor, width: int, max_period: float = 10_000
 
 
 def zero_init(module: nn.Module) -> nn.Module:
-    """Zero a layer's weight and bias, so that its branch starts as the identity."""
+    """Zero a layer's weight and bias, so that its residual block starts as the identity."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module
@@ -51,7 +51,7 @@ class ResBlock(nn.Module):
     Args:
         in_channels, out_channels: channel counts.
         cond_channels: width of the time embedding and of z_sem; None for the encoder's blocks.
-        dropout: probability in the second half.
+        dropout: dropout probability in the second half.
         direction: None, "down" or "up".
     """
 
@@ -119,7 +119,7 @@ class AttentionBlock(nn.Module):
 
 
 class ConditionedSequential(nn.Sequential):
-    """A sequence whose residual and attention blocks all receive the conditions."""
+    """Sequential container that passes the conditions to its residual and attention blocks."""
 
     def forward(
         self, x: Tensor, time_emb: Tensor | None = None, z_sem: Tensor | None = None

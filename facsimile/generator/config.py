@@ -15,11 +15,11 @@ class UNetConfig:
 
     `z_dim` is both the size of z_sem and the width of the time embedding (embed_channels of the
     reference). Attention is applied at the side lengths in `attention_resolutions`, counted after
-    the pixel-unshuffle by `patch_size` (1 in the reference). The decoder puts out the noise
-    ("epsilon", the reference) or the face ("sample", see `diffusion.blend`), which a network with
-    fewer channels than a patch has values can do.
+    the pixel-unshuffle by `patch_size` (1 in the reference). The decoder predicts the noise
+    ("epsilon", the reference) or the face ("sample", see `diffusion.blend`). The latter also works
+    if the network has fewer channels than a patch has values.
     The encoder ends in average pooling (the reference) or in a linear layer over all positions
-    ("flatten"), which learns where things are from far fewer faces.
+    ("flatten"), which learns positions from far fewer faces.
     """
 
     image_size: int
@@ -46,10 +46,10 @@ class LatentNetConfig:
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """Everything needed to rebuild a `DiffAEPipeline` before its weights are read.
+    """Everything needed to rebuild a `DiffAEPipeline` before loading its weights.
 
-    `latent_net` is None for a generator without a latent prior, which encodes and decodes faces
-    but samples no new codes.
+    `latent_net` is None for a generator without a latent prior, which can encode and decode faces
+    but cannot sample new codes.
     """
 
     unet: UNetConfig
@@ -62,9 +62,9 @@ class GeneratorConfig:
 
     @classmethod
     def load(cls, path: Path) -> "GeneratorConfig":
-        """Read ``config.json``. Raises FacsimileError if it is absent, broken or mistyped.
+        """Read ``config.json``. Raises FacsimileError if it is missing or invalid.
 
-        The key ``generator``, the name in the registry of generators, may be left out.
+        The key ``generator``, the generator's name in the registry, is optional.
         """
         try:
             values = json.loads(Path(path).read_text())
@@ -84,13 +84,13 @@ class GeneratorConfig:
 def _build(kind: type, values: Any, source: str) -> Any:
     if not isinstance(values, dict):
         raise FacsimileError(f"{source}: {kind.__name__} must be a mapping, found {values!r}")
-    known = {f.name: f for f in fields(kind)}
-    unknown = sorted(set(values) - set(known))
+    expected = {f.name: f for f in fields(kind)}
+    unknown = sorted(set(values) - set(expected))
     if unknown:
         raise FacsimileError(f"{source}: unknown {kind.__name__} key {', '.join(unknown)}")
     arguments = {}
     for name, value in values.items():
-        annotation = known[name].type
+        annotation = expected[name].type
         optional = NoneType in get_args(annotation)
         nested = get_args(annotation)[0] if optional else annotation
         if is_dataclass(nested) and not (optional and value is None):

@@ -1,4 +1,4 @@
-"""DDIM (Song et al., arXiv:2010.02502) as the Diffusion Autoencoder runs it, and a faster solver.
+"""DDIM (Song et al., arXiv:2010.02502) as used by the Diffusion Autoencoder; a faster solver.
 
 Legend: alpha_bar_t = prod_{s<=t} (1 - beta_s),
 x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) eps.
@@ -21,7 +21,7 @@ from torch import Tensor
 from facsimile.errors import FacsimileError
 
 TIMESTEPS = 1000
-SPREAD = 0.03
+BLEND_STD = 0.03
 """s of `blend`, on pixels in [-1, 1]."""
 EpsModel = Callable[[Tensor, Tensor], Tensor]
 """(x_t, timesteps (N,)) → eps."""
@@ -64,9 +64,9 @@ def sample(model: EpsModel, scheduler: DDIMScheduler, x_t: Tensor, steps: int) -
 def invert(model: EpsModel, scheduler: DDIMScheduler, x0: Tensor, steps: int) -> Tensor:
     """Run the DDIM update towards noise, x0 → x_T (arXiv:2111.15640, eq. 8).
 
-    `diffusers.DDIMInverseScheduler` evaluates each step's model one timestep later and stops at
-    alpha_bar of the last timestep; the reference evaluates at the current one and its last step
-    goes to alpha_bar = 0. Hence this loop.
+    `diffusers.DDIMInverseScheduler` evaluates the model one timestep later in each step and stops
+    at alpha_bar of the last timestep. The reference evaluates it at the current timestep, and its
+    last step goes to alpha_bar = 0. Hence this loop.
     """
     _set_steps(scheduler, steps)
     timesteps = scheduler.timesteps.flip(0).tolist()
@@ -81,14 +81,14 @@ def invert(model: EpsModel, scheduler: DDIMScheduler, x0: Tensor, steps: int) ->
 
 
 def sample_multistep(model: EpsModel, scheduler: DDIMScheduler, x_t: Tensor, steps: int) -> Tensor:
-    """`sample` by DPM-Solver++ (2M): like results in fewer steps, in any number of them."""
+    """`sample` with DPM-Solver++ (2M): similar results in fewer steps, which may be any number."""
     _check_multistep(steps)
     timesteps = _quadratic_timesteps(steps - 1)[::-1]
     return _multistep(DPMSolverMultistepScheduler, model, scheduler, x_t, timesteps, sigma_end=0)
 
 
 def invert_multistep(model: EpsModel, scheduler: DDIMScheduler, x0: Tensor, steps: int) -> Tensor:
-    """`invert` by DPM-Solver++ (2M), for `sample_multistep`; x_T is at the last timestep."""
+    """`invert` with DPM-Solver++ (2M), for `sample_multistep`; x_T is at the last timestep."""
     _check_multistep(steps)
     *timesteps, last = _quadratic_timesteps(steps)
     kind = DPMSolverMultistepInverseScheduler
@@ -101,8 +101,10 @@ def _check_multistep(steps: int) -> None:
 
 
 def _quadratic_timesteps(count: int) -> list[int]:
-    """0 … 999 in `count` steps that grow: what tells a face from others of its kind is decided in
-    the last, least noisy steps, and evenly spaced ones pass over it."""
+    """0 … 999 in `count` steps of growing size.
+
+    The details of a face are decided at the least noisy timesteps; even spacing skips over them.
+    """
     last = TIMESTEPS - 1
     return [max(i, round(last * (i / count) ** 2)) for i in range(count + 1)]
 
@@ -120,10 +122,10 @@ def _multistep(
     timesteps: list[int],
     sigma_end: float,
 ) -> Tensor:
-    # Given x0 itself, the solver need not know what the model predicts, nor how x0 is clipped.
+    # The solver gets x0 itself, so it needs no options for prediction type and clipping.
     solver = kind(TIMESTEPS, prediction_type="sample", lower_order_final=False)
     solver.set_timesteps(len(timesteps))
-    # Its inverse takes no timesteps but its own evenly spaced ones.
+    # Set directly, because the inverse scheduler only offers evenly spaced timesteps.
     solver.timesteps = torch.tensor(timesteps)
     solver.sigmas = torch.tensor([*(_sigma(scheduler, t) for t in timesteps), sigma_end])
     for t in timesteps:
@@ -138,30 +140,32 @@ SOLVERS: dict[Solver, tuple[Sampler, Sampler]] = {
     "ddim": (sample, invert),
     "dpm++": (sample_multistep, invert_multistep),
 }
-"""x_T → x0 and x0 → x_T by each solver; the two of a row belong together."""
+"""Solver → its sampler (x_T → x0) and the matching inverter (x0 → x_T)."""
 
 
 def blend(predicted: Tensor, x_t: Tensor, alpha_bar: Tensor) -> Tensor:
-    """x0 of what a network of ``prediction="sample"`` puts out, and of x_t.
+    """x0 from x_t and the output of a network with ``prediction="sample"``.
 
-    If faces with one z_sem spread around the predicted one with standard deviation s, independently
-    for each pixel, their mean given x_t is ``c x_t / sqrt(alpha_bar) + (1 - c) predicted``,
-    c = s² / (s² + sigma²), sigma² = (1 - alpha_bar) / alpha_bar. The network improves on that where
-    it can, and never has to put out noise, which takes as many channels as an image has values.
+    Suppose the faces with one z_sem scatter around the predicted face with standard deviation s
+    (``BLEND_STD``), independently for each pixel. Then their mean given x_t is
+    ``c x_t / sqrt(alpha_bar) + (1 - c) predicted``, c = s² / (s² + sigma²),
+    sigma² = (1 - alpha_bar) / alpha_bar. Training can improve on that, and the network never has to
+    output noise, which takes as many channels as an image has values.
 
     Args:
-        predicted, x_t: (N, 3, H, W).
-        alpha_bar: of each, broadcast to them.
+        predicted: network output (N, 3, H, W).
+        x_t: noisy images (N, 3, H, W).
+        alpha_bar: alpha_bar of each image, broadcastable to (N, 3, H, W).
     """
     variance = (1 - alpha_bar) / alpha_bar
-    share = SPREAD**2 / (SPREAD**2 + variance)
+    share = BLEND_STD**2 / (BLEND_STD**2 + variance)
     return share * x_t / alpha_bar.sqrt() + (1 - share) * predicted
 
 
 def sample_to_eps(
     scheduler: DDIMScheduler, predicted: Tensor, x_t: Tensor, timesteps: Tensor
 ) -> Tensor:
-    """The noise in x_t by what a network of ``prediction="sample"`` puts out (see `blend`)."""
+    """eps from x_t and the output of a network with ``prediction="sample"`` (see `blend`)."""
     alpha_bar = scheduler.alphas_cumprod.to(x_t.device)[timesteps][:, None, None, None]
     x0 = blend(predicted, x_t, alpha_bar)
     return (x_t - alpha_bar.sqrt() * x0) / (1 - alpha_bar).sqrt()

@@ -8,7 +8,7 @@ from facsimile.generator.config import LatentNetConfig
 
 
 class LatentLayer(nn.Module):
-    """Linear → time scale → layer norm → SiLU; the last layer of the net is linear only."""
+    """Linear → time scale → layer norm → SiLU; the last layer of the network is only linear."""
 
     def __init__(self, in_features: int, out_features: int, cond_features: int | None) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class LatentLayer(nn.Module):
 
 
 class LatentNet(nn.Module):
-    """eps predictor for z (N, z_dim); every layer after the first also sees the input again."""
+    """eps predictor for z (N, z_dim); every layer after the first also receives the input."""
 
     def __init__(self, config: LatentNetConfig, z_dim: int) -> None:
         super().__init__()

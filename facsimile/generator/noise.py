@@ -1,4 +1,4 @@
-"""Stochastic codes x_T of new people."""
+"""Draw stochastic codes x_T for new people."""
 
 from collections.abc import Sequence
 from dataclasses import replace

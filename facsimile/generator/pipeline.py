@@ -35,12 +35,12 @@ class DiffAEPipeline(torch.nn.Module):
     gradients.
 
     Attributes:
-        config: sizes.
+        config: sizes of the networks.
         model: UNet with the semantic encoder as ``model.encoder``.
         latent_net: latent diffusion prior over z; None if the config has none.
         conds_mean, conds_std: latent statistics (z_dim,).
         options: solver and steps.
-        digest: MD5 of the weights file; empty if the weights were not loaded from one.
+        digest: MD5 of the weights file; empty if the weights were not loaded from a file.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class DiffAEPipeline(torch.nn.Module):
             options: solver, steps, precision, and whether to compile.
 
         Raises:
-            FacsimileError: a file is absent or broken, or a parameter is missing, unexpected or of
-                another shape than the config implies.
+            FacsimileError: a file is missing or broken, or a parameter is missing, unexpected or
+                not of the shape that the config implies.
         """
         path = Path(path)
         pipeline = cls(GeneratorConfig.load(path / CONFIG_FILE), options)
@@ -86,7 +86,7 @@ class DiffAEPipeline(torch.nn.Module):
         except (OSError, SafetensorError) as error:
             raise FacsimileError(f"{weights}: not readable as safetensors ({error})") from error
         pipeline.load_weights(state, str(weights))
-        # Channels-last is what CPU and GPU convolution kernels want; values do not change.
+        # Convolutions are faster in channels-last on CPUs and GPUs; values do not change.
         pipeline.model.to(device, options.dtype, memory_format=torch.channels_last)
         if pipeline.latent_net is not None:
             pipeline.latent_net.to(device, options.dtype)
@@ -96,12 +96,12 @@ class DiffAEPipeline(torch.nn.Module):
         return pipeline
 
     def load_weights(self, state: dict[str, Tensor], source: str) -> None:
-        """Copy `state` in, every parameter by name and none left over.
+        """Load all parameters by name; none may be missing or left over.
 
         Args:
-            state: names ``model.*``, ``latent_net.*``, ``conds_mean``, ``conds_std``, and aliases
-                (see `without_aliases`).
-            source: file named in errors.
+            state: parameters ``model.*``, ``latent_net.*``, ``conds_mean``, ``conds_std``, and
+                aliases (see `without_aliases`).
+            source: file name for errors.
 
         Raises:
             FacsimileError: see `check_parameters`.
@@ -115,7 +115,7 @@ class DiffAEPipeline(torch.nn.Module):
 
         Args:
             path: folder, created if absent.
-            dtype: type the weights are stored in; latent statistics stay float32.
+            dtype: storage type of the weights; latent statistics stay float32.
         """
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
@@ -129,10 +129,10 @@ class DiffAEPipeline(torch.nn.Module):
         record_digests(path, (CONFIG_FILE, WEIGHTS_FILE))
 
     def compile(self, **options: Any) -> None:
-        """Have encoder and decoder compiled at their first batch, by ``torch.compile(**options)``.
+        """Compile encoder and decoder on their first batch, with ``torch.compile(**options)``.
 
-        This takes a minute or so, and again for another batch size, the last time for all further
-        ones. ``mode="reduce-overhead"`` records CUDA graphs, one for each batch size.
+        This takes about a minute. A second batch size compiles once more, for all further sizes.
+        ``mode="reduce-overhead"`` records one CUDA graph per batch size.
         """
         self.model.compile(**options)
         self.model.encoder.compile(**options)
@@ -156,7 +156,7 @@ class DiffAEPipeline(torch.nn.Module):
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Codes:
         z_sem = self.model.encoder(self._check_images(images).to(self.dtype))
-        # Copied, because a CUDA graph writes the next codes where it wrote these.
+        # Copied, because a CUDA graph reuses its output memory for the next batch.
         z_sem = z_sem.to(torch.float32, copy=True)
         return Codes(self.normalize(z_sem), raw=z_sem)
 
@@ -178,7 +178,7 @@ class DiffAEPipeline(torch.nn.Module):
     @torch.inference_mode()
     def sample(self, ids: Sequence[str], seed: int) -> Codes:
         if self.latent_net is None:
-            raise FacsimileError("the generator has no latent prior: it samples no new faces")
+            raise FacsimileError("the generator has no latent prior, so it cannot sample new faces")
 
         def eps(z_t: Tensor, timesteps: Tensor) -> Tensor:
             return self.latent_net(z_t.to(self.dtype), timesteps)
@@ -211,15 +211,15 @@ class DiffAEPipeline(torch.nn.Module):
         expected = (3, self.image_size, self.image_size)
         if images.ndim != 4 or tuple(images.shape[1:]) != expected:
             raise FacsimileError(
-                f"images have shape {tuple(images.shape)}, the generator takes (B, {expected[0]}, "
-                f"{expected[1]}, {expected[2]})"
+                f"images have shape {tuple(images.shape)}, the generator expects "
+                f"(B, {expected[0]}, {expected[1]}, {expected[2]})"
             )
         images = images.to(self.device, torch.float32)
         return images.contiguous(memory_format=torch.channels_last)
 
 
 def without_aliases(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out ``linear_emb``, which the reference stores beside its alias ``cond_layers.1``."""
+    """Drop ``linear_emb``, which the reference stores again under the alias ``cond_layers.1``."""
     return {name: value for name, value in state.items() if ".linear_emb." not in name}
 
 
@@ -227,8 +227,8 @@ def check_parameters(found: dict[str, Tensor], expected: dict[str, Tensor], sour
     """Compare the names and shapes of parameters.
 
     Raises:
-        FacsimileError: a parameter is missing, unexpected or of another shape. The message names
-            `source` and the first few such parameters.
+        FacsimileError: a parameter is missing, unexpected or has the wrong shape. The message
+            names `source` and the first few such parameters.
     """
     for problem, names in (
         ("missing", expected.keys() - found.keys()),

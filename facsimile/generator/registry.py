@@ -1,4 +1,4 @@
-"""The generators that there are, and how to load one from its folder.
+"""The registry of generators, and how to load one from its folder.
 
 To add a generator, write a module that implements `Generator` and add its loader here. The key
 ``generator`` of its ``config.json`` is its name in this registry.
@@ -21,7 +21,7 @@ Loader = Callable[[Path, str, InferenceOptions], Generator]
 """(folder, device, options) → generator."""
 
 DEFAULT = "diffae"
-"""The generator of a ``config.json`` that names none."""
+"""The generator of a ``config.json`` without the key ``generator``."""
 
 GENERATORS: dict[str, Loader] = {
     "diffae": DiffAEPipeline.from_pretrained,
@@ -34,7 +34,7 @@ def load_generator(
     """Load the generator saved in a folder.
 
     Args:
-        folder: ``config.json``, ``generator.safetensors`` and whatever else the generator needs.
+        folder: holds ``config.json``, ``generator.safetensors`` and any further files.
         device: torch device.
         options: solver, steps and precision.
 
@@ -49,6 +49,6 @@ def load_generator(
     except (json.JSONDecodeError, AttributeError) as error:
         raise FacsimileError(f"{path}: not a JSON object ({error})") from error
     if name not in GENERATORS:
-        known = ", ".join(sorted(GENERATORS))
-        raise FacsimileError(f"{path}: generator {name!r} is not one of {known}")
+        registered = ", ".join(sorted(GENERATORS))
+        raise FacsimileError(f"{path}: generator {name!r} is not one of {registered}")
     return GENERATORS[name](Path(folder), device, options)

@@ -1,8 +1,8 @@
 """Semantic encoder and conditional UNet decoder of the Diffusion Autoencoder.
 
 Legend (arXiv:2111.15640): z_sem = Enc(x0); eps = UNet(x_t, t, z_sem). Images are (N, 3, H, W) in
-[-1, 1]. With ``patch_size`` p > 1 both nets work on p×p pixel-unshuffled images, which divides the
-cost by about p² and lets 64 px faces train on a CPU; p = 1 is the published architecture.
+[-1, 1]. With ``patch_size`` p > 1 both networks work on p×p pixel-unshuffled images, which divides
+the cost by about p² and lets 64 px faces train on a CPU; p = 1 is the published architecture.
 """
 
 import torch
@@ -40,7 +40,7 @@ class TimeEmbedding(nn.Module):
 def _contracting_path(
     config: UNetConfig, channel_mult: tuple[int, ...], cond_channels: int | None
 ) -> tuple[nn.ModuleList, list[int]]:
-    """Blocks from full resolution down, and the channels each one puts out."""
+    """Blocks from full resolution down, and the number of output channels of each."""
     channels = config.model_channels
     image_channels = 3 * config.patch_size**2
     blocks = nn.ModuleList(

@@ -26,7 +26,6 @@ _AU01, _AU02, _AU04, _AU06, _AU09, _AU12, _AU15, _AU17 = (
 )
 # Landmarks of the mean face, decimetres.
 _EYE_X, _EYE_Y, _EYE_Z = 0.289, 7.356, 1.180
-_MOUTH_Y = 6.69
 
 
 class Paint(NamedTuple):

@@ -26,7 +26,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*frames without AU codes")
 CODES = "AUCoding/AU_OCC/F002_T1.csv"
 TRACK = "AUCoding/AU_INT/AU12/F002_T1_AU12.csv"
 IMAGES = Path("F002") / "T1"
-UNCODED = ("AU05", "AU20", "AU25", "AU26")
 
 
 def test_faces_of_bp4d(tmp_path: Path) -> None:

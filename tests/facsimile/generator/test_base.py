@@ -1,4 +1,4 @@
-"""Codes as values and as columns of a table; generators by name."""
+"""Codes in memory and in tables; loading generators by name."""
 
 import json
 
@@ -12,7 +12,7 @@ from facsimile.faces.tables import LATENT_SCHEMA, read_table, write_shards
 from facsimile.generator import GENERATORS, Codes, InferenceOptions, load_generator
 
 
-def test_codes_are_taken_row_by_row():
+def test_codes_are_indexed_by_row():
     codes = Codes(torch.arange(6.0).reshape(3, 2), torch.arange(36.0).reshape(3, 3, 2, 2))
     some = codes[[2, 0, 2]]
     assert len(some) == 3 and some.z[0].tolist() == [4, 5]
@@ -23,7 +23,7 @@ def test_codes_are_taken_row_by_row():
     assert edited.raw is None and edited.x_t is codes.x_t
 
 
-def test_codes_come_back_from_a_table(tmp_path):
+def test_codes_survive_a_round_trip_through_a_table(tmp_path):
     codes = Codes(torch.randn(3, 5), torch.randn(3, 3, 4, 4))
     rows = pd.DataFrame({"sample_id": list("abc"), **codes.to_columns(), "editable": True})
     write_shards([rows], tmp_path / "latents", LATENT_SCHEMA)
@@ -34,7 +34,7 @@ def test_codes_come_back_from_a_table(tmp_path):
     assert torch.equal(renamed.z, codes.z) and renamed.x_t is None
 
 
-def test_codes_without_x_t_come_back_from_a_table(tmp_path):
+def test_codes_without_x_t_survive_a_round_trip_through_a_table(tmp_path):
     codes = Codes(torch.randn(2, 5))
     rows = pd.DataFrame({"sample_id": list("ab"), **codes.to_columns(), "editable": [True, False]})
     write_shards([rows], tmp_path / "latents", LATENT_SCHEMA)
@@ -45,7 +45,7 @@ def test_codes_without_x_t_come_back_from_a_table(tmp_path):
         Codes.from_table(read)
 
 
-def test_the_config_names_the_generator(tmp_path, monkeypatch):
+def test_the_config_selects_the_generator(tmp_path, monkeypatch):
     monkeypatch.setitem(GENERATORS, "toy", lambda *arguments: arguments)
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"generator": "toy"}))

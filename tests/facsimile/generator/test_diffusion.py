@@ -29,14 +29,14 @@ def gaussian(variance, scheduler):
 
 
 @pytest.mark.parametrize("steps", [10, 20])
-def test_sampling_a_point_mass_gives_it_whatever_the_noise(steps):
+def test_sampling_a_point_mass_returns_it_for_any_noise(steps):
     target = torch.rand(2, 3, 4, 4) * 1.8 - 0.9
     x_t = torch.randn(2, 3, 4, 4)
     found = diffusion.sample(point_mass(target), diffusion.image_scheduler(), x_t, steps)
     torch.testing.assert_close(found, target, atol=1e-4, rtol=0)
 
 
-# The probability flow of N(0, s²) data maps x_T = x0 / s to x0; 500 first-order steps: within 5 %.
+# The probability flow of N(0, s²) data maps x_T = x0 / s to x0; 500 first-order steps reach 5 %.
 
 
 def test_sampling_a_gaussian_rescales_the_noise():
@@ -59,7 +59,7 @@ def error(found, expected):
     return (found / expected - 1).abs().max()
 
 
-def test_few_second_order_steps_solve_what_takes_many_of_the_first():
+def test_second_order_needs_fewer_steps_than_first_order():
     scheduler = diffusion.image_scheduler()
     images = torch.randn(4, 8).clamp(-4, 4) * 0.2
     eps = gaussian(0.04, scheduler)
@@ -76,9 +76,9 @@ def test_few_second_order_steps_solve_what_takes_many_of_the_first():
     assert fine < coarse / 3
 
 
-def test_both_solvers_tend_to_the_same():
+def test_both_solvers_converge_to_the_same_result():
     scheduler = diffusion.image_scheduler()
-    # Two unlike clusters: the flow is no mere rescaling, and x0 is clipped on the way.
+    # Two different clusters: the flow is not just a rescaling, and x0 is clipped on the way.
     means = torch.tensor([[-0.9, 0.2], [0.9, 0.5]])
 
     def eps(x_t, timesteps):
@@ -115,22 +115,22 @@ def test_quadratic_timesteps_rise_from_the_first_to_the_last(count):
 
 @pytest.mark.parametrize("steps", [0, 1, 1000])
 @pytest.mark.parametrize("run", [diffusion.sample_multistep, diffusion.invert_multistep])
-def test_second_order_steps_are_counted(run, steps):
+def test_second_order_needs_2_to_999_steps(run, steps):
     with pytest.raises(FacsimileError, match=f"steps={steps}: must be 2…999"):
         run(point_mass(0), diffusion.image_scheduler(), torch.randn(1, 3, 2, 2), steps)
 
 
-def test_blend_is_the_mean_of_faces_that_spread_around_the_predicted_one():
+def test_blend_is_the_posterior_mean_around_the_predicted_face():
     a = diffusion.image_scheduler().alphas_cumprod[[0, 20, 300, 999]].double()
     predicted, x_t = torch.tensor([0.3, -0.2, 0.5, 0.9]), torch.tensor([0.4, 0.1, -1.2, 2.0])
     # Bayes: x0 ~ N(predicted, s²), x_t | x0 ~ N(sqrt(a) x0, 1 - a).
-    s = diffusion.SPREAD
+    s = diffusion.BLEND_STD
     gain = s**2 * a.sqrt() / (s**2 * a + 1 - a)
     expected = predicted + gain * (x_t - a.sqrt() * predicted)
     torch.testing.assert_close(diffusion.blend(predicted, x_t, a), expected)
 
 
-def test_noise_is_what_the_predicted_face_leaves_of_x_t():
+def test_eps_is_the_noise_in_x_t_given_the_predicted_face():
     scheduler = diffusion.image_scheduler()
     timesteps = torch.tensor([0, 500, 999])
     predicted, x_t = torch.rand(3, 3, 2, 2), torch.randn(3, 3, 2, 2)

@@ -1,4 +1,4 @@
-"""x_T drawn with the distribution of inverted faces."""
+"""x_T drawn from the distribution of inverted faces."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from facsimile.errors import FacsimileError
 from facsimile.generator import Codes, NoiseModel
 
 
-def test_noise_has_mean_and_covariance_of_real_x_t():
+def test_noise_has_the_mean_and_covariance_of_real_x_t():
     draws = torch.Generator().manual_seed(1)
     mixing = torch.randn(12, 12, generator=draws) / 4
     x_t = (torch.randn(400, 12, generator=draws) @ mixing + 0.5).reshape(400, 3, 2, 2)

@@ -52,7 +52,7 @@ def images() -> torch.Tensor:
     return torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
-def test_saved_in_float32_it_comes_back_exactly(pipeline, images, tmp_path):
+def test_float32_round_trip_is_exact(pipeline, images, tmp_path):
     pipeline.save_pretrained(tmp_path, torch.float32)
     again = DiffAEPipeline.from_pretrained(tmp_path, options=pipeline.options)
     assert again.config == pipeline.config
@@ -61,21 +61,21 @@ def test_saved_in_float32_it_comes_back_exactly(pipeline, images, tmp_path):
     torch.testing.assert_close(again.decode(codes), pipeline.decode(codes))
 
 
-def test_digest_is_that_of_the_weights(pipeline, tmp_path):
+def test_digest_is_the_md5_of_the_weights(pipeline, tmp_path):
     assert pipeline.digest == ""
     pipeline.save_pretrained(tmp_path)
     weights = (tmp_path / "generator.safetensors").read_bytes()
     assert DiffAEPipeline.from_pretrained(tmp_path).digest == hashlib.md5(weights).hexdigest()
 
 
-def test_half_precision_on_disk_keeps_the_latent_statistics_exact(pipeline, tmp_path):
+def test_latent_statistics_are_saved_in_float32(pipeline, tmp_path):
     pipeline.save_pretrained(tmp_path)
     stored = load_file(tmp_path / "generator.safetensors")
     assert stored["model.input_blocks.0.0.weight"].dtype == torch.float16
     assert torch.equal(stored["conds_std"], pipeline.conds_std)
 
 
-def test_computes_in_the_type_asked_for_and_answers_in_float32(pipeline, images, tmp_path):
+def test_networks_compute_in_dtype_and_results_are_float32(pipeline, images, tmp_path):
     pipeline.save_pretrained(tmp_path)
     options = replace(pipeline.options, dtype=torch.bfloat16)
     bf16 = DiffAEPipeline.from_pretrained(tmp_path, options=options)
@@ -86,7 +86,7 @@ def test_computes_in_the_type_asked_for_and_answers_in_float32(pipeline, images,
     assert bf16.sample(["a"], 0).z.dtype == torch.float32
 
 
-def test_normalize_is_undone_by_denormalize(pipeline):
+def test_denormalize_inverts_normalize(pipeline):
     z_sem = torch.randn(5, 8)
     expected = (z_sem - pipeline.conds_mean) / pipeline.conds_std
     torch.testing.assert_close(pipeline.normalize(z_sem), expected)
@@ -102,7 +102,7 @@ def test_decoding_depends_on_both_codes(pipeline, images):
     assert decoded.abs().max() <= 1
 
 
-def test_without_x_t_nothing_is_decoded(pipeline, images):
+def test_decoding_needs_x_t(pipeline, images):
     with pytest.raises(FacsimileError, match="without x_T"):
         pipeline.decode(pipeline.encode(images))
 
@@ -128,7 +128,7 @@ def test_a_row_does_not_depend_on_its_batch(pipeline, images):
 
 @pytest.fixture
 def smooth(pipeline) -> DiffAEPipeline:
-    """As smooth in x_t as trained networks are; x0 predicted, as that of a random eps is not."""
+    """Smooth in x_t like a trained network. Predicts x0: from a random eps, x0 is not smooth."""
     unet = replace(pipeline.config.unet, prediction="sample")
     pipeline.config = replace(pipeline.config, unet=unet)
     pipeline.model.out[2].weight.mul_(0.1)
@@ -136,7 +136,7 @@ def smooth(pipeline) -> DiffAEPipeline:
 
 
 @pytest.mark.slow
-def test_solvers_agree_on_what_is_decoded(smooth, images):
+def test_solvers_agree_on_decoded_images(smooth, images):
     codes = replace(smooth.encode(images), x_t=images)
     smooth.options = InferenceOptions(steps=500)
     expected = smooth.decode(codes)
@@ -145,7 +145,7 @@ def test_solvers_agree_on_what_is_decoded(smooth, images):
     assert (smooth.decode(codes) - expected).abs().mean() < 0.05 * expected.std()
 
 
-def test_an_inversion_is_undone_by_the_same_solver(smooth, images):
+def test_decoding_undoes_inversion_with_the_same_solver(smooth, images):
     codes = smooth.encode(images)
     errors = {}
     for solver in ("ddim", "dpm++"):
@@ -156,7 +156,7 @@ def test_an_inversion_is_undone_by_the_same_solver(smooth, images):
 
 
 @pytest.mark.slow
-def test_compiled_networks_are_the_ones_that_run(pipeline, images):
+def test_compiled_networks_are_used(pipeline, images):
     codes = replace(pipeline.encode(images), x_t=images)
     expected = pipeline.decode(codes)
     graphs = []
@@ -179,7 +179,7 @@ def test_prior_samples_are_normalised(pipeline):
     assert torch.equal(pipeline.sample(list("abcd"), 0).z, z)
 
 
-def test_without_a_prior_it_does_all_but_sample(pipeline, images, tmp_path):
+def test_without_a_prior_only_sampling_fails(pipeline, images, tmp_path):
     pipeline.config = replace(pipeline.config, latent_net=None)
     pipeline.latent_net = None
     pipeline.save_pretrained(tmp_path, torch.float32)
@@ -191,8 +191,8 @@ def test_without_a_prior_it_does_all_but_sample(pipeline, images, tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 1, 16, 16), (1, 3, 32, 32)])
-def test_images_of_another_shape_are_refused(pipeline, shape):
-    with pytest.raises(FacsimileError, match=r"the generator takes \(B, 3, 16, 16\)"):
+def test_images_of_the_wrong_shape_are_refused(pipeline, shape):
+    with pytest.raises(FacsimileError, match=r"the generator expects \(B, 3, 16, 16\)"):
         pipeline.encode(torch.zeros(shape))
 
 
@@ -213,7 +213,7 @@ def corrupt(state, change):
         ("shape", r"model.out.2.bias has shape \(5,\), the config implies \(12,\)"),
     ],
 )
-def test_weights_that_do_not_fit_are_named(pipeline, tmp_path, change, message):
+def test_wrong_weights_are_named(pipeline, tmp_path, change, message):
     pipeline.save_pretrained(tmp_path)
     state = load_file(tmp_path / "generator.safetensors")
     corrupt(state, change)
@@ -222,7 +222,7 @@ def test_weights_that_do_not_fit_are_named(pipeline, tmp_path, change, message):
         DiffAEPipeline.from_pretrained(tmp_path)
 
 
-def test_absent_and_broken_files_are_named(pipeline, tmp_path):
+def test_missing_and_broken_files_are_named(pipeline, tmp_path):
     with pytest.raises(FacsimileError, match=r"config.json: no generator config"):
         DiffAEPipeline.from_pretrained(tmp_path)
     pipeline.save_pretrained(tmp_path)
@@ -251,7 +251,7 @@ VELOCITY = {
         ({"latent_net": 3}, "LatentNetConfig must be a mapping"),
     ],
 )
-def test_a_config_that_does_not_fit_is_explained(pipeline, tmp_path, change, message):
+def test_an_invalid_config_is_explained(pipeline, tmp_path, change, message):
     pipeline.save_pretrained(tmp_path)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))

@@ -1,7 +1,7 @@
 """Agreement with the reference implementation: recorded outputs, parameter names and shapes.
 
-`fixture/` holds a reduced reference model (random weights), its inputs and outputs (`io.npz`, and
-of its first image in other numbers of steps `respaced.npz`), and the parameter shapes of the
+`fixture/` holds a reduced reference model with random weights, its inputs and outputs (`io.npz`;
+for the first image with other numbers of steps `respaced.npz`), and the parameter shapes of the
 published models.
 """
 
@@ -40,7 +40,7 @@ CONFIG = GeneratorConfig(
     ),
     LatentNetConfig(hidden=256, num_layers=10, time_channels=64),
 )
-# Autoencoders and priors whose shapes were recorded; the 128 px ones share theirs.
+# Recorded shapes of each autoencoder and its prior; the 128 px models share theirs.
 RECORDED = {
     "ffhq256_autoenc": ("ffhq256_autoenc", "ffhq256_autoenc_latent"),
     "ffhq128_autoenc_130M": ("ffhq128_autoenc_130M", "ffhq128_autoenc_latent"),
@@ -92,8 +92,8 @@ def test_decoding(pipeline, io):
 
 
 def test_decoding_from_the_inverted_noise(pipeline, io):
-    # The first x0 of a random net is off by 1/sqrt(alpha_bar_900) = 66 times its rounding error;
-    # double precision leaves only the rounding of the recorded run.
+    # The first x0 of a random network is off by 1/sqrt(alpha_bar_900) = 66 times its rounding
+    # error; in double precision only the rounding of the recorded run remains.
     model = copy.deepcopy(pipeline.model).double()
     z_sem = io["z_sem"].double()
     images = diffusion.sample(
@@ -127,7 +127,7 @@ PARTS = {
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_the_recorded_noise_identifies_each_part(pipeline, io, part):
+def test_the_recorded_noise_depends_on_each_part(pipeline, io, part):
     unet = copy.deepcopy(pipeline.model)
     PARTS[part](unet)
     eps = unet(io["x_t"], io["t"], io["z_sem"])
@@ -142,7 +142,7 @@ def test_latent_net(pipeline, io):
 def test_latent_sampling(pipeline, io, respaced, steps):
     scheduler = diffusion.latent_scheduler()
     sampled = diffusion.sample(pipeline.latent_net, scheduler, io["latent_z_t"], steps)
-    # An untrained net diverges to |z| = 264, so z is scaled back to the order of 1.
+    # An untrained network diverges to |z| = 264, so z is scaled to the order of 1.
     assert_agrees(0.01 * sampled, 0.01 * (io | respaced)[f"latent_sampled_{steps}"])
 
 
