@@ -54,7 +54,7 @@ def import_(
 
     Checks every parameter by name, shape and value.
     Never runs code contained in the checkpoint.
-    Uses the averaged weights, or the raw ones with a warning if there are none.
+    Uses the averaged weights, or the raw weights with a warning if there are none.
     """
     from facsimile.pretraining import import_checkpoint, preset
 

@@ -1,6 +1,7 @@
-"""Where a generator comes from: it is trained on faces, or imported from an official checkpoint.
+"""Train a generator on faces, or import one from an official checkpoint.
 
-Apart from facsimile/generator, so that a change here re-runs no stage that only uses a generator.
+Separate from facsimile/generator, so that changes here do not re-run stages that only use a
+generator.
 """
 
 from facsimile.pretraining.importing import import_checkpoint

@@ -1,9 +1,9 @@
-"""Tensors out of foreign checkpoint files, without running anything that a file may hold.
+"""Read tensors from third-party checkpoint files without running any code in them.
 
 Pickles are read by torch's weights-only unpickler. Objects of a few classes that training tools
-leave among the metadata (NumPy scalars, settings, paths, states of Lightning's callbacks) become
-inert stand-ins; any other class or function is refused by its name. A file that is no checkpoint is
-an error that says what it is.
+store as metadata (NumPy scalars, settings, paths, states of Lightning's callbacks) become inert
+stand-ins; any other class or function is refused by name. For a file that is not a checkpoint, the
+error says what it is.
 """
 
 import codecs
@@ -25,16 +25,16 @@ from torch.serialization import safe_globals
 
 from facsimile.errors import FacsimileError
 
-# What torch.save wrote before version 1.6: the pickle of a magic number, then three more.
+# Format of torch.save before version 1.6: the pickle of a magic number, then three more pickles.
 _LEGACY = re.compile(rb"\x80.(\x95.{8})?\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)
 _LEGACY_PICKLES = 4
-# The highest protocol whose usual codes torch's weights-only unpickler knows.
+# Highest pickle protocol whose usual opcodes torch's weights-only unpickler supports.
 _PROTOCOL = 3
 
 _SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".safetensors")
-_AGAIN = "download it again"
-_UNPACK = "unpack it and give the checkpoint that is in it"
-_BEGINNINGS = {
+_DOWNLOAD = "download it again"
+_UNPACK = "unpack it and use the checkpoint inside"
+_SIGNATURES = {
     b"version https://git-lfs.github.com": "a Git LFS pointer, not the file itself: `git lfs pull`",
     b"\x1f\x8b": f"a gzip archive: {_UNPACK}",
     b"BZh": f"a bzip2 archive: {_UNPACK}",
@@ -42,7 +42,7 @@ _BEGINNINGS = {
     b"\x28\xb5\x2f\xfd": f"a Zstandard archive: {_UNPACK}",
     b"7z\xbc\xaf": f"a 7z archive: {_UNPACK}",
     b"Rar!": f"a RAR archive: {_UNPACK}",
-    b"\x89HDF": "an HDF5 file, of Keras for instance",
+    b"\x89HDF": "an HDF5 file, for example from Keras",
     b"\x93NUMPY": "a NumPy array",
     b"PAR1": "a Parquet table",
     b"\x89PNG": "a picture",
@@ -50,8 +50,8 @@ _BEGINNINGS = {
     b"%PDF": "a PDF document",
 }
 
-# What tensors are made of, as torch itself allows it; it checks again when it loads.
-_TENSORS = re.compile(
+# Classes and functions that tensors are pickled with and that torch allows (it checks again).
+_TENSOR_GLOBALS = re.compile(
     r"""
       torch\.(\w*Storage|(b?float|complex|q?u?int)\d\w*|bool|Size|device|Tensor)
     | torch\.(storage\.\w*Storage|nn\.parameter\.Parameter|serialization\._get_layout)
@@ -60,9 +60,9 @@ _TENSORS = re.compile(
     """,
     re.VERBOSE,
 )
-# Classes whose objects are of no consequence to tensors; never functions that anything else has.
+# Classes of metadata that stand-ins can replace. No functions except those that rebuild objects.
 _NUMPY_TYPES = r"(bool|int|uint|float|complex|str|bytes|void|object|datetime|timedelta)[\d_]*"
-_HARMLESS = re.compile(
+_METADATA_GLOBALS = re.compile(
     r"""
       (pytorch_lightning|lightning|lightning_fabric|lightning_utilities|torchmetrics|omegaconf
        |torch\.optim)(\.\w+)*\.[A-Z]\w*
@@ -91,16 +91,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a checkpoint by name, on the CPU.
 
     Args:
-        path: what ``torch.save`` wrote, in its present format or in that before version 1.6, or
-            ``.safetensors``; recognised by content.
+        path: a file written by ``torch.save``, in the current format or the one before version
+            1.6, or a safetensors file; recognised by content.
 
     Returns:
-        Names of nested dictionaries joined by dots: ``state_dict.model.out.0.bias``. Lists, as
-        optimizers have them, are left out.
+        Tensors by name; names of nested dictionaries are joined by dots, as in
+        ``state_dict.model.out.0.bias``. Lists, such as those of optimizers, are skipped.
 
     Raises:
-        FacsimileError: an unreadable file, one that is something else or cut short, or one that
-            holds objects that might run code.
+        FacsimileError: the file is unreadable, not a checkpoint or truncated, or it holds objects
+            that could run code.
     """
     path = Path(path)
     try:
@@ -109,23 +109,26 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise FacsimileError(f"{path}: not readable ({error.strerror or error})") from error
     if not isinstance(content, Mapping):
         raise FacsimileError(
-            f"{path}: not a checkpoint: it has no state_dict, but is a {type(content).__name__}"
+            f"{path}: not a checkpoint, but a {type(content).__name__}: it has no state_dict"
         )
-    return dict(_named(content, "", set()))
+    return dict(_flatten(content, "", set()))
 
 
-def _named(values: Mapping[Any, Any], prefix: str, seen: set[int]) -> Iterator[tuple[str, Tensor]]:
-    seen.add(id(values))  # a pickle can hold a dictionary that holds itself
+def _flatten(
+    values: Mapping[Any, Any], prefix: str, seen: set[int]
+) -> Iterator[tuple[str, Tensor]]:
+    """Names and tensors of nested dictionaries."""
+    seen.add(id(values))  # a pickled dictionary can contain itself
     for key, value in values.items():
         if isinstance(key, str) and isinstance(value, Tensor):
             yield f"{prefix}{key}", value
         elif isinstance(key, str) and isinstance(value, Mapping) and id(value) not in seen:
-            yield from _named(value, f"{prefix}{key}.", seen)
+            yield from _flatten(value, f"{prefix}{key}.", seen)
 
 
 def _read(path: Path) -> Any:
     if path.is_dir():
-        raise FacsimileError(f"{path}: a folder, not a checkpoint{_inside(path)}")
+        raise FacsimileError(f"{path}: a folder, not a checkpoint{_folder_hint(path)}")
     with path.open("rb") as file:
         start = file.read(512)
         file.seek(0)
@@ -137,51 +140,52 @@ def _read(path: Path) -> Any:
             return _load(path, file, stand_ins, mmap=False)
         if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 2**32:
             return _read_safetensors(path)
-        raise FacsimileError(f"{path}: {_what(start, file)}")
+        raise FacsimileError(f"{path}: {_describe(start, file)}")
 
 
-def _inside(folder: Path) -> str:
+def _folder_hint(folder: Path) -> str:
+    """What to use instead of a folder, as the end of a message; may be empty."""
     found = sorted(file.name for file in folder.iterdir() if file.name.endswith(_SUFFIXES))
     if found:
-        return f": give a file in it, such as {folder / found[0]}"
+        return f": use a file in it, such as {folder / found[0]}"
     if (folder / "data.pkl").exists():
-        return ": one that was unpacked; give the file as it was downloaded"
+        return ": use the file as it was downloaded, not unpacked"
     return ""
 
 
-def _what(start: bytes, file: BinaryIO) -> str:
-    """What a file is that begins with `start` and is no checkpoint."""
+def _describe(start: bytes, file: BinaryIO) -> str:
+    """Describe a file that is not a checkpoint, given its first bytes."""
     if not start:
-        return f"an empty file, not a checkpoint: {_AGAIN}"
-    for beginning, kind in _BEGINNINGS.items():
-        if start.startswith(beginning):
+        return f"an empty file, not a checkpoint: {_DOWNLOAD}"
+    for signature, kind in _SIGNATURES.items():
+        if start.startswith(signature):
             return kind if "pointer" in kind else f"not a checkpoint, but {kind}"
     if start[257:262] == b"ustar":
-        # torch before 0.1.10 wrote tar archives; these are hardly told from others.
+        # torch before 0.1.10 wrote tar archives, but these look like any other archive.
         return f"not a checkpoint, but a tar archive: {_UNPACK}"
     text = _text(start)
     if re.match(r"<(!doctype|html|head|\?xml|body)", text, re.IGNORECASE):
         return (
-            "not a checkpoint, but a web page: the server answered with a notice; download the "
-            "file in a browser"
+            "not a checkpoint, but a web page: the server sent a notice instead of the file; "
+            "download it in a browser"
         )
     if text:
         return f"not a checkpoint, but text: {' '.join(text[:60].split())!r}"
     if start[:1] == b"\x80" and start[1] <= 5:
         try:
-            held = sorted(_globals(file, 1)[0])
+            found = sorted(_globals(file, 1)[0])
         except ValueError:
-            return f"not a checkpoint, or a truncated one: {_AGAIN}"
-        told = f", with {', '.join(held[:3])}" if held else ""
+            return f"not a checkpoint, or a truncated one: {_DOWNLOAD}"
+        names = f", with {', '.join(found[:3])}" if found else ""
         return (
-            f"a pickle that torch.save did not write{told}; it might run code, and is not read. "
-            "Where you made it: save its state_dict by torch.save"
+            f"a pickle that torch.save did not write{names}; it is not read, because it could run "
+            "code. Where it was created, save the state_dict with torch.save"
         )
-    return f"not a checkpoint, or a truncated one: {_AGAIN}"
+    return f"not a checkpoint, or a truncated one: {_DOWNLOAD}"
 
 
 def _text(start: bytes) -> str:
-    """The beginning of a text file; empty if it is none."""
+    """The beginning of a text file; empty if the file is not text."""
     try:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)
     except UnicodeDecodeError:
@@ -197,19 +201,19 @@ def _read_zip(path: Path) -> Any:
             if any(re.fullmatch(r"[^/]+/(code/.*|constants\.pkl)", name) for name in names):
                 raise FacsimileError(
                     f"{path}: not a checkpoint, but a TorchScript program; export its state_dict "
-                    "by torch.save"
+                    "with torch.save"
                 )
             if pickled is None:
-                held = next((n for n in names if n.endswith(_SUFFIXES)), None)
-                told = f" with {held}" if held else f" of {', '.join(names[:3]) or 'nothing'}"
+                checkpoint = next((n for n in names if n.endswith(_SUFFIXES)), None)
+                files = checkpoint or ", ".join(names[:3]) or "no files"
                 raise FacsimileError(
-                    f"{path}: not a checkpoint, but a zip archive{told}: {_UNPACK}"
+                    f"{path}: not a checkpoint, but a zip archive with {files}: {_UNPACK}"
                 )
             with archive.open(pickled) as file:
                 stand_ins = _stand_ins(path, file, 1)
     except (zipfile.BadZipFile, EOFError) as error:
-        raise _cut_short(path, str(error)) from error
-    # Memory-mapped: optimizer states are most of the file, and are not wanted.
+        raise _truncated(path, str(error)) from error
+    # Memory-mapped, because most of the file are optimizer states, which are not needed.
     return _load(path, path, stand_ins, mmap=True)
 
 
@@ -217,66 +221,67 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise _cut_short(path, f"safetensors: {error}") from error
+        raise _truncated(path, f"safetensors: {error}") from error
 
 
 def _load(path: Path, source: Path | BinaryIO, stand_ins: list[tuple[Any, str]], mmap: bool) -> Any:
-    """By torch, which knows nothing but what tensors are made of, and `stand_ins`."""
+    """Load with torch, which allows only the classes of tensors and `stand_ins`."""
     try:
         with warnings.catch_warnings(), safe_globals(stand_ins):
-            warnings.simplefilter("ignore")  # of storages that torch itself calls outdated
+            warnings.simplefilter("ignore")  # deprecated storage classes
             return torch.load(source, "cpu", weights_only=True, mmap=mmap)
     except OSError:
         raise
     except Exception as error:  # torch raises RuntimeError, ValueError, UnpicklingError, …
-        raise _cut_short(path, str(error)) from error
+        raise _truncated(path, str(error)) from error
 
 
-def _cut_short(path: Path, why: str) -> FacsimileError:
+def _truncated(path: Path, reason: str) -> FacsimileError:
     size = path.stat().st_size
-    # Torch's own advice, from the second sentence on, is to run what the file holds.
-    why = re.split(r"\n|\. ", why)[0][:200]
+    # From the second sentence on, torch advises to run the code in the file.
+    reason = re.split(r"\n|\. ", reason)[0][:200]
     return FacsimileError(
-        f"{path}: not a checkpoint, or a truncated one of {size:,} bytes ({why}); {_AGAIN}"
+        f"{path}: not a checkpoint, or a truncated one of {size:,} bytes ({reason}); {_DOWNLOAD}"
     )
 
 
 def _stand_ins(path: Path, file: BinaryIO, pickles: int) -> list[tuple[Any, str]]:
-    """What to take for harmless classes that pickles name, each with its name.
+    """Stand-ins for the metadata classes that pickles refer to, each with the class name.
 
     Raises:
-        FacsimileError: there are others, no whole pickles, or some of a protocol that torch does
-            not read.
+        FacsimileError: the pickles refer to other classes or functions, are truncated, or use a
+            protocol that torch cannot read.
     """
     try:
         found, protocol = _globals(file, pickles)
     except ValueError as error:
-        raise _cut_short(path, str(error)) from error
-    foreign = sorted(name for name in found if not _TENSORS.fullmatch(name))
-    unknown = [name for name in foreign if not _HARMLESS.fullmatch(name)]
-    if any(name.startswith("torch.nn.modules.") for name in unknown):
-        own = [name for name in unknown if not name.startswith("torch.")]
+        raise _truncated(path, str(error)) from error
+    others = sorted(name for name in found if not _TENSOR_GLOBALS.fullmatch(name))
+    refused = [name for name in others if not _METADATA_GLOBALS.fullmatch(name)]
+    if any(name.startswith("torch.nn.modules.") for name in refused):
+        custom = [name for name in refused if not name.startswith("torch.")]
         raise FacsimileError(
             f"{path}: refused, because unpickling it would run code: it is a whole model, "
-            f"{(own or unknown)[0]}; where you made it, save model.state_dict() by torch.save"
+            f"{(custom or refused)[0]}; where it was created, save model.state_dict() with "
+            "torch.save"
         )
-    if unknown:
+    if refused:
         raise FacsimileError(
-            f"{path}: refused, because unpickling it would run code: {', '.join(unknown[:3])}; "
-            "where you made it, save its state_dict alone by torch.save"
+            f"{path}: refused, because unpickling it would run code: {', '.join(refused[:3])}; "
+            "where it was created, save only its state_dict with torch.save"
         )
     if protocol > _PROTOCOL:
         raise FacsimileError(
-            f"{path}: written by pickle protocol {protocol}, which torch does not read without "
-            "running what it holds; where you made it, save it again by plain torch.save"
+            f"{path}: written with pickle protocol {protocol}, which torch cannot read without "
+            "running code; where it was created, save it again with plain torch.save"
         )
-    return [(_stand_in(name), name) for name in foreign]
+    return [(_stand_in(name), name) for name in others]
 
 
 def _stand_in(name: str) -> type:
-    """A class whose objects take whatever state a pickle gives them, and do nothing.
+    """A class whose objects accept any pickled state and ignore it.
 
-    The unpickler adds items to dictionaries and lists of the usual types only.
+    Mappings and lists become standard types, because the unpickler adds items only to these.
     """
     make = OrderedDict if _MAPPINGS.fullmatch(name) else list if _LISTS.fullmatch(name) else None
 
@@ -291,22 +296,24 @@ def _nothing(*_: Any, **__: Any) -> None:
 
 
 def _globals(file: BinaryIO, pickles: int) -> tuple[set[str], int]:
-    """Classes and functions that pickles, one after another, would look up, as ``module.name``;
-    and the highest protocol of these pickles.
+    """Classes and functions that consecutive pickles refer to, and the highest pickle protocol.
+
+    Returns:
+        Names as ``module.name``, and the protocol.
 
     Raises:
-        ValueError: no pickles.
+        ValueError: the pickles are invalid or truncated.
     """
     found: set[str] = set()
     protocol = 0
     for _ in range(pickles):
-        strings: list[str | None] = [None, None]  # the last two that were pushed
+        strings: list[str | None] = [None, None]  # the last two pushed
         memo: dict[int, str | None] = {}
         for code, argument, _position in pickletools.genops(file):
             if code.name in ("GLOBAL", "INST"):
-                found.add(_modern(*argument.split(" ", 1)))
+                found.add(_python3_name(*argument.split(" ", 1)))
             elif code.name == "STACK_GLOBAL":
-                found.add(_modern(*(text or "?" for text in strings[-2:])))
+                found.add(_python3_name(*(text or "?" for text in strings[-2:])))
             elif code.name == "MEMOIZE":
                 memo[len(memo)] = strings[-1]
             elif code.name in ("BINPUT", "LONG_BINPUT", "PUT"):
@@ -321,7 +328,7 @@ def _globals(file: BinaryIO, pickles: int) -> tuple[set[str], int]:
     return found, protocol
 
 
-def _modern(module: str, name: str) -> str:
-    """The name that Python 3 gives to what Python 2, and its pickle protocols, called otherwise."""
+def _python3_name(module: str, name: str) -> str:
+    """``module.name`` in Python 3 of a global that pickle protocols up to 2 name as in Python 2."""
     module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
     return f"{module}.{name}"

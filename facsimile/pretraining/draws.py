@@ -1,7 +1,7 @@
-"""What training draws at random, each draw a function of seed, phase, step and place in the batch.
+"""Random draws of training: functions of seed, phase, step and position in the batch only.
 
-Not of what was drawn before: a run resumed at any step goes on as if it had never stopped, and
-however a batch is divided among ranks and parts, its faces and their noise are the same.
+They do not depend on earlier draws, so a run can resume at any step with the same results. A batch
+has the same faces and noise however it is divided among ranks and accumulation steps.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ class TrainingDraws:
     """Draws of one phase of training.
 
     Args:
-        seed: of the training.
-        phase: its name; phases draw independently.
+        seed: seed of the training.
+        phase: name of the phase; phases draw independently.
         faces: number of faces to draw from.
-        batch_size: faces of a step, on all ranks together.
+        batch_size: number of faces per step over all ranks.
     """
 
     seed: int
@@ -33,42 +33,42 @@ class TrainingDraws:
     batch_size: int
 
     def rows(self, step: int) -> np.ndarray:
-        """The faces of a step, (batch_size,) in 0…faces-1: endless epochs, each shuffled anew."""
-        places = step * self.batch_size + np.arange(self.batch_size)
-        epochs = places // self.faces
+        """Indices of the faces of a step, (batch_size,) in 0…faces-1; reshuffled each epoch."""
+        positions = step * self.batch_size + np.arange(self.batch_size)
+        epochs = positions // self.faces
         return np.concatenate(
             [
                 _epoch(self.seed, self.phase, epoch, self.faces)[
-                    places[epochs == epoch] % self.faces
+                    positions[epochs == epoch] % self.faces
                 ]
                 for epoch in range(epochs[0], epochs[-1] + 1)
             ]
         )
 
     def mirrored(self, step: int) -> np.ndarray:
-        """Which of them are mirrored, bool (batch_size,): half of them."""
+        """Which faces of a step are mirrored, bool (batch_size,); each with probability ½."""
         return sample_rng(self.seed, f"{self.phase}/mirror/{step}").random(self.batch_size) < 0.5
 
     def timesteps(self, step: int, skew: float = 0.0) -> Tensor:
-        """Their timesteps (batch_size,), see `stratified_timesteps`."""
+        """Timesteps of a step's faces (batch_size,), see `stratified_timesteps`."""
         rng = sample_rng(self.seed, f"{self.phase}/timesteps/{step}")
         return stratified_timesteps(self.batch_size, skew, rng)
 
     def noise(
         self, step: int, share: slice, shape: Sequence[int], device: torch.device | str = "cpu"
     ) -> Tensor:
-        """Standard normal noise (N, *shape) of a share of them; drawn on `device`, as it is much.
+        """Standard normal noise (N, *shape) for a part of a batch, drawn on `device` for speed.
 
         Args:
             step: number of the update.
-            share: N places in the batch.
-            shape: of one face's noise.
-            device: of the result; other kinds of device draw other numbers.
+            share: N positions in the batch.
+            shape: shape of the noise of one face.
+            device: device of the result; the values differ between types of device.
         """
         generator = torch.Generator(device)
         rows = []
-        for place in range(self.batch_size)[share]:
-            generator.manual_seed(sample_seed(self.seed, f"{self.phase}/noise/{step}/{place}"))
+        for position in range(self.batch_size)[share]:
+            generator.manual_seed(sample_seed(self.seed, f"{self.phase}/noise/{step}/{position}"))
             rows.append(torch.randn(*shape, generator=generator, device=device))
         return torch.stack(rows)
 
@@ -81,8 +81,8 @@ def _epoch(seed: int, phase: str, epoch: int, faces: int) -> np.ndarray:
 def stratified_timesteps(count: int, skew: float, rng: np.random.Generator) -> Tensor:
     """Timesteps (count,) in 0…999 with density proportional to t^skew, spread evenly over a batch.
 
-    skew = 0 is uniform. A positive skew dwells on noisy images, whose content the decoder can only
-    take from z_sem: the encoder learns faster. One draw per equal-probability stratum, in random
+    skew = 0 is uniform. A positive skew favours noisy images, whose content the decoder can only
+    get from z_sem, so the encoder learns faster. One draw per equal-probability stratum, in random
     order, lowers the variance of the gradient.
     """
     strata = (rng.permutation(count) + rng.random(count)) / count

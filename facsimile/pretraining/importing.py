@@ -1,13 +1,13 @@
-"""Official checkpoints of the Diffusion Autoencoder (github.com/phizaz/diffae) made ours.
+"""Import official checkpoints of the Diffusion Autoencoder (github.com/phizaz/diffae).
 
-Their training module keeps two copies of its network, ``model.*`` and the running average of its
-weights ``ema_model.*``; the average is what was published to be used. The checkpoint of a latent
-prior holds ``ema_model.latent_net.*`` and ``conds_mean``, ``conds_std`` beside the autoencoder that
-it was trained on; that of an autoencoder alone need not know the latent statistics, which then come
-from its ``latent.pkl``.
+The training module of the reference has two copies of its network: ``model.*``, and the running
+average of its weights ``ema_model.*``, which is the one to use. The checkpoint of a latent prior
+holds ``ema_model.latent_net.*``, ``conds_mean`` and ``conds_std`` in addition to the autoencoder it
+was trained on. The checkpoint of an autoencoder alone may lack these latent statistics; they are
+then in its ``latent.pkl``.
 
-Other tools nest and name these copies in their own ways (``state_dict``, ``ema``, ``module.``), so
-they are found by the names of their parameters, whatever precedes them.
+Other tools nest and rename these copies (``state_dict``, ``ema``, ``module.``), so they are found
+by the names of their parameters, with any prefix.
 """
 
 import json
@@ -42,11 +42,11 @@ _WRAPPERS = {
     "_forward_module",
 }
 _AVERAGES = ("ema", "averaged", "average", "avg", "swa", "shadow")
-# What averages and training modules keep beside the parameters of a network.
-_BESIDE = {"n_averaged", "num_updates", "decay", "x_T", *STATISTICS}
+# Tensors of averages and training modules that are not parameters of a network.
+_NOT_PARAMETERS = {"n_averaged", "num_updates", "decay", "x_T", *STATISTICS}
 
-# What a file holds instead, by the beginnings of its parameters' names.
-_OTHERS = {
+# Other kinds of model, recognised by prefixes of their parameter names.
+_OTHER_MODELS = {
     "Stable Diffusion or another latent diffusion model": ("model.diffusion_model", "first_stage"),
     "a network of diffusers": ("down_blocks", "up_blocks", "mid_block", "conv_in"),
     "a StyleGAN": ("synthesis", "mapping", "G_ema", "g_ema"),
@@ -59,7 +59,7 @@ class _Copy:
     """One copy of a network in a file.
 
     Attributes:
-        prefix: what precedes the names of its parameters.
+        prefix: prefix of its parameter names.
         averaged: whether it is a running average of weights.
     """
 
@@ -67,18 +67,19 @@ class _Copy:
     averaged: bool
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
+        """The prefix for messages."""
         return self.prefix.removeprefix("state_dict.")
 
 
 @dataclass(frozen=True)
 class _Contents:
-    """What a file holds.
+    """Contents of a checkpoint file.
 
     Attributes:
-        path: of the file.
-        tensors: by name, without wrappers.
-        autoencoder, prior: where their parameters are; None if there are none.
+        path: path of the file.
+        tensors: tensors by name, without wrappers.
+        autoencoder, prior: location of their parameters; None if there are none.
     """
 
     path: Path
@@ -88,7 +89,7 @@ class _Contents:
 
     @property
     def statistics(self) -> dict[str, Tensor]:
-        """Those of ``STATISTICS`` that there are: with the networks, else the least nested."""
+        """Latent statistics by name, stored with the networks or else the least nested ones."""
         copies = [copy.prefix for copy in (self.autoencoder, self.prior) if copy]
         order = sorted(
             self.tensors, key=lambda name: (any(map(name.startswith, copies)), -len(name))
@@ -109,68 +110,69 @@ def import_checkpoint(
 ) -> DiffAEPipeline:
     """Convert an official checkpoint into a folder that `DiffAEPipeline.from_pretrained` opens.
 
-    Weights are stored in float32, and nothing in the files is executed. Without a prior in either
-    file, the generator has none (`GeneratorConfig.latent_net` is None).
+    Weights are stored in float32, and no code in the files is executed. If neither file has a
+    prior, the generator has none (`GeneratorConfig.latent_net` is None).
 
     Args:
         checkpoint: ``last.ckpt`` of an autoencoder or of its latent prior.
-        config: sizes the checkpoint must have, those of its prior included (see `PRESETS`).
-        out: folder to write; complete or not there at all.
+        config: expected sizes of the networks, including the prior (see `PRESETS`).
+        out: folder to write, atomically.
         latent: ``last.ckpt`` of the latent prior, or ``latent.pkl`` (statistics without a prior);
-            takes precedence over what `checkpoint` holds of these.
-        overwrite: replace the generator in `out`, the whole folder.
+            takes precedence over the prior and statistics in `checkpoint`.
+        overwrite: replace the folder `out` if it holds a generator.
 
     Returns:
         The imported generator, on the CPU.
 
     Raises:
         FacsimileError: a file is unreadable, truncated, not a checkpoint or holds pickled code; a
-            parameter is missing, unexpected, of another shape, NaN or infinite; no file has latent
-            statistics; the prior was trained on another autoencoder; `out` is taken.
+            parameter is missing, unexpected, of the wrong shape, NaN or infinite; no file has
+            latent statistics; the prior was trained on another autoencoder; `out` exists already.
 
     Warns:
-        UserWarning: a file holds no averaged weights, and raw ones are taken.
+        UserWarning: a file holds no averaged weights, so its raw weights are used.
     """
     out = Path(out)
     if out.exists() and not overwrite:
-        raise FacsimileError(f"{out} is there already; overwrite it or choose another folder")
+        raise FacsimileError(f"{out} already exists; overwrite it or choose another folder")
     if out.exists() and not (out / WEIGHTS_FILE).exists():
-        raise FacsimileError(f"{out} holds no generator, and nothing else is overwritten")
+        raise FacsimileError(f"{out} holds no generator, so it is not overwritten")
     with torch.device("meta"):
         networks = DiffAEPipeline(config).state_dict()
-    ours = _open(checkpoint, networks)
-    theirs = _open(latent, networks) if latent else ours
-    if ours.autoencoder is None:
-        raise FacsimileError(f"{checkpoint}: {_instead(ours)}")
-    if theirs.prior is None and theirs.autoencoder is None and not theirs.statistics:
+    main_file = _open(checkpoint, networks)
+    prior_file = _open(latent, networks) if latent else main_file
+    if main_file.autoencoder is None:
+        raise FacsimileError(f"{checkpoint}: {_describe(main_file)}")
+    if prior_file.prior is None and prior_file.autoencoder is None and not prior_file.statistics:
         names = " and ".join(STATISTICS)
         raise FacsimileError(f"{latent}: holds neither a latent prior nor {names}")
-    # A checkpoint that was named as that of the prior must hold one; latent.pkl never does.
-    if theirs.prior is None and not (latent and theirs.autoencoder):
+    # A checkpoint given as `latent` must hold a prior; latent.pkl never does.
+    if prior_file.prior is None and not (latent and prior_file.autoencoder):
         config = replace(config, latent_net=None)
 
     pipeline = DiffAEPipeline(config)
-    weights = _parameters(ours, ours.autoencoder, MODEL, pipeline)
+    weights = _parameters(main_file, main_file.autoencoder, MODEL, pipeline)
     if pipeline.latent_net is not None:
-        prior = theirs.prior or _Copy(f"{theirs.autoencoder.prefix}{PRIOR}", True)
-        weights |= _parameters(theirs, prior, PRIOR, pipeline)
-    weights |= _statistics(ours.statistics | theirs.statistics, pipeline.z_dim, theirs.path)
-    _check_same_encoder(ours, theirs)
-    _tell_raw(ours, ours.autoencoder)
-    if theirs.prior and (theirs is not ours or ours.autoencoder.averaged):
-        _tell_raw(theirs, theirs.prior)
+        prior = prior_file.prior or _Copy(f"{prior_file.autoencoder.prefix}{PRIOR}", True)
+        weights |= _parameters(prior_file, prior, PRIOR, pipeline)
+    statistics = main_file.statistics | prior_file.statistics
+    weights |= _statistics(statistics, pipeline.z_dim, prior_file.path)
+    _check_same_encoder(main_file, prior_file)
+    _warn_if_raw(main_file, main_file.autoencoder)
+    if prior_file.prior and (prior_file is not main_file or main_file.autoencoder.averaged):
+        _warn_if_raw(prior_file, prior_file.prior)
     pipeline.load_weights(weights, str(checkpoint))
     pipeline.eval().requires_grad_(False)
     with atomic_directory(out) as folder:
         pipeline.save_pretrained(folder, torch.float32)
-        # Generators come with their metrics; of this one nothing but the size is known.
+        # Generators come with metrics; for an imported one, only the size is known.
         metrics = {"parameters": sum(p.numel() for p in pipeline.parameters())}
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     return pipeline
 
 
 def _open(path: Path, networks: Mapping[str, Tensor]) -> _Contents:
-    """Find the networks in a file by names of their parameters, those of a `DiffAEPipeline`."""
+    """Find the networks in a file by their parameter names, which `networks` lists."""
     tensors: dict[str, Tensor] = {}
     for name, value in without_aliases(read_tensors(path)).items():
         bare = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
@@ -178,11 +180,11 @@ def _open(path: Path, networks: Mapping[str, Tensor]) -> _Contents:
             raise FacsimileError(f"{path}: holds {bare} twice, once as {name}")
         tensors[bare] = value
     copies = {
-        network: _best_copy(path, tensors, _under(network, networks), core)
+        network: _best_copy(path, tensors, _names_under(network, networks), core)
         for network, core in ((MODEL, "encoder."), (PRIOR, "layers."))
     }
     prior = copies[PRIOR]
-    # The one that was trained and averaged together with the autoencoder.
+    # Prefer the prior that was trained and averaged together with the autoencoder.
     if copies[MODEL] and any(name.startswith(copies[MODEL].prefix + PRIOR) for name in tensors):
         prior = _Copy(copies[MODEL].prefix + PRIOR, copies[MODEL].averaged)
     return _Contents(path, tensors, copies[MODEL], prior)
@@ -191,16 +193,16 @@ def _open(path: Path, networks: Mapping[str, Tensor]) -> _Contents:
 def _best_copy(
     path: Path, tensors: Mapping[str, Tensor], network: Collection[str], core: str
 ) -> _Copy | None:
-    """The copy of a network to be taken: an average if there is one.
+    """The copy of a network to import: an average if there is one.
 
     Args:
-        path: of the file.
-        tensors: all of the file.
+        path: path of the file.
+        tensors: all tensors of the file.
         network: names of the network's parameters.
-        core: part of the network that no other has; most of it must have these names.
+        core: prefix of a part that only this network has; most names in it must match.
 
     Raises:
-        FacsimileError: there are several, of which none is to be preferred.
+        FacsimileError: there are several equally good copies.
     """
     matches: Counter[str] = Counter()
     for name in tensors:
@@ -211,45 +213,45 @@ def _best_copy(
     copies = []
     for prefix, count in matches.items():
         inner = any(prefix.startswith(p) and n > count for p, n in matches.items())
-        cores = _under(prefix + core, tensors)
-        known = sum(f"{core}{name}" in network for name in cores)
-        if not inner and known > len(cores) / 2:
+        cores = _names_under(prefix + core, tensors)
+        matching = sum(f"{core}{name}" in network for name in cores)
+        if not inner and matching > len(cores) / 2:
             words = re.split(r"[\W_\d]+", prefix.lower())
             averaged = f"{prefix}n_averaged" in tensors or any(w in _AVERAGES for w in words)
             copies.append(_Copy(prefix, averaged))
     best = [copy for copy in copies if copy.averaged] or copies
     if len(best) > 1:
-        names = ", ".join(f"{copy.shown}*" for copy in best)
+        names = ", ".join(f"{copy.label}*" for copy in best)
         raise FacsimileError(
-            f"{path}: holds several copies of the network, {names}; save the one to import alone"
+            f"{path}: holds several copies of the network, {names}; save only the one to import"
         )
     return best[0] if best else None
 
 
-def _under(prefix: str, tensors: Iterable[str]) -> set[str]:
-    """What follows a prefix in the names that have it."""
+def _names_under(prefix: str, tensors: Iterable[str]) -> set[str]:
+    """The names that start with a prefix, without it."""
     return {name.removeprefix(prefix) for name in tensors if name.startswith(prefix)}
 
 
-def _instead(contents: _Contents) -> str:
-    """What a file without an autoencoder is."""
+def _describe(contents: _Contents) -> str:
+    """Describe a file without an autoencoder."""
     if contents.prior:
         return (
-            "a latent prior without its autoencoder: give the checkpoint of that one, and this one "
-            "by --latent"
+            "a latent prior without its autoencoder: use the checkpoint of the autoencoder, and "
+            "add this file with --latent"
         )
     if contents.statistics:
         return (
-            "latent statistics without an autoencoder: give the checkpoint of that one, and this "
-            "file by --latent"
+            "latent statistics without an autoencoder: use the checkpoint of the autoencoder, and "
+            "add this file with --latent"
         )
     if not contents.tensors:
-        return "not a checkpoint: it has no state_dict, nor any other tensors with names"
+        return "not a checkpoint: it has no state_dict and no other named tensors"
     names = sorted(contents.tensors)
     kinds = (
         kind
-        for kind, beginnings in _OTHERS.items()
-        if any(f".{start}" in f".{name}" for name in names for start in beginnings)
+        for kind, prefixes in _OTHER_MODELS.items()
+        if any(f".{prefix}" in f".{name}" for name in names for prefix in prefixes)
     )
     return (
         f"not a checkpoint of a Diffusion Autoencoder, but of {next(kinds, 'another network')} "
@@ -260,39 +262,39 @@ def _instead(contents: _Contents) -> str:
 def _parameters(
     contents: _Contents, copy: _Copy, network: str, pipeline: DiffAEPipeline
 ) -> dict[str, Tensor]:
-    """Parameters of a network by the names they have in `pipeline`, checked.
+    """Checked parameters of a network, by their names in `pipeline`.
 
     Args:
-        contents: of the file.
-        copy: the one to take.
+        contents: contents of the file.
+        copy: the copy of the network to import.
         network: ``MODEL`` or ``PRIOR``.
-        pipeline: has the expected parameters.
+        pipeline: pipeline with the expected parameters.
 
     Raises:
-        FacsimileError: one is missing, unexpected, of another shape, or not of finite numbers.
+        FacsimileError: a parameter is missing, unexpected, of the wrong shape or not finite.
     """
     expected = {
         name: value for name, value in pipeline.state_dict().items() if name.startswith(network)
     }
     modules = {name.split(".")[1] for name in expected}
-    # Without a name of its own, a network shares the level of names with anything else.
+    # Without a prefix of its own, a network may be mixed with other tensors.
     bare = not copy.prefix or copy.prefix.endswith("state_dict.")
     found = {}
-    for rest in _under(copy.prefix, contents.tensors):
+    for rest in _names_under(copy.prefix, contents.tensors):
         first = rest.split(".")[0]
-        other = rest in _BESIDE or (network == MODEL and rest.startswith(PRIOR))
+        other = rest in _NOT_PARAMETERS or (network == MODEL and rest.startswith(PRIOR))
         if not other and (first in modules or not bare):
             found[rest] = contents.tensors[copy.prefix + rest]
     try:
         check_parameters(
-            {copy.shown + rest: value for rest, value in found.items()},
-            {copy.shown + name.removeprefix(network): value for name, value in expected.items()},
+            {copy.label + rest: value for rest, value in found.items()},
+            {copy.label + name.removeprefix(network): value for name, value in expected.items()},
             str(contents.path),
         )
     except FacsimileError as error:
         raise FacsimileError(f"{error}{_suggestion(contents, found, network)}") from error
     for rest, value in found.items():
-        _check_values(value, f"{contents.path}: {copy.shown}{rest}")
+        _check_values(value, f"{contents.path}: {copy.label}{rest}")
     return {network + rest: value for rest, value in found.items()}
 
 
@@ -303,16 +305,16 @@ def _check_values(value: Tensor, what: str) -> None:
     if not value.isfinite().all():
         wrong = int((~value.isfinite()).sum())
         raise FacsimileError(
-            f"{what} holds {wrong:,} of {value.numel():,} numbers that are NaN or infinite: its "
-            "training diverged, or the file is broken; take another checkpoint"
+            f"{what} holds {wrong:,} of {value.numel():,} values that are NaN or infinite: the "
+            "training diverged, or the file is broken; use another checkpoint"
         )
 
 
 def _suggestion(contents: _Contents, found: Mapping[str, Tensor], network: str) -> str:
-    """The presets whose network these parameters are, as the end of a message; or nothing."""
+    """The presets that match the found parameters, as the end of a message; may be empty."""
     shapes = {name: value.shape for name, value in found.items()}
-    fitting = [name for name in PRESETS if _preset_shapes(name, network) == shapes]
-    return f"; they are those of --config {' or '.join(fitting)}" if fitting else ""
+    matching = [name for name in PRESETS if _preset_shapes(name, network) == shapes]
+    return f"; the file matches --config {' or '.join(matching)}" if matching else ""
 
 
 @cache
@@ -327,12 +329,12 @@ def _preset_shapes(name: str, network: str) -> dict[str, torch.Size]:
     }
 
 
-def _tell_raw(contents: _Contents, copy: _Copy) -> None:
+def _warn_if_raw(contents: _Contents, copy: _Copy) -> None:
     if not copy.averaged:
-        where = f"{copy.shown}*" if copy.shown else "those without a prefix"
+        names = f"{copy.label}*" if copy.label else "without a prefix"
         warnings.warn(
-            f"{contents.path}: holds no averaged weights (ema_model.*); the raw ones are used, "
-            f"{where}",
+            f"{contents.path}: holds no averaged weights (ema_model.*); using the raw weights "
+            f"({names})",
             stacklevel=3,
         )
 
@@ -340,8 +342,8 @@ def _tell_raw(contents: _Contents, copy: _Copy) -> None:
 def _statistics(found: dict[str, Tensor], z_dim: int, source: Path) -> dict[str, Tensor]:
     if any(name not in found for name in STATISTICS):
         raise FacsimileError(
-            f"{source}: has no latent statistics ({', '.join(STATISTICS)}), without which z_sem "
-            "cannot be normalised; give the checkpoint of the latent prior, or latent.pkl"
+            f"{source}: has no latent statistics ({', '.join(STATISTICS)}), which are needed to "
+            "normalise z_sem; add the checkpoint of the latent prior, or latent.pkl, with --latent"
         )
     # Checkpoints keep them as (1, z_dim), latent.pkl as (z_dim,).
     found = {name: found[name].flatten() for name in STATISTICS}
@@ -349,19 +351,20 @@ def _statistics(found: dict[str, Tensor], z_dim: int, source: Path) -> dict[str,
     for name, value in found.items():
         _check_values(value, f"{source}: {name}")
     if (found["conds_std"] <= 0).any():
-        raise FacsimileError(f"{source}: conds_std holds {found['conds_std'].min():g}, not above 0")
+        raise FacsimileError(f"{source}: conds_std holds {found['conds_std'].min():g}, must be > 0")
     return found
 
 
-def _check_same_encoder(ours: _Contents, theirs: _Contents) -> None:
-    """A prior of the same size but of another encoder's codes would load, and sample nonsense."""
+def _check_same_encoder(main_file: _Contents, prior_file: _Contents) -> None:
+    """A prior of the right size, trained on another encoder, would load and sample nonsense."""
     name = "encoder.out.3.weight"
-    one = ours.tensors.get(f"{ours.autoencoder.prefix}{name}")
-    other = theirs.tensors.get(f"{theirs.autoencoder.prefix}{name}") if theirs.autoencoder else one
+    one = other = main_file.tensors.get(f"{main_file.autoencoder.prefix}{name}")
+    if prior_file.autoencoder:
+        other = prior_file.tensors.get(f"{prior_file.autoencoder.prefix}{name}")
     if one is None or other is None:
         return
-    # Independent encoders are further apart than either is from zero.
+    # The distance between independent encoders is larger than the norm of either.
     if one.shape != other.shape or (one - other).norm() > 0.5 * one.norm():
         raise FacsimileError(
-            f"{theirs.path}: trained on another autoencoder than that of {ours.path}"
+            f"{prior_file.path}: trained on another autoencoder than {main_file.path}"
         )

@@ -1,4 +1,4 @@
-"""Options of a training, checked: sizes of the networks, data, optimisation, evaluation."""
+"""Validated training options: network sizes, data, optimisation and evaluation."""
 
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from facsimile.pretraining.trainer import OptimizerSettings, face_weights
 
 
 class _Options(BaseModel):
-    """Options among which an unknown key is an error."""
+    """Base of all options. An unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,9 +40,10 @@ class LatentNetOptions(_Options):
 
 
 class PhaseOptions(_Options):
-    """Length and step size of one phase (see `OptimizerSettings`).
+    """Length and optimisation of one phase (see `OptimizerSettings`).
 
-    `batch_size` faces on all processes together; each computes its share in `accumulate` parts.
+    `batch_size` counts the faces over all processes; each computes its share in `accumulate`
+    gradient accumulation steps.
     """
 
     steps: PositiveInt
@@ -55,7 +56,7 @@ class PhaseOptions(_Options):
     @model_validator(mode="after")
     def _equal_parts(self) -> "PhaseOptions":
         if self.batch_size % self.accumulate:
-            raise ValueError(f"batch_size {self.batch_size} is no multiple of {self.accumulate}")
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of {self.accumulate}")
         return self
 
     def settings(self) -> OptimizerSettings:
@@ -63,12 +64,12 @@ class PhaseOptions(_Options):
 
 
 class TrainingOptions(_Options):
-    """Options of a training; section `generator` of params.yaml.
+    """Options of training a generator; section `generator` of params.yaml.
 
-    `dataset`, `faces` and `workers` apply where faces are rendered because no table is given.
-    `eye_row` and `eye_distance` describe the frame that faces are aligned to, by default that of
-    the embedded world; FFHQ's are about 0.47 and 0.25. Convolutions and linear layers compute in
-    `dtype` during training; weights stay float32.
+    `dataset`, `faces` and `workers` apply only if no table is given and faces are rendered.
+    `eye_row` and `eye_distance` describe the frame that faces are aligned to. The defaults are
+    those of the embedded world; for FFHQ they are about 0.47 and 0.25. Convolutions and linear
+    layers compute in `dtype` during training; weights stay float32.
     """
 
     dataset: str = "world-ffhq"
@@ -114,7 +115,7 @@ class TrainingOptions(_Options):
         return face_weights(self.unet.image_size, self.face_weight, self.eye_row, self.eye_distance)
 
     def of_the_weights(self) -> dict[str, Any]:
-        """The options that the weights depend on, beyond rounding, by dotted name."""
+        """The options that affect the weights by more than rounding, by dotted name."""
         plain = self.model_dump(mode="json", exclude={"workers", "compile", "checkpoint_every"})
         named: dict[str, Any] = {}
         for key, value in plain.items():

@@ -1,7 +1,7 @@
 """The three phases of training a Diffusion Autoencoder: warm start, autoencoder, latent prior.
 
-An interrupted phase continues from its checkpoint and ends with the weights, on a CPU to the bit,
-of one that was not interrupted.
+An interrupted phase continues from its checkpoint. It ends with the same weights as without the
+interruption, bit for bit on a CPU.
 """
 
 import json
@@ -45,12 +45,12 @@ PROBES = 12
 
 @dataclass(frozen=True)
 class GeneratorTraining:
-    """What the phases of a training share.
+    """Context shared by all phases of a training.
 
     Attributes:
-        options: of the training.
+        options: training options.
         ranks: this process and the others.
-        work: folder of checkpoints and statistics.
+        work: folder for checkpoints and statistics.
         progress: ``progress(name, total, unit)`` gives a context manager that yields
             ``advance(count)``; called in the first process only.
     """
@@ -73,9 +73,9 @@ class GeneratorTraining:
         )
 
     def ready(self, loss: nn.Module) -> nn.Module:
-        """A loss on the device, compiled if the options say so."""
+        """Move a loss to the device, and compile it if the options ask for it."""
         loss = loss.to(self.ranks.device)
-        # Inductor fuses norms and activations: about twice the images per second on a CPU.
+        # Inductor fuses norms and activations, which about doubles the throughput on a CPU.
         return torch.compile(loss) if self.options.compile else loss
 
     def run(
@@ -86,14 +86,14 @@ class GeneratorTraining:
         draw: Callable[[int], tuple[Tensor, ...]],
         measure: Callable[[nn.Module, int], dict[str, float]] = lambda ema, step: {},
     ) -> nn.Module:
-        """Train a model to its last step, from WORK/<phase>.pt where a run was interrupted.
+        """Train a model to the last step, resuming from WORK/<phase>.pt if it exists.
 
         Args:
-            phase: its name, that of its section of the options.
-            model: on the device.
-            loss: of the model, see `Trainer`; on the device.
-            draw: number of a step → the share of its batch that this process computes.
-            measure: averaged weights, steps done → figures; called for each checkpoint.
+            phase: name of the phase and of its section in the options.
+            model: the model, on the device.
+            loss: loss of the model (see `Trainer`), on the device.
+            draw: step → this process's share of the batch.
+            measure: (model with averaged weights, step) → metrics; called at each checkpoint.
 
         Returns:
             The model with averaged weights.
@@ -108,11 +108,13 @@ class GeneratorTraining:
         stats.forget(phase, trainer.step_count)
         losses: list[Tensor] = []
         begin = time.monotonic()
-        left = settings.steps - trainer.step_count
-        shown = self.progress(f"generator {phase}", left, "steps") if self.ranks.first else _SILENT
-        with shown as advance:
+        remaining = settings.steps - trainer.step_count
+        display = _SILENT
+        if self.ranks.first:
+            display = self.progress(f"generator {phase}", remaining, "steps")
+        with display as advance:
             while (step := trainer.step_count) < settings.steps:
-                # For dropout, which draws from the generator of torch.
+                # Seeds dropout, which uses torch's global generator.
                 torch.manual_seed(
                     sample_seed(self.options.seed, f"{phase}/{step}/{self.ranks.rank}")
                 )
@@ -132,10 +134,10 @@ class GeneratorTraining:
 
 
 class Stats:
-    """Figures of a training, a JSON line a checkpoint; the file is never seen half-written.
+    """Training metrics, one JSON line per checkpoint, written atomically.
 
     Args:
-        path: of the file.
+        path: path of the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -144,7 +146,7 @@ class Stats:
         self.rows = [json.loads(line) for line in lines]
 
     def forget(self, phase: str, step: int) -> None:
-        """Drop what was noted after the checkpoint from which a phase goes on."""
+        """Drop the rows of a phase after the step from which it resumes."""
         self.rows = [row for row in self.rows if row["phase"] != phase or row["step"] <= step]
 
     def add(self, row: dict[str, object]) -> None:
@@ -161,7 +163,7 @@ def _save(trainer: Trainer, checkpoint: Path) -> None:
 def image_batches(
     images: np.ndarray, draws: TrainingDraws, share: slice, device: torch.device
 ) -> Callable[[int], Tensor]:
-    """Step → its share of the faces (B, 3, H, W), half of them mirrored."""
+    """A function step → share of its faces (B, 3, H, W), randomly mirrored."""
 
     def batch(step: int) -> Tensor:
         faces = images[draws.rows(step)[share]]
@@ -175,13 +177,14 @@ def image_batches(
 def warm_encoder(
     training: GeneratorTraining, encoder: SemanticEncoder, images: np.ndarray
 ) -> SemanticEncoder:
-    """Teach the encoder principal components of the faces before it meets the decoder."""
+    """Pretrain the encoder on principal components of the faces, without the decoder."""
     options = training.options
     z_dim, sample = options.unet.z_dim, images[: options.codes_faces]
-    if len(sample) < z_dim + PrincipalCodes.SPARE:
+    required = z_dim + PrincipalCodes.OVERSAMPLING
+    if len(sample) < required:
         raise FacsimileError(
-            f"generator.unet.z_dim: {z_dim} components need at least "
-            f"{z_dim + PrincipalCodes.SPARE} faces to be fitted on, not {len(sample)}"
+            f"generator.unet.z_dim: fitting {z_dim} components needs at least {required} faces, "
+            f"not {len(sample)}"
         )
     weights = options.pixel_weights()
     codes = PrincipalCodes(to_tensor(sample), z_dim, weights, options.seed)
@@ -192,7 +195,7 @@ def warm_encoder(
 
 
 def train_autoencoder(training: GeneratorTraining, faces: TrainingFaces) -> DiffAEUNet:
-    """Train encoder and decoder; a few faces are reconstructed into WORK/step-*.png meanwhile."""
+    """Train encoder and decoder; each checkpoint writes reconstructions to WORK/step-*.png."""
     options, device = training.options, training.ranks.device
     config, images = options.config(), faces.train
     torch.manual_seed(options.seed)
@@ -239,7 +242,7 @@ def encode_all(pipeline: DiffAEPipeline, images: np.ndarray, batch_size: int = 2
 
 
 def train_generator(training: GeneratorTraining, faces: TrainingFaces) -> DiffAEPipeline:
-    """Run all phases. Returns the trained generator on the device of this process."""
+    """Run all phases and return the trained generator, on the device of this process."""
     pipeline = DiffAEPipeline(training.options.config())
     pipeline.model = train_autoencoder(training, faces)
     pipeline.to(training.ranks.device)

@@ -1,4 +1,4 @@
-"""The published Diffusion Autoencoders (github.com/phizaz/diffae), by the names they have there.
+"""The published Diffusion Autoencoders (github.com/phizaz/diffae), under their original names.
 
 Architecture: arXiv:2111.15640, appendix A.
 """
@@ -21,11 +21,11 @@ PRESETS = {
     )
     for name, (image_size, channels, decoder, encoder, layers) in _SIZES.items()
 }
-"""Sizes of each published autoencoder and of the latent prior published for it."""
+"""Sizes of each published autoencoder and of its latent prior."""
 
 
 def preset(name: str) -> GeneratorConfig:
-    """Sizes of a published generator. Raises FacsimileError if there is none of that name."""
+    """Sizes of a published generator. Raises FacsimileError if the name is unknown."""
     if name not in PRESETS:
         raise FacsimileError(f"no published generator {name!r}; there are {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -22,12 +22,12 @@ _POLL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train together.
+    """Rank of this process in distributed training.
 
     Attributes:
-        rank: its index, from 0.
+        rank: index of the process, from 0.
         count: number of processes.
-        device: device it computes on.
+        device: device of this process.
     """
 
     rank: int

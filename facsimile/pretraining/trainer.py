@@ -1,8 +1,8 @@
 """Training of the Diffusion Autoencoder and of its latent prior, one optimisation step at a time.
 
-Legend: x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) eps; nets predict eps or x0.
-Losses draw nothing: what is random in a step comes from outside (draws.py).
-The loops (progress, checkpoints, pictures) belong to the caller.
+Legend: x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) eps; networks predict eps or x0.
+Losses are deterministic; their random inputs are drawn by the caller (draws.py), which also runs
+the training loop (progress, checkpoints, previews).
 """
 
 import copy
@@ -34,7 +34,7 @@ class OptimizerSettings:
 
 
 def learning_rate_factor(step: int, settings: OptimizerSettings) -> float:
-    """Multiplier of the learning rate at an update: up linearly, down along a half cosine."""
+    """Multiplier of the learning rate at a step: linear warm-up, then half a cosine to zero."""
     if step < settings.warmup_steps:
         return (step + 1) / settings.warmup_steps
     done = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
@@ -42,16 +42,16 @@ def learning_rate_factor(step: int, settings: OptimizerSettings) -> float:
 
 
 class Trainer:
-    """Optimiser, schedule and EMA around a differentiable loss.
+    """Optimiser, schedule and EMA for a differentiable loss.
 
-    In a process group, each rank steps on its own share of a batch; gradients are averaged, so all
+    In a process group, each rank computes its own share of a batch; gradients are averaged, so all
     ranks hold the same weights.
 
     Args:
         model: network being trained.
-        loss: maps a batch to its mean loss; holds `model`, may be compiled.
+        loss: maps a batch to its mean loss; contains `model` and may be compiled.
         settings: optimiser settings.
-        accumulate: parts of equal size in which a batch is computed, to save memory.
+        accumulate: number of gradient accumulation steps per batch, to save memory.
     """
 
     def __init__(
@@ -74,8 +74,11 @@ class Trainer:
         )
 
     def step(self, *batch: Tensor) -> Tensor:
-        """One update on ``loss(*batch)``; returns the loss, on its device, so that none is waited
-        for."""
+        """Update once on ``loss(*batch)``.
+
+        Returns:
+            The loss on its device, so that the caller need not wait for it.
+        """
         settings = self.settings
         for group in self.optimizer.param_groups:
             factor = learning_rate_factor(self.step_count, settings)
@@ -83,7 +86,7 @@ class Trainer:
         total = torch.zeros((), device=batch[0].device)
         parts = list(zip(*(values.chunk(self.accumulate) for values in batch), strict=True))
         for number, part in enumerate(parts, start=1):
-            with self._gradients_stay_here() if number < len(parts) else nullcontext():
+            with self._without_sync() if number < len(parts) else nullcontext():
                 loss = self.loss(*part) / len(parts)
                 loss.backward()
             total += loss.detach()
@@ -91,7 +94,7 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step_count += 1
-        # A short average at first, so that the random start is forgotten.
+        # Average over few steps at first, so that the random initial weights are forgotten.
         decay = min(settings.ema_decay, (1 + self.step_count) / (10 + self.step_count))
         with torch.no_grad():
             torch._foreach_lerp_(
@@ -99,8 +102,8 @@ class Trainer:
             )
         return total
 
-    def _gradients_stay_here(self) -> AbstractContextManager[None]:
-        """Ranks exchange gradients with the last part of a batch only."""
+    def _without_sync(self) -> AbstractContextManager[None]:
+        """Skip exchanging gradients, which only the last part of a batch needs."""
         if isinstance(self.loss, DistributedDataParallel):
             return self.loss.no_sync()
         return nullcontext()
@@ -124,16 +127,16 @@ class Trainer:
 def face_weights(image_size: int, weight: float, eye_row: float, eye_distance: float) -> Tensor:
     """Pixel weights (1, 1, H, W), mean 1: Gaussian bumps over brows with eyes, and over the mouth.
 
-    That is where faces move. Hair, background and cheeks fill most of the pixels and would claim
-    most of z_sem. The weights do not move the optimum of the denoising loss, which is a conditional
-    mean per pixel; they say which pixels matter when capacity is short.
+    These regions move most. Hair, background and cheeks cover most pixels and would otherwise
+    dominate z_sem. The weights do not change the optimum of the denoising loss, which is a
+    conditional mean per pixel; they set which pixels matter if capacity is limited.
 
     Args:
         image_size: H = W.
-        weight: height of the bumps over the others' 1; 0 for none.
-        eye_row: of the frame to which faces are aligned: the eyes' distance from its upper edge, as
-            a share of the side.
-        eye_distance: from one eye to the other, as a share of the side.
+        weight: height of the bumps above the base weight of 1; 0 for uniform weights.
+        eye_row: distance of the eyes from the upper edge of aligned faces, as a fraction of the
+            side length.
+        eye_distance: distance between the eyes, as a fraction of the side length.
     """
     # In units of the distance between the eyes, from the point between them.
     row = ((torch.arange(image_size) + 0.5) / image_size - eye_row)[:, None] / eye_distance
@@ -145,15 +148,15 @@ def face_weights(image_size: int, weight: float, eye_row: float, eye_distance: f
 
 
 def detailed_square(error: Tensor, detail: float) -> Tensor:
-    """Square of an error, plus `detail` times those of its differences to the next row and column.
+    """Squared error plus `detail` times its squared differences to the next row and column.
 
-    The power of faces falls with the square of the frequency, and a plain square is all about
-    shading and colours, while brows and lids move by a pixel or two. The optimum stays what it is,
-    as with `face_weights`.
+    The power spectrum of faces falls with the square of the frequency, so a plain squared error is
+    dominated by shading and colours, while brows and lids move by a pixel or two. As with
+    `face_weights`, the optimum does not change.
 
     Args:
         error: (N, 3, H, W).
-        detail: 0 for the plain square.
+        detail: weight of the differences; 0 for the plain squared error.
     """
     square = error.square()
     if detail:
@@ -163,21 +166,20 @@ def detailed_square(error: Tensor, detail: float) -> Tensor:
 
 
 class AutoencoderLoss(nn.Module):
-    """Loss of encoder and decoder together: (images, timesteps, eps) → scalar.
+    """Joint loss of encoder and decoder: (images, timesteps, eps) → scalar.
 
-    Mean squared error of eps, or of x0 weighted by 1 / (1 - alpha_bar_t), the weight of velocity
-    prediction (Salimans & Ho 2022, section 4), but for the last, nearly clean timesteps.
+    Mean squared error of eps, or of x0. The latter is weighted by 1 / (1 - alpha_bar_t), as in
+    velocity prediction (Salimans & Ho 2022, section 4), capped for nearly clean timesteps.
 
     Args:
         model: decoder with its encoder.
-        weights: of the pixels (1, 1, H, W), see `face_weights`.
-        detail: how much the differences of the error between neighbouring pixels count, see
-            `detailed_square`.
-        dtype: autocast type of convolutions and linear layers; float32 for none.
+        weights: pixel weights (1, 1, H, W), see `face_weights`.
+        detail: weight of differences between neighbouring pixels, see `detailed_square`.
+        dtype: autocast type of convolutions and linear layers; float32 disables autocast.
     """
 
-    MOST = 5.0
-    """Largest weight of a timestep: there, x_t tells more of x0 than z_sem does."""
+    MAX_IMPORTANCE = 5.0
+    """Largest weight of a timestep. Where it applies, x_t says more about x0 than z_sem does."""
 
     def __init__(
         self,
@@ -201,22 +203,22 @@ class AutoencoderLoss(nn.Module):
         if self.model.prediction == "epsilon":
             return (self.weights * detailed_square(predicted - eps, self.detail)).mean()
         error = diffusion.blend(predicted, x_t, alpha) - images
-        importance = (1 / (1 - alpha)).clamp(max=self.MOST)
+        importance = (1 / (1 - alpha)).clamp(max=self.MAX_IMPORTANCE)
         return (self.weights * importance * detailed_square(error, self.detail)).mean()
 
 
 class PrincipalCodes(nn.Module):
-    """Whitened principal components: a map from images to codes (N, count), unit variance each.
+    """Whitened principal components: map images to codes (N, count) of unit variance.
 
     Args:
-        images: faces the components are fitted on (M, 3, H, W), M well above `count`.
+        images: faces (M, 3, H, W) to fit the components on, M well above `count`.
         count: number of components.
-        weights: of the pixels (1, 1, H, W), see `face_weights`.
-        seed: of the randomised solver.
+        weights: pixel weights (1, 1, H, W), see `face_weights`.
+        seed: seed of the randomised solver.
     """
 
-    # A few more components than wanted keep the randomised solver exact on those wanted.
-    SPARE = 16
+    # Extra components keep the randomised solver accurate on the first `count`.
+    OVERSAMPLING = 16
 
     def __init__(self, images: Tensor, count: int, weights: Tensor, seed: int) -> None:
         super().__init__()
@@ -227,7 +229,7 @@ class PrincipalCodes(nn.Module):
             torch.manual_seed(seed)
             centred = pixels - self.mean
             _, singular, axes = torch.pca_lowrank(
-                centred, count + self.SPARE, center=False, niter=4
+                centred, count + self.OVERSAMPLING, center=False, niter=4
             )
         self.register_buffer("axes", axes[:, :count] * (len(pixels) - 1) ** 0.5 / singular[:count])
 
@@ -241,9 +243,9 @@ class PrincipalCodes(nn.Module):
 class WarmStartLoss(nn.Module):
     """Squared error between the encoder's output and linear codes of the same images.
 
-    A random encoder tells the decoder nothing, so the decoder learns to ignore it, and for
-    thousands of steps no gradient teaches the encoder anything but colours. Starting from linear
-    codes of the face, a matter of minutes, z_sem is worth reading from the first step on.
+    The output of a random encoder is uninformative, so the decoder learns to ignore it, and for
+    thousands of steps the encoder only learns colours. After a few minutes of training on linear
+    codes, z_sem is informative from the first joint step on.
     """
 
     def __init__(
@@ -261,8 +263,7 @@ class WarmStartLoss(nn.Module):
 
 
 class LatentLoss(nn.Module):
-    """L1 noise-prediction loss of the latent prior: (z (N, z_dim) normalised, timesteps, eps) →
-    scalar."""
+    """L1 noise-prediction loss of the latent prior: (normalised z, timesteps, eps) → scalar."""
 
     def __init__(self, net: LatentNet) -> None:
         super().__init__()

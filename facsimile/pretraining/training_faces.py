@@ -1,4 +1,4 @@
-"""The faces that a generator is trained and measured on, from any face table."""
+"""Training and held-out faces of a generator, from any face table."""
 
 import hashlib
 import json
@@ -29,12 +29,12 @@ BEGUN = "begun.json"
 
 @dataclass(frozen=True)
 class TrainingFaces:
-    """Faces of a generator's training.
+    """Faces for training and evaluating a generator.
 
     Attributes:
-        train: uint8 (N, H, W, 3), mapped into memory: processes of a machine share one copy.
-        test: uint8 (M, H, W, 3), of people unseen in training.
-        test_rows: their sample_id and AUs (null: not annotated).
+        train: training faces, uint8 (N, H, W, 3), memory-mapped so that processes share one copy.
+        test: faces of people not in `train`, uint8 (M, H, W, 3).
+        test_rows: sample_id and AUs of `test` (null: not annotated).
     """
 
     train: np.ndarray
@@ -43,19 +43,19 @@ class TrainingFaces:
 
 
 def open_faces(table: Path, work: Path, options: TrainingOptions) -> TrainingFaces:
-    """Faces of the splits train and test of a table, decoded into WORK once.
+    """Load the splits train and test of a table, decoding the images into WORK once.
 
-    WORK/faces is rendered if it does not exist. Like the set it mirrors it has no AUs, so they are
-    drawn again from the population.
+    If the table is WORK/faces, it is rendered unless it exists. Rendered tables have no AUs, like
+    the dataset they imitate, so the AUs are taken from the population.
 
     Args:
         table: face table with at least the columns ``REQUIRED``.
         work: folder of the training.
-        options: of the training; at most `holdout` faces of the split test are taken.
+        options: training options; at most `holdout` faces of the split test are used.
 
     Raises:
-        FacsimileError: a missing column, no faces to train on or to measure on, an image that is
-            unreadable or of another size, or a WORK that was begun with other faces or options.
+        FacsimileError: a column is missing, a split has too few faces, an image is unreadable or
+            has the wrong size, or the training in WORK was started with other faces or options.
     """
     rendered = table == work / "faces"
     if rendered and not table.exists():
@@ -73,7 +73,7 @@ def open_faces(table: Path, work: Path, options: TrainingOptions) -> TrainingFac
     rows = read_faces(table, [name for name in (*REQUIRED[:-1], *AUS) if name in present])
     train = rows["split"] == "train"
     test = (rows["split"] == "test") & ((rows["split"] == "test").cumsum() <= options.holdout)
-    # A Fréchet distance needs two.
+    # The Fréchet distance needs two faces.
     for split, chosen, least in (("train", train, 1), ("test", test, 2)):
         if chosen.sum() < least:
             raise FacsimileError(
@@ -95,7 +95,7 @@ def open_faces(table: Path, work: Path, options: TrainingOptions) -> TrainingFac
 
 
 def _begin(work: Path, table: Path, rows: pd.DataFrame, options: TrainingOptions) -> None:
-    """Record the inputs of a training; refuse to continue it with others."""
+    """Record the inputs of a training; refuse to continue with different ones."""
     digest = hashlib.sha256("\0".join(rows["sample_id"] + "\0" + rows["split"]).encode())
     now = options.of_the_weights() | {"faces of the table": digest.hexdigest()[:12]}
     note = work / BEGUN
@@ -107,13 +107,13 @@ def _begin(work: Path, table: Path, rows: pd.DataFrame, options: TrainingOptions
     for key in now:
         if then.get(key) != now[key]:
             raise FacsimileError(
-                f"{work}: a training with {key} {then.get(key)} was begun here, now it is "
-                f"{now[key]}; remove the folder or give another one as --work"
+                f"{work}: a training with {key} {then.get(key)} was started here, but now it is "
+                f"{now[key]}; remove the folder or choose another one with --work"
             )
 
 
 def _decode(table: Path, chosen: np.ndarray, size: int, path: Path) -> None:
-    """Write images of the rows `chosen` (bool) as one array uint8 (N, size, size, 3)."""
+    """Write the images of the rows selected by `chosen` (bool) as one uint8 array."""
     shape = (int(chosen.sum()), size, size, 3)
     with atomic_file(path) as temporary:
         images = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
@@ -126,7 +126,7 @@ def _decode(table: Path, chosen: np.ndarray, size: int, path: Path) -> None:
             pixels = decode_images(rows, str(table))
             if pixels.shape[1:] != shape[1:]:
                 raise FacsimileError(
-                    f"{table}: {rows['sample_id'].iat[0]}: image is {pixels.shape[1:3]}, "
+                    f"{table}: {rows['sample_id'].iat[0]}: image size is {pixels.shape[1:3]}, "
                     f"generator.unet.image_size is {size}"
                 )
             images[done : done + len(rows)] = pixels

@@ -22,7 +22,7 @@ _BATCH = 64
 
 
 def grid(*rows: Tensor) -> Image.Image:
-    """One picture: each argument is a row of faces."""
+    """Arrange faces in one image, one row per argument."""
     rows = [np.concatenate(list(to_uint8(row)), axis=1) for row in rows]
     return Image.fromarray(np.concatenate(rows))
 
@@ -30,10 +30,13 @@ def grid(*rows: Tensor) -> Image.Image:
 def preview(
     options: TrainingOptions, unet: DiffAEUNet, probe: Tensor, path: Path
 ) -> dict[str, float]:
-    """Write originals, their reconstructions, and each face's x_T under its neighbour's z.
+    """Write an image grid of faces, reconstructions and swapped codes.
+
+    Rows: originals, reconstructions from inverted and from random x_T, and each face's x_T decoded
+    with the z of its neighbour.
 
     Returns:
-        Fidelity of the reconstructions.
+        Fidelity of the reconstructions from inverted x_T.
     """
     pipeline = DiffAEPipeline(options.config(), options.eval_options())
     pipeline.model = unet
@@ -54,9 +57,9 @@ def preview(
 def evaluate(
     generator: Generator, oracle: AUOracle | None, faces: TrainingFaces, options: TrainingOptions
 ) -> tuple[dict[str, float], Image.Image]:
-    """Metrics on held-out faces, and a picture of reconstructions and samples.
+    """Metrics on held-out faces, and an image grid of reconstructions and samples.
 
-    Without an oracle, or without AUs of the faces, there is no `au_pearson_*`.
+    Without an oracle, or if the faces have no AUs, the metrics `au_pearson_*` are omitted.
     """
     seed = options.seed
     ids = list(faces.test_rows["sample_id"])
@@ -102,10 +105,10 @@ def model_card(
     """The README.md of a trained generator.
 
     Args:
-        options: of the training.
-        faces: the faces it was trained and measured on.
-        rendered: whether these were rendered from the embedded world.
-        metrics: results on held-out faces.
+        options: training options.
+        faces: training and held-out faces.
+        rendered: whether the faces were rendered from the embedded world.
+        metrics: metrics on held-out faces.
     """
     unet, warm, training, prior = (
         options.unet,

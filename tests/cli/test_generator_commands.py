@@ -56,7 +56,8 @@ def test_raw_weights_are_imported_with_a_warning(
     out = ["--out", str(tmp_path / "out")]
     result = CLI.invoke(app, ["generator", "import", *arguments, *out])
     assert result.exit_code == 0, result.stderr
-    assert "last.ckpt: holds no averaged weights (ema_model.*); the raw ones are" in result.stderr
+    assert "last.ckpt: holds no averaged weights" in result.stderr
+    assert "(ema_model.*); using the raw weights (model.*)" in result.stderr
     assert result.stderr.startswith("facsimile: ") and result.stderr.count("\n") == 1
 
 

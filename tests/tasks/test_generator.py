@@ -215,12 +215,12 @@ def test_labels_and_an_oracle_that_is_named_give_au_metrics(tmp_path: Path) -> N
         (
             write_faces,
             {"unet": SMALLEST["unet"] | {"image_size": 32}},
-            r"faces: mine/0: image is \(16, 16\), generator.unet.image_size is 32",
+            r"faces: mine/0: image size is \(16, 16\), generator.unet.image_size is 32",
         ),
         (
             write_faces,
             {"autoencoder": SMALLEST["autoencoder"] | {"accumulate": 3}},
-            "generator.autoencoder: batch_size 4 is no multiple of 3",
+            "generator.autoencoder: batch_size 4 is not a multiple of 3",
         ),
         (
             write_faces,
@@ -241,7 +241,7 @@ def test_a_training_is_not_continued_with_other_params(
 ) -> None:
     options = arguments(tmp_path, table, seed=5)
     options.work = whole / "work"
-    with pytest.raises(FacsimileError, match="a training with seed 0 was begun here, now it is 5"):
+    with pytest.raises(FacsimileError, match="with seed 0 was started here, but now it is 5"):
         generator.run(options)
     assert not options.out.exists()
 

@@ -1,4 +1,4 @@
-"""Foreign files: tensors come out of them, and nothing that they hold is run."""
+"""Reading tensors from third-party files without running any code in them."""
 
 import argparse
 import builtins
@@ -33,7 +33,7 @@ def save(content: object, path: Path, zipped: bool = True, protocol: int = 2) ->
 
 
 def foreign(module: str, name: str, base: type = object) -> tuple[dict[str, ModuleType], type]:
-    """A class of a package that is not installed, and the modules that let it be pickled."""
+    """A class of a package that is not installed, and the modules needed to pickle it."""
     parts = module.split(".")
     names = [".".join(parts[: end + 1]) for end in range(len(parts))]
     modules = {name: ModuleType(name) for name in names}
@@ -55,7 +55,7 @@ METADATA = {
 
 @formats
 @pytest.mark.parametrize("values", METADATA.values(), ids=METADATA)
-def test_harmless_objects_are_left_aside(tmp_path, values, zipped):
+def test_metadata_is_ignored(tmp_path, values, zipped):
     path = save({**STATE, "hyper_parameters": {"values": values}}, tmp_path / "last.ckpt", zipped)
     tensors = read_tensors(path)
     assert list(tensors) == ["state_dict.out.bias"]
@@ -64,7 +64,7 @@ def test_harmless_objects_are_left_aside(tmp_path, values, zipped):
 
 @formats
 @pytest.mark.parametrize("names", [("numpy.core", "numpy._core"), ("numpy._core", "numpy.core")])
-def test_numpy_of_any_version(tmp_path, names, zipped):
+def test_numpy_metadata_of_any_version(tmp_path, names, zipped):
     path = save({**STATE, "loss": np.float64(0.5)}, tmp_path / "last.ckpt", zipped)
     if zipped:
         members = {}
@@ -90,7 +90,7 @@ def test_numpy_of_any_version(tmp_path, names, zipped):
         ("yacs.config", "CfgNode", dict),
     ],
 )
-def test_settings_and_states_of_training_tools(tmp_path, module, name, base, zipped):
+def test_settings_and_states_of_training_tools_are_ignored(tmp_path, module, name, base, zipped):
     modules, cls = foreign(module, name, base)
     one = cls()
     one.__dict__["depth"] = 3
@@ -100,21 +100,21 @@ def test_settings_and_states_of_training_tools(tmp_path, module, name, base, zip
     assert list(read_tensors(path)) == ["state_dict.out.bias"]
 
 
-def test_the_state_may_itself_be_of_such_a_class(tmp_path):
+def test_the_checkpoint_itself_may_be_of_such_a_class(tmp_path):
     modules, cls = foreign("pytorch_lightning.utilities.parsing", "AttributeDict", dict)
     with patch.dict(sys.modules, modules):
         path = save(cls(STATE), tmp_path / "last.ckpt")
     assert list(read_tensors(path)) == ["state_dict.out.bias"]
 
 
-def test_dictionaries_that_hold_themselves_end(tmp_path):
+def test_a_dictionary_may_contain_itself(tmp_path):
     content = dict(STATE)
     content["again"] = content["once more"] = content
     assert list(read_tensors(save(content, tmp_path / "last.ckpt"))) == ["state_dict.out.bias"]
 
 
 class Reduced:
-    """Unpickled, it calls whatever it was made of."""
+    """Unpickling an instance calls the given function."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -138,7 +138,7 @@ HOSTILE = {
 @pytest.mark.parametrize("protocol", [2, 4])
 @pytest.mark.parametrize("nested", [True, False])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_code_is_refused_and_not_run(tmp_path, monkeypatch, name, nested, protocol, zipped):
+def test_code_is_refused_without_running_it(tmp_path, monkeypatch, name, nested, protocol, zipped):
     monkeypatch.chdir(tmp_path)
     hostile = HOSTILE[name]
     if name == "builtins.getattr":  # a module cannot be pickled
@@ -151,12 +151,12 @@ def test_code_is_refused_and_not_run(tmp_path, monkeypatch, name, nested, protoc
 
 
 @formats
-def test_code_in_the_place_of_the_state_is_not_run(tmp_path, monkeypatch, zipped):
+def test_a_checkpoint_that_is_only_code_is_not_run(tmp_path, monkeypatch, zipped):
     monkeypatch.chdir(tmp_path)
     path = save(Reduced(os.mkdir, "executed"), tmp_path / "last.ckpt", zipped)
     with pytest.raises(FacsimileError, match="mkdir"):
         read_tensors(path)
-    # In front of the magic number, and alone, as pickle itself writes it.
+    # Before the magic number, as a pickle that pickle.dump wrote.
     path.write_bytes(pickle.dumps(Reduced(os.mkdir, "executed"), 2) + path.read_bytes())
     with pytest.raises(FacsimileError, match=r"torch.save did not write, with \w+.mkdir"):
         read_tensors(path)
@@ -180,7 +180,9 @@ def test_an_unknown_class_is_named(tmp_path):
     modules, cls = foreign("my_project.settings", "Settings")
     with patch.dict(sys.modules, modules):
         path = save({**STATE, "settings": cls()}, tmp_path / "last.ckpt")
-    with pytest.raises(FacsimileError, match=r"my_project.settings.Settings; .* state_dict alone"):
+    with pytest.raises(
+        FacsimileError, match=r"my_project.settings.Settings; .* only its state_dict"
+    ):
         read_tensors(path)
 
 
@@ -225,7 +227,7 @@ def folder(path: Path) -> None:
         (lambda p: p.write_bytes(pickle.dumps({"a": 1})), "a pickle that torch.save did not write"),
         (archive, "a zip archive with ffhq256/last.ckpt: unpack it"),
         (tar, "a tar archive: unpack it"),
-        (folder, "a folder, not a checkpoint: give a file in it, such as .*bad/last.ckpt"),
+        (folder, "a folder, not a checkpoint: use a file in it, such as .*bad/last.ckpt"),
         (cut(True, 0.9), "a truncated one of .* bytes .*download it again"),
         (cut(True, 0.01), "a truncated one of"),
         (cut(False, 0.9), "a truncated one of .* bytes .*download it again"),
@@ -233,11 +235,11 @@ def folder(path: Path) -> None:
         (cut_safetensors, "a truncated one of .* bytes .safetensors: .*download it again"),
         (lambda p: save(STATE, p, protocol=4), "pickle protocol 4, .* save it again"),
         (lambda p: torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), p), "a TorchScript"),
-        (lambda p: save([1], p), "not a checkpoint: it has no state_dict, but is a list"),
+        (lambda p: save([1], p), "not a checkpoint, but a list: it has no state_dict"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:`torch.jit:FutureWarning")
-def test_a_file_that_is_no_checkpoint_is_reported_in_one_line(tmp_path, write, message):
+def test_the_error_says_in_one_line_what_a_file_is(tmp_path, write, message):
     write(tmp_path / "bad")
     with pytest.raises(FacsimileError, match=message) as error:
         read_tensors(tmp_path / "bad")

@@ -1,4 +1,4 @@
-"""Random draws of training: functions of seed, phase, step and place alone."""
+"""Random draws of training depend on seed, phase, step and position only."""
 
 import numpy as np
 import torch
@@ -6,7 +6,7 @@ import torch
 from facsimile.pretraining.draws import TrainingDraws, stratified_timesteps
 
 
-def test_each_epoch_shows_each_face_once_in_another_order():
+def test_each_epoch_has_each_face_once_in_a_new_order():
     draws = TrainingDraws(0, "autoencoder", faces=10, batch_size=4)
     seen = np.concatenate([draws.rows(step) for step in range(5)])
     first, second = seen[:10], seen[10:]
@@ -14,7 +14,7 @@ def test_each_epoch_shows_each_face_once_in_another_order():
     assert list(first) != list(second)
 
 
-def test_a_batch_may_be_larger_than_all_faces():
+def test_a_batch_may_be_larger_than_the_dataset():
     assert sorted(TrainingDraws(0, "prior", faces=3, batch_size=6).rows(7)) == [0, 0, 1, 1, 2, 2]
 
 
@@ -27,7 +27,7 @@ def test_no_draw_depends_on_earlier_ones():
         assert torch.equal(draws.timesteps(step), fresh.timesteps(step))
 
 
-def test_shares_of_a_batch_have_the_noise_of_the_whole():
+def test_noise_does_not_depend_on_how_a_batch_is_divided():
     draws = TrainingDraws(0, "autoencoder", faces=10, batch_size=4)
     whole = draws.noise(3, slice(None), (3, 8, 8))
     shares = [draws.noise(3, slice(start, start + 2), (3, 8, 8)) for start in (0, 2)]
@@ -37,7 +37,7 @@ def test_shares_of_a_batch_have_the_noise_of_the_whole():
     assert abs(whole.mean()) < 0.1 and abs(whole.std() - 1) < 0.1
 
 
-def test_timesteps_fall_one_into_each_stratum():
+def test_each_stratum_has_one_timestep():
     timesteps = stratified_timesteps(10, 0, np.random.default_rng(0))
     assert sorted((timesteps // 100).tolist()) == list(range(10))
 

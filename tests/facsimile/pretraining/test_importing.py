@@ -1,4 +1,4 @@
-"""Import of official checkpoints: reduced ones, laid out as Lightning and the reference do."""
+"""Import of small checkpoints in the layouts of Lightning, the reference and other tools."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ Z_DIM = 8
 
 
 def random_pipeline(seed: int) -> DiffAEPipeline:
-    """Any weights, none of them zero: a zero-initialised layer would hide what precedes it."""
+    """Random weights for all layers, because a zero-initialised layer would hide earlier ones."""
     generator = torch.Generator().manual_seed(seed)
     pipeline = DiffAEPipeline(CONFIG).eval().requires_grad_(False)
     for parameter in pipeline.parameters():
@@ -42,7 +42,7 @@ def random_pipeline(seed: int) -> DiffAEPipeline:
 
 
 def training_module(pipeline: DiffAEPipeline, prior: bool) -> OrderedDict[str, torch.Tensor]:
-    """``state_dict`` of the reference's training module whose averaged weights are `pipeline`'s."""
+    """``state_dict`` of the reference's training module with averaged weights from `pipeline`."""
     networks = dict(pipeline.model.state_dict())
     if prior:
         for name, value in pipeline.latent_net.state_dict().items():
@@ -58,7 +58,7 @@ def training_module(pipeline: DiffAEPipeline, prior: bool) -> OrderedDict[str, t
 
 
 def write_checkpoint(state: dict[str, torch.Tensor], path: Path) -> Path:
-    """A file as Lightning 1.4 writes it: a class of its own is a key among the callbacks."""
+    """Write a file like Lightning 1.4, which uses one of its classes as a key in "callbacks"."""
     name = "pytorch_lightning.callbacks.model_checkpoint"
     packages = ("pytorch_lightning", "pytorch_lightning.callbacks", name)
     modules = {package: ModuleType(package) for package in packages}
@@ -109,7 +109,7 @@ def assert_same(found: DiffAEPipeline, expected: DiffAEPipeline, sampling: bool)
     generator = torch.Generator().manual_seed(1)
     images = torch.rand(2, 3, 16, 16, generator=generator) * 2 - 1
     codes = expected.encode(images)
-    # from_pretrained lays tensors out channels-last, which changes the order of summation.
+    # from_pretrained uses the channels-last layout, which changes the order of summation.
     torch.testing.assert_close(found.encode(images).z, codes.z)
     x_t = expected.invert(images, codes).x_t
     torch.testing.assert_close(found.invert(images, codes).x_t, x_t, rtol=1e-4, atol=1e-4)
@@ -119,7 +119,7 @@ def assert_same(found: DiffAEPipeline, expected: DiffAEPipeline, sampling: bool)
         torch.testing.assert_close(found.sample(["a"], 1).z, expected.sample(["a"], 1).z)
 
 
-def test_the_averaged_weights_come_back(official, autoencoder, prior, tmp_path):
+def test_the_averaged_weights_are_imported(official, autoencoder, prior, tmp_path):
     import_checkpoint(autoencoder, CONFIG, tmp_path / "out", prior)
     found = DiffAEPipeline.from_pretrained(tmp_path / "out")
     assert found.config == CONFIG
@@ -128,12 +128,14 @@ def test_the_averaged_weights_come_back(official, autoencoder, prior, tmp_path):
     assert_same(found, official, sampling=True)
 
 
-def test_the_checkpoint_of_the_prior_suffices(official, prior, tmp_path):
+def test_the_checkpoint_of_the_prior_is_sufficient(official, prior, tmp_path):
     import_checkpoint(prior, CONFIG, tmp_path / "out")
     assert_same(DiffAEPipeline.from_pretrained(tmp_path / "out"), official, sampling=True)
 
 
-def test_with_statistics_alone_there_is_no_prior(official, autoencoder, statistics, tmp_path):
+def test_without_a_prior_the_generator_only_reconstructs(
+    official, autoencoder, statistics, tmp_path
+):
     import_checkpoint(autoencoder, CONFIG, tmp_path / "out", statistics)
     found = DiffAEPipeline.from_pretrained(tmp_path / "out")
     assert found.config == replace(CONFIG, latent_net=None)
@@ -159,7 +161,7 @@ def assert_refused(message: str, tmp_path: Path, *arguments, **options) -> None:
     assert set(tmp_path.iterdir()) == before
 
 
-def test_without_statistics_nothing_is_guessed(autoencoder, tmp_path):
+def test_latent_statistics_are_required(autoencoder, tmp_path):
     assert_refused("no latent statistics", tmp_path, autoencoder, CONFIG, tmp_path / "out")
 
 
@@ -178,11 +180,13 @@ def truncated(path: Path) -> None:
         (truncated, "bad.ckpt: not a checkpoint, or a truncated one"),
         (lambda path: path.unlink(), "bad.ckpt: not readable"),
         (lambda path: torch.save(torch.zeros(3), path), "it has no state_dict"),
-        (lambda path: torch.save({"state_dict": {}}, path), "nor any other tensors with names"),
+        (lambda path: torch.save({"state_dict": {}}, path), "no other named tensors"),
         (lambda path: torch.save({"state_dict": {}, "x": Hostile()}, path), "mkdir"),
     ],
 )
-def test_files_that_are_no_checkpoints(official, tmp_path, monkeypatch, spoil, message):
+def test_a_file_that_is_not_a_checkpoint_is_refused(
+    official, tmp_path, monkeypatch, spoil, message
+):
     path = write_checkpoint(training_module(official, prior=True), tmp_path / "bad.ckpt")
     spoil(path)
     monkeypatch.chdir(tmp_path)
@@ -208,7 +212,7 @@ def test_files_that_are_no_checkpoints(official, tmp_path, monkeypatch, spoil, m
         ),
     ],
 )
-def test_parameters_that_do_not_fit_are_named(official, tmp_path, change, message):
+def test_wrong_parameters_are_named(official, tmp_path, change, message):
     state = training_module(official, prior=True) | change
     state = {name: value for name, value in state.items() if value is not None}
     path = write_checkpoint(state, tmp_path / "last.ckpt")
@@ -216,14 +220,14 @@ def test_parameters_that_do_not_fit_are_named(official, tmp_path, change, messag
 
 
 def flat(pipeline: DiffAEPipeline, prior: bool = True) -> dict[str, torch.Tensor]:
-    """Names of the inner network, as they are without any prefix."""
+    """Parameters by name in the network itself, without any prefix."""
     named = pipeline.state_dict()
     kept = {name.removeprefix("model."): value for name, value in named.items()}
     return {k: v for k, v in kept.items() if prior or not k.startswith(("latent_net.", "conds_"))}
 
 
 def under(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """With a prefix to all but the statistics, which stay beside the networks."""
+    """Add a prefix to all names but those of the statistics, which are not in the networks."""
     return {k if k.startswith("conds_") else f"{prefix}{k}": v for k, v in state.items()}
 
 
@@ -257,17 +261,16 @@ RAW = {
 
 @pytest.mark.parametrize("wrap", AVERAGED.values(), ids=AVERAGED)
 @pytest.mark.filterwarnings("error")
-def test_averages_are_found_under_any_name(official, tmp_path, wrap):
+def test_averaged_weights_are_found_under_any_name(official, tmp_path, wrap):
     torch.save(wrap(flat(official)), tmp_path / "last.pt")
     assert_imported(tmp_path / "last.pt", official, tmp_path / "out")
 
 
 @pytest.mark.parametrize("wrap", RAW.values(), ids=RAW)
-def test_raw_weights_are_taken_with_a_word_where_there_is_no_average(official, tmp_path, wrap):
+def test_raw_weights_are_used_with_a_warning_without_averages(official, tmp_path, wrap):
     torch.save(wrap(flat(official)), tmp_path / "last.pt")
-    with pytest.warns(
-        UserWarning, match=r"last.pt: holds no averaged weights .* raw ones"
-    ) as warned:
+    message = r"last.pt: holds no averaged weights .* using the raw weights"
+    with pytest.warns(UserWarning, match=message) as warned:
         assert_imported(tmp_path / "last.pt", official, tmp_path / "out")
     assert len(warned) == 1 and "\n" not in str(warned[0].message)
 
@@ -278,7 +281,7 @@ def assert_imported(path: Path, expected: DiffAEPipeline, out: Path, **options) 
         assert torch.equal(found.state_dict()[name], value), name
 
 
-def test_half_precision_becomes_single(official, tmp_path):
+def test_half_precision_is_converted_to_float32(official, tmp_path):
     half = {name: value.half() for name, value in flat(official).items()}
     torch.save({"ema": half}, tmp_path / "last.pt")
     expected = random_pipeline(0).half().float()
@@ -293,12 +296,12 @@ def test_the_format_before_torch_1_6(official, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["last.safetensors", "last.ckpt"])
-def test_safetensors_whatever_they_are_called(official, tmp_path, name):
+def test_safetensors_are_recognised_by_content(official, tmp_path, name):
     save_file(under("ema_model.", flat(official)), tmp_path / name)
     assert_imported(tmp_path / name, official, tmp_path / "out")
 
 
-def test_autoencoder_and_prior_may_be_named_apart(official, tmp_path):
+def test_autoencoder_and_prior_may_be_in_separate_files(official, tmp_path):
     autoencoder = {"ema": flat(official, prior=False)}
     bare = dict(official.latent_net.state_dict())
     statistics = {"conds_mean": official.conds_mean, "conds_std": official.conds_std}
@@ -322,8 +325,11 @@ def test_autoencoder_and_prior_may_be_named_apart(official, tmp_path):
             "without a semantic encoder",
         ),
         (lambda w: {"fc.weight": w["out.0.weight"]}, r"another network \(1 tensors: fc.weight"),
-        (lambda w: {"conds_mean": w["conds_mean"], "conds_std": w["conds_std"]}, "by --latent"),
-        (lambda w: {"ema": {k: v for k, v in w.items() if "latent" in k}}, "give .* by --latent"),
+        (lambda w: {"conds_mean": w["conds_mean"], "conds_std": w["conds_std"]}, "with --latent"),
+        (
+            lambda w: {"ema": {k: v for k, v in w.items() if "latent" in k}},
+            "prior .* with --latent",
+        ),
         (
             lambda w: {"ema": w | {"out.2.bias": w["out.2.bias"] * torch.nan}},
             "out.2.bias .* 3 of 3",
@@ -343,11 +349,11 @@ def test_a_broken_autoencoder_is_reported(official, tmp_path, content, message):
     )
 
 
-def test_the_preset_that_fits_is_named(official, tmp_path, monkeypatch):
+def test_the_matching_preset_is_named(official, tmp_path, monkeypatch):
     smaller = replace(CONFIG, unet=replace(CONFIG.unet, channel_mult=(1, 1)))
     monkeypatch.setitem(PRESETS, "reduced", CONFIG)
     torch.save({"ema": flat(official)}, tmp_path / "last.pt")
-    message = r"last.pt: .*; they are those of --config reduced$"
+    message = r"last.pt: .*; the file matches --config reduced$"
     assert_refused(message, tmp_path, tmp_path / "last.pt", smaller, tmp_path / "out")
 
 
@@ -364,7 +370,7 @@ def test_a_checkpoint_of_another_preset_is_refused(prior, tmp_path):
         (LatentNetConfig(24, 3, 8), r"latent.ckpt: .* has shape .*16.* the config implies .*24"),
     ],
 )
-def test_a_prior_of_another_size_is_refused(autoencoder, prior, tmp_path, size, message):
+def test_a_prior_of_the_wrong_size_is_refused(autoencoder, prior, tmp_path, size, message):
     config = replace(CONFIG, latent_net=size)
     assert_refused(message, tmp_path, autoencoder, config, tmp_path / "out", prior)
 
@@ -374,15 +380,15 @@ def test_a_prior_of_another_autoencoder_is_refused(prior, tmp_path):
     assert_refused("trained on another", tmp_path, other, CONFIG, tmp_path / "out", prior)
 
 
-def test_an_autoencoder_is_no_prior(autoencoder, tmp_path):
+def test_an_autoencoder_in_place_of_a_prior_is_refused(autoencoder, tmp_path):
     message = r"missing parameter\(s\): ema_model.latent_net"
     assert_refused(message, tmp_path, autoencoder, CONFIG, tmp_path / "out", autoencoder)
 
 
-def test_a_generator_is_replaced_only_if_asked_and_nothing_else_ever(official, prior, tmp_path):
+def test_only_a_generator_is_overwritten_and_only_on_request(official, prior, tmp_path):
     out = tmp_path / "out"
     random_pipeline(1).save_pretrained(out)
-    assert_refused("is there already", tmp_path, prior, CONFIG, out)
+    assert_refused("already exists", tmp_path, prior, CONFIG, out)
     import_checkpoint(prior, CONFIG, out, overwrite=True)
     assert_same(DiffAEPipeline.from_pretrained(out), official, sampling=True)
     (out / "generator.safetensors").unlink()

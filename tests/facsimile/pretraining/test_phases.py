@@ -1,4 +1,4 @@
-"""Phases of a training: batches, statistics, and a phase that is interrupted."""
+"""Phases of training: batches, statistics and resuming."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +41,7 @@ def training(work: Path, rank: int = 0, ranks: int = 1, steps: int = 6) -> Gener
 
 
 def train(run: GeneratorTraining, stop_at: int | None = None) -> dict[str, torch.Tensor]:
-    """Fit a line with dropout to a known one; interrupted before step `stop_at`."""
+    """Fit a linear model with dropout to known weights; interrupted before step `stop_at`."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Dropout(0.5), nn.Linear(8, 1))
     weights = torch.linspace(-1, 1, 8)
@@ -89,7 +89,7 @@ def test_only_the_first_process_writes(tmp_path: Path) -> None:
     assert second.share("prior") == slice(2, 4)
 
 
-def test_stats_forget_what_came_after_the_checkpoint(tmp_path: Path) -> None:
+def test_stats_drop_the_rows_after_the_checkpoint(tmp_path: Path) -> None:
     stats = Stats(tmp_path / "stats.jsonl")
     for phase, step in (("warm_start", 4), ("prior", 2), ("prior", 4)):
         stats.add({"phase": phase, "step": step})
@@ -98,7 +98,7 @@ def test_stats_forget_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     assert [row["step"] for row in stats.rows] == [4, 2]
 
 
-def test_half_of_the_faces_of_a_batch_are_mirrored() -> None:
+def test_faces_of_a_batch_are_randomly_mirrored() -> None:
     images = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), np.uint8)
     draws = TrainingDraws(0, "autoencoder", 10, 6)
     batch = image_batches(images, draws, slice(2, 6), CPU)(3)
@@ -111,5 +111,5 @@ def test_half_of_the_faces_of_a_batch_are_mirrored() -> None:
 
 def test_components_need_enough_faces(tmp_path: Path) -> None:
     images = np.zeros((40, 8, 8, 3), np.uint8)
-    with pytest.raises(FacsimileError, match=r"256 components need at least 272 faces .* not 40"):
+    with pytest.raises(FacsimileError, match=r"256 components needs at least 272 faces, not 40"):
         warm_encoder(training(tmp_path), nn.Identity(), images)

@@ -1,4 +1,4 @@
-"""Losses, schedules and the optimisation step."""
+"""Losses, schedules and optimisation steps."""
 
 import math
 
@@ -32,8 +32,8 @@ def test_learning_rate_rises_linearly_and_falls_along_a_cosine():
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "sample"])
-def test_untrained_autoencoder_loss_is_the_power_of_what_is_missing(prediction):
-    # The output layer starts at zero: all of eps is missing, or what x_t does not tell of x0.
+def test_untrained_autoencoder_loss_has_its_expected_value(prediction):
+    # The output layer starts at zero, so the error is eps, or x0 minus its estimate from x_t.
     config = UNetConfig(16, 32, (1, 2), (1, 2), 1, (8,), 8, 0.0, prediction=prediction)
     loss = AutoencoderLoss(DiffAEUNet(config), torch.ones(1, 1, 16, 16), dtype=torch.float32)
     images = torch.full((2, 3, 16, 16), 0.5)
@@ -42,14 +42,14 @@ def test_untrained_autoencoder_loss_is_the_power_of_what_is_missing(prediction):
     expected = (4 + 9) / 2
     if prediction == "sample":
         a = diffusion.image_scheduler().alphas_cumprod[timesteps]
-        x0 = 0.5 + ((1 - a) / a).sqrt() * torch.tensor([2.0, 3])  # as x_t alone has it
+        x0 = 0.5 + ((1 - a) / a).sqrt() * torch.tensor([2.0, 3])  # x_t / sqrt(alpha_bar)
         share = 0.03**2 / (0.03**2 + (1 - a) / a)
         importance = torch.stack([torch.tensor(5.0), 1 / (1 - a[1])])
         expected = (importance * (share * x0 - 0.5).square()).mean().item()
     assert loss(images, timesteps, eps).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_detail_is_what_differs_from_the_next_row_and_column():
+def test_detail_weights_the_differences_to_the_next_row_and_column():
     error = torch.tensor([[1.0, 3.0], [1.0, 0.0]])[None, None]
     squares = torch.tensor([[1.0, 9.0], [1.0, 0.0]])
     down = torch.tensor([[0.0, 9.0], [0.0, 0.0]])
@@ -70,7 +70,7 @@ def test_face_weights_average_one_and_peak_on_brows_and_mouth():
             assert weights[0, 0][moving].min() > 3 * weights[0, 0][still].max()
 
 
-def test_no_face_weight_is_one_for_every_pixel():
+def test_pixel_weights_are_1_without_face_weight():
     weights = face_weights(8, 0.0, eye_row=0.37, eye_distance=0.29)
     assert torch.equal(weights, torch.ones(1, 1, 8, 8))
 
@@ -88,7 +88,7 @@ def test_principal_codes_are_white_and_rank_directions_by_variance():
         assert abs(torch.corrcoef(torch.stack([code, pixel]))[0, 1]) > 0.99
 
 
-def test_warm_start_teaches_the_codes():
+def test_warm_start_learns_the_codes():
     torch.manual_seed(0)
     config = UNetConfig(16, 32, (1, 2), (1, 2), 1, (), 4, 0.0, encoder_pool="flatten")
     images = torch.rand(128, 3, 16, 16) * torch.linspace(-1, 1, 128)[:, None, None, None]
@@ -152,7 +152,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one():
         assert torch.equal(a, b)
 
 
-def test_a_batch_in_parts_equals_one_at_once():
+def test_gradient_accumulation_does_not_change_the_update():
     batches = torch.randn(5, 8, 4, generator=torch.Generator().manual_seed(0))
     at_once, in_parts = square_trainer(), square_trainer(accumulate=4)
     for z in batches:
@@ -162,7 +162,7 @@ def test_a_batch_in_parts_equals_one_at_once():
 
 
 def test_the_prior_learns_a_point():
-    # All codes equal to c: the best eps is a function of z_t alone, far better than guessing 0.
+    # All codes are equal, so the ideal eps is a function of z_t and far better than predicting 0.
     torch.manual_seed(0)
     net = LatentNet(LatentNetConfig(32, 4, 16), 4)
     trainer = Trainer(net, LatentLoss(net), OptimizerSettings(300, 3e-3, warmup_steps=10))

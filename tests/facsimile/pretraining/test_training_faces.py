@@ -1,4 +1,4 @@
-"""Faces of a training: any table, decoded once, and never mixed with those of another training."""
+"""Training faces from any table: decoded once, never mixed with those of another training."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ OPTIONS = TrainingOptions(unet={"image_size": 8}, holdout=2)
 
 
 def write_table(path: Path, **columns: Any) -> np.ndarray:
-    """Four faces of the split train and three of test; AU12 of the test faces is known."""
+    """Write a table with four faces in split train and three in test, annotated for AU12."""
     images = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 3), np.uint8)
     ids = [f"mine/{n}" for n in range(7)]
     rows = pd.DataFrame({"sample_id": ids, "subject_id": ids, "dataset": "mine", "origin": "real"})
@@ -30,7 +30,7 @@ def write_table(path: Path, **columns: Any) -> np.ndarray:
 
 def test_splits_are_decoded_in_order(tmp_path: Path) -> None:
     images = write_table(tmp_path / "table")
-    for _ in range(2):  # the second time from the arrays in WORK
+    for _ in range(2):  # the second time reads the arrays in WORK
         faces = open_faces(tmp_path / "table", tmp_path / "work", OPTIONS)
         np.testing.assert_array_equal(faces.train, images[[0, 2, 4, 6]])
         np.testing.assert_array_equal(faces.test, images[[1, 3]])  # at most `holdout`
@@ -39,11 +39,11 @@ def test_splits_are_decoded_in_order(tmp_path: Path) -> None:
         assert faces.test_rows["AU01"].isna().all()
 
 
-def test_a_training_keeps_its_options_and_faces(tmp_path: Path) -> None:
+def test_continuing_with_other_options_or_faces_is_refused(tmp_path: Path) -> None:
     write_table(tmp_path / "table")
     open_faces(tmp_path / "table", tmp_path / "work", OPTIONS)
     open_faces(tmp_path / "table", tmp_path / "work", OPTIONS.model_copy(update={"workers": 9}))
-    with pytest.raises(FacsimileError, match=r"a training with detail 4\.0 was begun here"):
+    with pytest.raises(FacsimileError, match=r"a training with detail 4\.0 was started here"):
         other = OPTIONS.model_copy(update={"detail": 1.0})
         open_faces(tmp_path / "table", tmp_path / "work", other)
     write_table(tmp_path / "other", split=["test"] * 2 + ["train"] * 5)
@@ -51,9 +51,9 @@ def test_a_training_keeps_its_options_and_faces(tmp_path: Path) -> None:
         open_faces(tmp_path / "other", tmp_path / "work", OPTIONS)
 
 
-def test_faces_of_another_size_are_refused(tmp_path: Path) -> None:
+def test_faces_of_the_wrong_size_are_refused(tmp_path: Path) -> None:
     write_table(tmp_path / "table")
-    with pytest.raises(FacsimileError, match=r"mine/0: image is \(8, 8\), .*image_size is 16"):
+    with pytest.raises(FacsimileError, match=r"mine/0: image size is \(8, 8\), .*image_size is 16"):
         options = TrainingOptions(unet={"image_size": 16}, holdout=2)
         open_faces(tmp_path / "table", tmp_path / "work", options)
 

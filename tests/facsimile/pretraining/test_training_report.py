@@ -1,4 +1,4 @@
-"""The report of a training."""
+"""The training report."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ def test_rows_of_faces_form_a_grid() -> None:
     assert (picture[:4] == 0).all() and (picture[4:] == 255).all()
 
 
-def test_the_card_states_data_options_and_figures() -> None:
+def test_the_model_card_has_data_options_and_metrics() -> None:
     options = TrainingOptions(detail=2.5)
     card = model_card(options, FACES, True, {"ssim_inverted": 0.98765, "au_pearson_original": 0.9})
     assert card.startswith("# Diffusion Autoencoder of the embedded world\n")
@@ -28,7 +28,7 @@ def test_the_card_states_data_options_and_figures() -> None:
     assert card.startswith("# Diffusion Autoencoder\n") and "au_pearson" not in card
 
 
-def test_options_of_the_weights_are_named_one_by_one() -> None:
+def test_options_that_affect_the_weights_have_dotted_names() -> None:
     named = TrainingOptions().of_the_weights()
     assert named["unet.z_dim"] == 256 and named["prior.steps"] == 8_000
     assert not {"workers", "compile", "checkpoint_every", "prior.accumulate"} & named.keys()
