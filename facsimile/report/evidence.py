@@ -30,16 +30,16 @@ TABLES: dict[str, tuple[str, ...]] = {
 - detection: F1 of one AU by one detector; the first test set is the one of the training domain.
 - au_pair_fpr: rate of detecting ``absent`` where it is absent and ``present`` is present.
 - correlations: Pearson r of two AUs; panels as in ``figures.PANELS``.
-- edit_effects: mean change of every AU read, per unit of the edit of ``edited_au``.
+- edit_effects: mean change read in every AU, per unit of the edit of ``edited_au``.
 - activity: mean intensity read in sampled faces, before and after neutralization.
-- editor: what the editor reports about itself, one row an AU; the columns are up to the editor.
+- editor: what the editor reports about itself, one row per AU; each editor has its own columns.
 - gallery: faces to show (see ``gallery.GALLERY_SCHEMA``).
 """
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Metrics and tables of one evaluation, without those that were not measured.
+    """Metrics and tables of one evaluation. Only what was measured is present.
 
     Attributes:
         metrics: metrics.json (see ``facsimile.measurement``).
@@ -86,7 +86,7 @@ class Evidence:
 
     @property
     def aus(self) -> tuple[str, ...]:
-        """AUs that the training faces are annotated for; only these are measured."""
+        """AUs that the training faces are annotated for. Only these are measured."""
         return tuple(self.metrics.get("aus", AUS))
 
     @property

@@ -57,7 +57,7 @@ def arms_in(table: pd.DataFrame) -> dict[str, Arm]:
 def square(
     table: pd.DataFrame, row: str, column: str, value: str, aus: Sequence[str] = AUS
 ) -> np.ndarray:
-    """A long table of AU pairs as matrix (K, K) in the order of `aus`; absent pairs are NaN."""
+    """Long table of AU pairs → matrix (K, K) in the order of `aus`; missing pairs are NaN."""
     wide = table.pivot(index=row, columns=column, values=value)
     return wide.reindex(index=list(aus), columns=list(aus)).to_numpy(float)
 
@@ -114,7 +114,7 @@ def _stack_by_origin(axes: Axes, counts: pd.DataFrame) -> None:
 
 
 def _mark_unannotated(axes: Axes, aus: Sequence[str], annotated: Iterable[str]) -> None:
-    """Write "not annotated" above these AUs of a horizontal axis: blank would read as 0."""
+    """Label AUs without annotations on the horizontal axis; a blank would read as 0."""
     for place, au in enumerate(aus):
         if au not in set(annotated):
             text = axes.text(place, 0, " not annotated", rotation=90, ha="center", va="bottom")
@@ -153,7 +153,7 @@ def correlations(table: pd.DataFrame, aus: Sequence[str] = AUS) -> Figure:
 
 @_styled
 def f1_by_test_set(detection: pd.DataFrame) -> Figure:
-    """Mean F1 of each arm on each test set: one dot a seed, bar = mean, whisker = standard error.
+    """Mean F1 of each arm on each test set: dot = one seed, bar = mean, whisker = standard error.
 
     Args:
         detection: test_set, arm, seed, au, f1.
@@ -194,7 +194,7 @@ def _bar(axes: Axes, place: float, values: np.ndarray, colour: str, label: str |
 
 @_styled
 def f1_per_au(detection: pd.DataFrame, aus: Sequence[str] = AUS) -> Figure:
-    """F1 of each AU and arm: a dot is the mean over seeds, a line reaches from worst to best.
+    """F1 of each AU and arm: dot = mean over seeds, line = range from worst to best seed.
 
     Args:
         detection: arm, seed, au, f1 on one test set.
@@ -224,7 +224,7 @@ def f1_per_au(detection: pd.DataFrame, aus: Sequence[str] = AUS) -> Figure:
 
 @_styled
 def pair_fpr(table: pd.DataFrame, aus: Sequence[str] = AUS) -> Figure:
-    """AU-pair false-positive rates of each arm, and the difference of the last to the first.
+    """AU-pair false-positive rates of each arm, and the difference between last and first.
 
     Args:
         table: arm, absent, present, fpr.
@@ -268,7 +268,7 @@ def edit_effects(effects: pd.DataFrame, aus: Sequence[str] = AUS) -> Figure:
     """What an independent estimator reads after each edit; perfect edits give the identity matrix.
 
     Args:
-        effects: edited_au and one column an AU: mean change per unit of intensity.
+        effects: edited_au, and one column per AU with the mean change per unit of intensity.
         aus: AUs to show.
     """
     matrix = effects.set_index("edited_au").reindex(list(aus))[list(aus)].to_numpy(float)
@@ -322,7 +322,7 @@ def rejections(by_reason: Mapping[str, int]) -> Figure:
 
 @_styled
 def oracle_agreement(per_au: Mapping[str, float], aus: Sequence[str] = AUS) -> Figure:
-    """Correlation of the oracle's reading with labels it never saw, per AU."""
+    """Correlation of the oracle's readings with held-out labels, per AU."""
     values = np.array([np.nan if per_au.get(au) is None else per_au[au] for au in aus])
     figure = Figure(figsize=(9, 1.9))
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""One HTML file that explains a run: opens anywhere, offline, and follows the reader's colours."""
+"""The report as one HTML file that works offline, in light and dark mode."""
 
 import base64
 import io
@@ -45,8 +45,8 @@ class Block:
 
     Attributes:
         groups: heading and number of columns of each group of columns.
-        columns: second line of headings, one a column.
-        rows: label and faces of each row; None where there is no face.
+        columns: second line of headings, one per column.
+        rows: label and faces of each row; None for a missing face.
     """
 
     groups: list[tuple[str, int]]
@@ -100,7 +100,7 @@ def render(evidence: Evidence, lineage: Mapping[str, Any]) -> str:
 
 
 def environment(*folders: Path) -> Environment:
-    """Templates of this package and of further folders, with the filters that they use."""
+    """Environment for the templates of this package and further folders, with their filters."""
     templates = Environment(
         loader=FileSystemLoader([Path(__file__).parent, *folders]),
         autoescape=True,
@@ -121,9 +121,9 @@ def inline_image(image: np.ndarray) -> str:
 
 
 def blocks(sheet: pd.DataFrame) -> list[Block]:
-    """A contact sheet, cut so that each part fits the page; parts repeat the unedited faces.
+    """Split a contact sheet into blocks that fit the page; each repeats the unedited faces.
 
-    A column called "AU04 0.5" is an edit of AU04; columns of one AU stay together.
+    A column called "AU04 0.5" is an edit of AU04. Columns of one AU stay together.
 
     Args:
         sheet: rows of one sheet in ``GALLERY_SCHEMA``.

@@ -116,14 +116,14 @@ def write_figures(directory: Path, folder: Path) -> list[Path]:
 
 
 def _without_scores(evidence: Evidence) -> str:
-    """A sentence about test sets that are not annotated for any trained AU; may be empty."""
+    """A sentence that lists test sets not annotated for any trained AU; may be empty."""
     scored = set(evidence.tables["detection"]["test_set"])
     names = [name for name in evidence.metrics.get("cross_dataset", {}) if name not in scored]
     return f" Not annotated for any AU that is trained: {', '.join(names)}." if names else ""
 
 
 def _balance(counts: pd.DataFrame) -> str:
-    """Sentences about the imbalance of AUs without and with generated faces."""
+    """Sentences on the imbalance of AUs with and without generated faces."""
     wide = counts.pivot_table(index="au", columns="origin", values="active", aggfunc="sum")
     total, text = wide.sum(axis=1), ""
     if REAL in wide:

@@ -1,8 +1,7 @@
-"""The contact sheets of a run: which faces they show, in which order, with which captions.
+"""The contact sheets of a run: selection, order and captions of the faces.
 
 Arguments are rows of face tables whose ``image`` column is still encoded, so only the faces shown
-are decoded. Every function returns tables in ``GALLERY_SCHEMA``, none where there is nothing to
-show.
+are decoded. Sheets are lists of tables in ``GALLERY_SCHEMA``, empty if there is nothing to show.
 """
 
 from collections.abc import Sequence
@@ -19,9 +18,9 @@ from facsimile.rejection_reasons import REASONS
 from facsimile.report.gallery import gallery_rows
 
 MIXTURES = 4
-"""Faces with several AUs that are shown of a synthetic person."""
+"""Number of faces with several AUs per synthetic person."""
 TRANSFERS = 5
-"""Transferred faces that are shown of a person."""
+"""Number of transferred faces per person."""
 REJECTED_PER_REASON = 8
 REJECTED_IN_ALL = 40
 
@@ -47,12 +46,12 @@ def edit_sheet(
 def transfer_sheet(
     transferred: pd.DataFrame, source_images: pd.Series, people: int
 ) -> list[pa.Table]:
-    """Transferred faces: for some people, annotated faces beside what they became on others.
+    """Transferred faces: one row per person, each face after the annotated face it comes from.
 
     Args:
         transferred: rows with subject_id, source_id, image and the 12 AUs.
         source_images: sample_id → encoded image of the annotated faces.
-        people: number of people, one row each.
+        people: number of people to show.
     """
     tables = []
     for number, person in enumerate(transferred["subject_id"].unique()[:people], start=1):
@@ -76,7 +75,7 @@ def synthetic_sheet(identities: pd.DataFrame, faces: pd.DataFrame) -> list[pa.Ta
 
     Args:
         identities: rows with sample_id, gender, age_group, image and sampled_image.
-        faces: rows made from them with source_id, edited_au, image and the 12 AUs.
+        faces: edits of the identities, with source_id, edited_au, image and the 12 AUs.
     """
     faces = faces.assign(active=(faces[list(AUS)] != 0).sum(axis=1))
     tables = []
@@ -101,14 +100,14 @@ def some_rejected(decisions: pd.DataFrame) -> pd.DataFrame:
     """A few rejected candidates for each reason, in the order of the table.
 
     Args:
-        decisions: of `facsimile.filtering.FaceFilter`.
+        decisions: decisions of `facsimile.filtering.FaceFilter`.
     """
     rejected = decisions[~decisions["accepted"]].groupby("reason", sort=False)
     return rejected.head(REJECTED_PER_REASON).head(REJECTED_IN_ALL)
 
 
 def rejection_sheet(rejected: pd.DataFrame, images: pd.Series) -> list[pa.Table]:
-    """Rejected faces: one row per reason, with the score that decided.
+    """Rejected faces: one row per reason, captioned with the failing score.
 
     Args:
         rejected: decisions to show (`some_rejected`).
@@ -130,7 +129,7 @@ def active_aus(face: pd.Series) -> str:
 
 
 def rejection_caption(decision: pd.Series) -> str:
-    """What a rejected face was meant to be, and the score that failed."""
+    """The requested edit of a rejected face, and the failing score."""
     origin = ORIGINS[decision["origin"]]
     several = "expression" if origin.keeps_expression else "mixed AUs"
     what = several if pd.isna(decision["edited_au"]) else decision["edited_au"]

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 INK, MUTED, GRID = "#1c1e21", "#6b7178", "#d5d9de"
 VERMILION, BLUE, GREEN = "#d55e00", "#0072b2", "#009e73"
-ON_BAR = "#111111"  # text on a bar, on light and dark pages alike
+ON_BAR = "#111111"  # text on a bar, readable on light and dark pages
 
 # CSS colours that replace the colours of a figure embedded in a page.
 _PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)"}
@@ -49,7 +49,7 @@ _RC = {
     "legend.frameon": False,
     "figure.facecolor": "none",
     "figure.constrained_layout.use": True,
-    # Text stays text, to be set in the page's own font; ids depend on content alone.
+    # Text stays text, so that it uses the font of the page; ids depend only on the content.
     "svg.fonttype": "none",
     "svg.hashsalt": "facsimile",
 }
@@ -84,7 +84,7 @@ def heatmap(
         labels: K names of rows and of columns.
         limit: value drawn at full strength.
         positive, negative: hues.
-        numbers_from: smallest absolute value that is also written into its cell.
+        numbers_from: smallest absolute value that is also printed in its cell.
     """
     size = len(matrix)
     cells, colours = [], []

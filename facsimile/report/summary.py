@@ -1,4 +1,4 @@
-"""The top of the report: one sentence, and the headline figures as tiles."""
+"""The top of the report: a summary sentence, and headline figures as tiles."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ class Tile:
     """One headline figure.
 
     Attributes:
-        label: what it is.
-        value: the figure, as text.
-        detail: how it is composed.
-        verdict: "better", "worse", "no clear difference" or "" where there is nothing to compare.
+        label: name of the figure.
+        value: the figure as text.
+        detail: explanation or breakdown of the figure.
+        verdict: "better", "worse", "no clear difference", or "" without a comparison.
     """
 
     label: str
@@ -24,7 +24,7 @@ class Tile:
 
 
 def verdict(evidence: Evidence) -> str:
-    """What augmentation did to detectors, in one or two sentences."""
+    """The effect of augmentation on detectors, in one or two sentences."""
     arm = evidence.augmented
     real = evidence.number("f1", REAL, "mean")
     generated = evidence.number("f1", arm or "", "mean")
@@ -48,7 +48,7 @@ def verdict(evidence: Evidence) -> str:
 
 
 def tiles(evidence: Evidence) -> list[Tile]:
-    """Headline figures, for whatever was measured."""
+    """Headline figures for everything that was measured."""
     found = (
         _f1(evidence),
         _pair_fpr(evidence),
@@ -97,7 +97,7 @@ def _means_abroad(evidence: Evidence) -> dict[str, dict[str, float]]:
 
 
 def _relative(before: float, after: float) -> str:
-    """Change in percent; in points where there is nothing to divide by."""
+    """Relative change in percent, or the absolute change if `before` is zero."""
     return f"{signed(100 * (after / before - 1), 1)} %" if before else signed(after, 3)
 
 
