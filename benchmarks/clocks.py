@@ -1,4 +1,4 @@
-"""Time and memory that work takes."""
+"""Measure the time and memory of a function."""
 
 import ctypes
 import statistics
@@ -17,7 +17,7 @@ def synchronize(device: str) -> None:
 
 
 def seconds(device: str, work: Callable[[], Any]) -> float:
-    """Time on a GPU; on a CPU that of its one thread, which other processes do not prolong."""
+    """Wall time on a GPU; process time on a CPU, which does not depend on other processes."""
     clock = time.process_time if device == "cpu" else time.perf_counter
     synchronize(device)
     start = clock()
@@ -27,9 +27,9 @@ def seconds(device: str, work: Callable[[], Any]) -> float:
 
 
 def peak_bytes(device: str, work: Callable[[], Any]) -> int | None:
-    """The most memory that is in use during the work beyond what was before it.
+    """Peak memory during the work, minus the memory in use before it.
 
-    On a CPU that of the process, where Linux tells it.
+    On a CPU, this is the memory of the process; None if the system is not Linux.
     """
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()

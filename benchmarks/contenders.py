@@ -1,4 +1,4 @@
-"""Ways to encode, invert and decode: the reference implementation's, and ours with each lever."""
+"""Implementations to compare: the reference, and ours with each optimization."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from facsimile.generator import (
 
 @dataclass
 class Contender:
-    """One way to do the three tasks; all take and give float32 images on the device."""
+    """An implementation of the three tasks. Images are float32 tensors on the device."""
 
     name: str
     encode: Callable[[Tensor], Tensor]
@@ -30,7 +30,7 @@ class Contender:
 
 
 class Contiguous(DiffAEPipeline):
-    """Ours without channels-last."""
+    """Our pipeline without channels-last."""
 
     def _check_images(self, images: Tensor) -> Tensor:
         return super()._check_images(images).contiguous()
@@ -60,7 +60,7 @@ def variant(
     dtype: torch.dtype = torch.float32,
     **options: Any,
 ) -> DiffAEPipeline:
-    """A pipeline with these weights, compiled if there are `options`."""
+    """A pipeline with the given weights. Any `options` are for compiling it."""
     pipeline = kind(config, InferenceOptions(steps=steps)).eval().requires_grad_(False)
     pipeline.load_state_dict(state)
     layout = torch.contiguous_format if kind is Contiguous else torch.channels_last
@@ -74,7 +74,7 @@ def variant(
 def reference(
     path: Path, config: UNetConfig, state: dict[str, Tensor], steps: int, device: str
 ) -> Contender:
-    """The reference implementation in `path`, with our weights by their names."""
+    """The reference implementation in `path`, with our weights loaded by name."""
     sys.path.insert(0, str(path))
     from choices import GenerativeType, LossType, ModelMeanType, ModelType, ModelVarType
     from diffusion.base import get_named_beta_schedule
@@ -124,7 +124,7 @@ def reference(
 
 
 def random_weights(config: GeneratorConfig) -> dict[str, Tensor]:
-    """Weights of a new generator; zero-initialised layers drawn with sd 0.02, lest eps be 0."""
+    """Random weights. Zero-initialised layers get a std of 0.02, because eps would be 0."""
     torch.manual_seed(0)
     pipeline = DiffAEPipeline(config).requires_grad_(False)
     for parameter in pipeline.parameters():
@@ -136,14 +136,14 @@ def random_weights(config: GeneratorConfig) -> dict[str, Tensor]:
 def contenders(
     unet: UNetConfig, steps: int, device: str, checkout: Path | None
 ) -> Iterator[Contender]:
-    """The baseline first: the reference if there is a checkout of it."""
+    """All contenders, the baseline first: the reference if there is a checkout of it."""
     config = GeneratorConfig(unet, None)
     state = random_weights(config)
     if checkout:
         yield reference(checkout, unet, state, steps, device)
     fused = {"dynamic": False}
     half = {"dtype": torch.bfloat16}
-    levers = {
+    variants = {
         "ours, float32": {"kind": Contiguous},
         "channels last (the default)": {},
         "compiled": fused,
@@ -151,7 +151,7 @@ def contenders(
         "bfloat16, compiled": half | fused,
     }
     if device != "cpu":
-        levers["float16, compiled"] = {"dtype": torch.float16} | fused
-        levers["bfloat16, CUDA graphs"] = half | fused | {"mode": "reduce-overhead"}
-    for name, options in levers.items():
+        variants["float16, compiled"] = {"dtype": torch.float16} | fused
+        variants["bfloat16, CUDA graphs"] = half | fused | {"mode": "reduce-overhead"}
+    for name, options in variants.items():
         yield ours(name, variant(state, config, device, steps, **options))

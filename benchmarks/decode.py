@@ -2,7 +2,7 @@
 
     python benchmarks/decode.py [--generator data/generator] [--steps 20] [--device cpu]
 
-Every figure is measured in this run; compare the ratios.
+All figures are from one run; compare the ratios.
 """
 
 import argparse
@@ -18,7 +18,7 @@ REPEATS = 3
 
 
 def rate(faces: int, work: Callable[[], torch.Tensor]) -> float:
-    """Faces per second, the best of some runs after one that warms up."""
+    """Faces per second in the fastest of ``REPEATS`` runs, after a warm-up run."""
     seconds = []
     for _ in range(1 + REPEATS):
         start = time.perf_counter()

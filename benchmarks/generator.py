@@ -1,25 +1,22 @@
-"""Encode, invert and decode: our generator against the reference implementation, lever by lever.
+"""Compare our generator, with each optimization, with the reference implementation.
 
     python -m benchmarks.generator [--reference PATH] [--device cpu|cuda]
         [--preset small|ffhq256_autoenc|…] [--batch-size N] [--steps T] [--repeats N] [--json FILE]
 
-PATH is a checkout of github.com/phizaz/diffae, which is imported from there and run on the same
-random weights, as its notebooks do: in half precision where there is a GPU. Without it, our levers
-are measured against plain float32 of ours. Clocks: wall time on a GPU, on a CPU the time of its one
-thread, whatever else the machine does. Three tables:
+PATH is a checkout of github.com/phizaz/diffae. It runs on the same random weights, as in its
+notebooks: in half precision on a GPU. Without it, the baseline is our implementation in float32.
+Times are wall times on a GPU, and process times of one thread on a CPU. Three tables:
 
-- throughput: images/s and memory (weights and the most that the work needs beside them) of
-  contenders that take turns in this run. The ratio is of the time for all three tasks, the median
-  over repeats with the least and the most.
-- quality: what solvers, steps and precision cost on weights that are trained (the shipped generator
-  and faces rendered for this), as SSIM and PSNR against our own result with 100 steps of float32
-  DDIM, and as SSIM against the faces. Images: faces inverted and decoded as they are, and moved
-  halfway to the next one's z.
-  Not LPIPS, whose networks would have to be downloaded.
-- sweep: edits of one face, each with an inversion and a decoding of its own, or all with one
-  inversion in one batch.
+- throughput: images/s and memory (weights plus peak memory of the work) of contenders that take
+  turns. The ratio compares the time for all three tasks: median, minimum and maximum over repeats.
+- quality: the cost of solvers, steps and precision with trained weights (the shipped generator, on
+  newly rendered faces). SSIM and PSNR are against our result with 100 float32 DDIM steps; one more
+  SSIM is against the faces. Faces are inverted and decoded unchanged, and with z moved halfway to
+  that of the next face. There is no LPIPS, which would have to download networks.
+- sweep: several edits of one face, each with its own inversion and decoding, or with one inversion
+  and all in one batch.
 
-Fused attention is no lever here: ours has no other.
+Fused attention is always on in our implementation, so it is not a contender.
 """
 
 import argparse
@@ -60,7 +57,7 @@ SWEPT = 8
 
 @dataclass
 class Throughput:
-    """Images/s of each task, time of the first contender over the own one, memory in MB."""
+    """Images/s of each task, speed-up over the first contender, and memory in MB."""
 
     name: str
     encode: float
@@ -74,8 +71,7 @@ class Throughput:
 
 @dataclass
 class Quality:
-    """SSIM to the face itself; SSIM and PSNR of both kinds of images to those of the first row; the
-    first row's time over its own."""
+    """SSIM to the face; SSIM and PSNR of unchanged and moved faces to the first row; speed-up."""
 
     name: str
     ssim_face: float
@@ -93,7 +89,7 @@ def noise_like(images: Tensor) -> Tensor:
 def throughput(
     entrants: list[Contender], images: Tensor, device: str, repeats: int
 ) -> list[Throughput]:
-    """Let the contenders take turns, forwards and backwards."""
+    """Measure all contenders in turns, in alternating order."""
     times: dict[str, dict[str, list[float]]] = {}
     memory: dict[str, float | None] = {}
     work = {}
@@ -106,7 +102,7 @@ def throughput(
             "decode": lambda e=entrant, z=z_sem, x=x_t: e.decode(z, x),
         }
         times[entrant.name] = {task: [] for task in TASKS}
-        for task in TASKS:  # compiles
+        for task in TASKS:  # compiles and warms up
             work[entrant.name][task]()
 
         def everything(tasks=work[entrant.name]) -> None:
@@ -126,7 +122,7 @@ def throughput(
     rows = []
     for entrant in entrants:
         pairs = zip(total(entrants[0]), total(entrant), strict=True)
-        ratios = [base / own for base, own in pairs]
+        ratios = [base / other for base, other in pairs]
         rates = {task: len(images) / statistics.median(times[entrant.name][task]) for task in TASKS}
         spread = with_spread(ratios)
         rows.append(Throughput(entrant.name, **rates, **spread, memory=memory[entrant.name]))
@@ -134,16 +130,16 @@ def throughput(
 
 
 def agreement(entrants: list[Contender], images: Tensor) -> dict[str, float]:
-    """Largest differences between the reference and ours in float32: the weights are the same.
+    """Largest differences between the reference and ours in float32, with the same weights.
 
-    On a GPU the reference decodes in half precision.
+    On a GPU, the reference decodes in half precision.
     """
-    theirs, mine = entrants[0], entrants[1]
-    z_sem = theirs.encode(images)
+    reference, ours = entrants[0], entrants[1]
+    z_sem = reference.encode(images)
     x_t = noise_like(images)
     return {
-        "z_sem": float((theirs.encode(images) - mine.encode(images)).abs().max()),
-        "decoded": float((theirs.decode(z_sem, x_t) - mine.decode(z_sem, x_t)).abs().max()),
+        "z_sem": float((reference.encode(images) - ours.encode(images)).abs().max()),
+        "decoded": float((reference.decode(z_sem, x_t) - ours.decode(z_sem, x_t)).abs().max()),
     }
 
 
@@ -153,17 +149,20 @@ def rendered(count: int, size: int) -> Tensor:
 
 
 def quality(folder: Path, device: str, faces: int) -> list[Quality]:
-    """The price of each lever on trained weights, and what it gains on these."""
-    levers: list[tuple[str, int, dict[str, Any]]] = [
+    """Quality and speed-up of solvers, steps and precisions with trained weights."""
+    settings: list[tuple[str, int, dict[str, Any]]] = [
         ("ddim", steps, {}) for steps in (REFERENCE_STEPS, 50, 20, 10)
     ]
-    levers += [("dpm++", steps, {}) for steps in (50, 20, 10)]
+    settings += [("dpm++", steps, {}) for steps in (50, 20, 10)]
     for dtype in (torch.bfloat16, torch.float16):
         if device != "cpu" or dtype == torch.bfloat16:
-            levers += [("ddim", REFERENCE_STEPS, {"dtype": dtype}), ("dpm++", 10, {"dtype": dtype})]
+            settings += [
+                ("ddim", REFERENCE_STEPS, {"dtype": dtype}),
+                ("dpm++", 10, {"dtype": dtype}),
+            ]
     images = rendered(faces, GeneratorConfig.load(folder / CONFIG_FILE).unet.image_size).to(device)
     rows, base = [], None
-    for solver, steps, options in levers:
+    for solver, steps, options in settings:
         generator = load_generator(folder, device, InferenceOptions(solver, steps, **options))
         generator.decode(replace(generator.encode(images), x_t=images))  # warms up
         made = {}
@@ -186,7 +185,7 @@ def quality(folder: Path, device: str, faces: int) -> list[Quality]:
 
 
 def sweep(folder: Path, device: str, steps: int, repeats: int) -> dict[str, float]:
-    """Edits/s of one face, one by one and in one batch, and the ratio with its spread."""
+    """Edits/s of one face, one by one and in one batch, and the ratio with its range."""
     generator = load_generator(folder, device, InferenceOptions(steps=steps))
     image = rendered(1, generator.image_size)
     codes = generator.encode(image)
@@ -243,9 +242,9 @@ def main() -> None:
         help="default: small on a CPU, else ffhq256_autoenc",
     )
     parser.add_argument("--batch-size", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=10, help="of both sides; ratios hardly change")
+    parser.add_argument("--steps", type=int, default=10, help="solver steps; hardly affects ratios")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--faces", type=int, default=8, help="of the quality table")
+    parser.add_argument("--faces", type=int, default=8, help="number of faces of the quality table")
     parser.add_argument("--generator", type=Path, default=Path("data/generator"))
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -253,7 +252,7 @@ def main() -> None:
         "small" if arguments.device == "cpu" else "ffhq256_autoenc"
     )
     if arguments.reference and not (arguments.reference / "model" / "unet_autoenc.py").exists():
-        parser.error(f"{arguments.reference}: no checkout of github.com/phizaz/diffae")
+        parser.error(f"{arguments.reference}: not a checkout of github.com/phizaz/diffae")
     torch.set_num_threads(1)
     device = arguments.device
 

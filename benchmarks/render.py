@@ -1,8 +1,8 @@
-"""Faces per second of the embedded world: one process and all cores, 64 and 128 px.
+"""Faces rendered per second by the embedded world: one process and all cores, 64 and 128 px.
 
     python benchmarks/render.py [--faces 512]
 
-Every figure is measured in this run; compare the ratios.
+All figures are from one run; compare the ratios.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def main() -> None:
         renderer.render(people.head(8), seed=0)  # compiles
         rates = {"one process": rate(faces, lambda r=renderer: r.render(people, seed=0))}
         workers = os.cpu_count() or 1
-        # With start-up of the workers and PNG coding, as a data set is made.
+        # Includes starting the workers and PNG encoding, as when rendering a dataset.
         rates[f"table, {workers} workers"] = rate(
             faces, lambda s=size, w=workers: list(iter_faces("world-ffhq", faces, s, 0, w))
         )

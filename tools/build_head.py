@@ -29,11 +29,11 @@ from facsimile.world.head import (
 )
 from facsimile.world.raster import depth_map
 
-# The mesh is cut off below the collarbones, outside of every image.
+# The mesh is cut off below the collarbones, which no image shows.
 LOWEST_Y = 5.45
 WIDEST_X = 1.5
 
-# Group of the base mesh → part of the head. Lashes are left out: at 64 px they are only noise.
+# Group of the base mesh → part of the head. Lashes are omitted, because at 64 px they are noise.
 GROUPS = {
     "body": PART_SKIN,
     "helper-l-eye": PART_EYE,
@@ -76,7 +76,7 @@ def read_target(path: Path, vertices: int) -> np.ndarray:
 
 
 def both_sides(read, name: str) -> np.ndarray:
-    """A target, or the sum of its left and right halves if it has sides."""
+    """A morph target, or the sum of its left and right halves if it is split."""
     halves = {"l-": ("l-", "r-"), "Left": ("Left", "Right")}
     for left, sides in halves.items():
         if left in name:
@@ -119,7 +119,7 @@ def components(data: Path, vertices: int) -> dict[str, np.ndarray]:
 
 
 def vertex_mask(path: Path, quads, corners, textures, vertices: int) -> np.ndarray:
-    """Grey texture at each vertex, (V,) in [0, 1]; averaged at texture seams."""
+    """Grey value of a texture at each vertex, (V,) in [0, 1], averaged at texture seams."""
     image = np.asarray(Image.open(path).convert("L"), dtype=float) / 255
     height, width = image.shape
     uv = textures[corners.ravel()]
@@ -132,7 +132,7 @@ def vertex_mask(path: Path, quads, corners, textures, vertices: int) -> np.ndarr
 def ambient_occlusion(
     vertices: np.ndarray, triangles: np.ndarray, directions: int = 160, size: int = 300
 ) -> np.ndarray:
-    """Cosine-weighted share of the sky visible from each vertex, (V,) in [0, 1].
+    """Cosine-weighted fraction of the sky visible from each vertex, (V,) in [0, 1].
 
     Visibility comes from one depth map per direction (Fibonacci sphere).
     """
