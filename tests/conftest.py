@@ -1,4 +1,4 @@
-"""Options, markers and process settings of all tests, and tiny DVC projects."""
+"""Options, markers and process settings for all tests, and minimal DVC projects."""
 
 import atexit
 import os
@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-# The networks of the tests are too small for several threads, which cost a multiple of the time as
-# soon as another process runs. Libraries read this when they are imported.
+# The networks in tests are too small to gain from several threads, which are much slower if other
+# processes run. Libraries read this when they are imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Runs lease devices through locks in TMPDIR. Each worker of pytest-xdist gets its own folder, so
@@ -23,24 +23,24 @@ if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix=f"facsimile-{_worker}-")
     atexit.register(shutil.rmtree, os.environ["TMPDIR"], ignore_errors=True)
 
-# Fixtures that start a Prefect server or create a DVC project: their tests start processes.
+# Fixtures that start a Prefect server or create a DVC project, so their tests start processes.
 SLOW_FIXTURES = {"prefect_server", "empty_project"}
 
-# `nohup` and background jobs of a shell ignore these signals, which child processes would inherit.
-for _number, _usual in (
+# `nohup` and shell background jobs ignore these signals, and child processes would inherit that.
+for _number, _default in (
     (signal.SIGHUP, signal.SIG_DFL),
     (signal.SIGINT, signal.default_int_handler),
     (signal.SIGQUIT, signal.SIG_DFL),
 ):
     if signal.getsignal(_number) == signal.SIG_IGN:
-        signal.signal(_number, _usual)
+        signal.signal(_number, _default)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden",
         action="store_true",
-        help="make the figures of this run the golden ones, instead of comparing with them",
+        help="store the results of this run as golden results instead of comparing with them",
     )
 
 

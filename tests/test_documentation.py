@@ -1,4 +1,4 @@
-"""The documentation names files, commands, options and modules that exist."""
+"""Files, commands, options and modules named in the documentation exist."""
 
 import ast
 import re
@@ -24,7 +24,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 
 
 @each_page
-def test_links_lead_somewhere(page: Path) -> None:
+def test_link_targets_exist(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if "://" in link:
             continue
@@ -35,7 +35,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Of the headings of a page, as GitHub names them."""
+    """Anchors of the headings of a page, as GitHub names them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -60,7 +60,7 @@ def test_commands_and_options_exist(page: Path) -> None:
 
 
 @each_page
-def test_python_examples_import_what_exists(page: Path) -> None:
+def test_imports_in_python_examples_work(page: Path) -> None:
     for block in re.findall(r"```python\n(.+?)```", page.read_text(), re.DOTALL):
         body = ast.parse(block).body
         imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
