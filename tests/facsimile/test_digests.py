@@ -1,4 +1,4 @@
-"""Digests recorded beside shipped files."""
+"""Recorded digests of shipped files."""
 
 import subprocess
 from pathlib import Path
@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_files_as_recorded(folder: Path) -> None:
+def test_unchanged_files_match(folder: Path) -> None:
     assert check_digests(folder)
     command = ["sha256sum", "--check", "--status", DIGESTS]
     assert subprocess.run(command, cwd=folder).returncode == 0
@@ -32,13 +32,13 @@ def test_a_changed_file_is_reported_with_the_next_step(folder: Path) -> None:
         check_digests(folder)
     message = str(caught.value)
     assert message.startswith(f"{folder / 'weights'}: does not match SHA256SUMS")
-    cure = f"sha256sum config weights > {DIGESTS}"
-    assert f"git checkout -- {folder}" in message and f"`{cure}`" in message
-    subprocess.run(cure, shell=True, cwd=folder, check=True)
+    command = f"sha256sum config weights > {DIGESTS}"
+    assert f"git checkout -- {folder}" in message and f"`{command}`" in message
+    subprocess.run(command, shell=True, cwd=folder, check=True)
     assert check_digests(folder)
 
 
-def test_missing_files_and_records(folder: Path) -> None:
+def test_missing_files_and_invalid_records_are_reported(folder: Path) -> None:
     (folder / "config").unlink()
     with pytest.raises(FacsimileError, match="config: missing"):
         check_digests(folder)
@@ -50,7 +50,7 @@ def test_missing_files_and_records(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["generator", "oracle"])
-def test_shipped_models_are_those_recorded(name: str) -> None:
+def test_shipped_models_match_their_digests(name: str) -> None:
     assert check_digests(ROOT / "data" / name)
 
 

@@ -1,4 +1,4 @@
-"""What files look like in lines, and what is said of those that have changed."""
+"""Fingerprints of files, and descriptions of their changes."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ def states(found: Iterable[str]) -> dict[str, str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Pictures of two people, labels and a video."""
+    """A folder with images of two people, labels and a video."""
     for name in ("anna/0.png", "anna/1.png", "ben/0.png", "labels.csv", "ben.avi", "ben.txt"):
         path = tmp_path / "faces" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def table(folder: Path) -> Path:
-    """A table of these pictures, one of which is absent."""
+    """A table of three images, one of which does not exist."""
     path = folder.parent / "faces.csv"
     path.write_text("image_path,subject_id\nfaces/anna/0.png,anna\nfaces/ben/0.png,b\nno.png,b\n")
     return path
@@ -57,7 +57,7 @@ def rewrite(path: Path, content: str = "other", keep_times: bool = False) -> Non
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def test_of_a_folder_all_files_by_name_tables_by_contents(folder: Path) -> None:
+def test_a_folder_lists_all_files_and_hashes_tables(folder: Path) -> None:
     assert states(lines(folder)) == {
         "anna/0.png": "mtime",
         "anna/1.png": "mtime",
@@ -69,7 +69,7 @@ def test_of_a_folder_all_files_by_name_tables_by_contents(folder: Path) -> None:
     assert set(states(lines(folder, full=True)).values()) == {"sha256"}
 
 
-def test_of_a_table_itself_and_the_pictures_it_names(table: Path) -> None:
+def test_a_table_lists_itself_and_its_images(table: Path) -> None:
     assert states(lines(table)) == {
         "faces.csv": "sha256",
         "faces/anna/0.png": "mtime",
@@ -86,13 +86,13 @@ def test_of_a_table_itself_and_the_pictures_it_names(table: Path) -> None:
         "\ufeffimage_path,subject_id\r\nanna/0.png,a\r\n",
     ],
 )
-def test_tables_of_any_dialect_and_column(folder: Path, content: str) -> None:
+def test_tables_may_have_any_dialect_and_column_names(folder: Path, content: str) -> None:
     path = folder / "table.txt"
     path.write_text(content.format(folder=folder))
     assert list(states(lines(path)[1:]).values()) == ["mtime"]
 
 
-def test_parquet_names_files_by_text_or_in_images(folder: Path) -> None:
+def test_parquet_tables_name_files_in_text_and_image_columns(folder: Path) -> None:
     image = [{"bytes": None, "path": "anna/0.png"}, {"bytes": b"x", "path": "made-up.png"}]
     rows = {"image": image, "other": ["ben/0.png", None], "subject_id": ["a", "b"]}
     pq.write_table(pa.table(rows), folder / "part-00000.parquet")
@@ -100,20 +100,20 @@ def test_parquet_names_files_by_text_or_in_images(folder: Path) -> None:
     assert names(found) == ["part-00000.parquet", "anna/0.png", "ben/0.png", "made-up.png"]
 
 
-def test_shards_may_name_pictures_outside_their_folder(folder: Path) -> None:
+def test_shards_may_name_images_outside_their_folder(folder: Path) -> None:
     shards = folder / "shards"
     shards.mkdir()
     pq.write_table(pa.table({"image_path": ["../anna/0.png", "in.png"]}), shards / "part-0.parquet")
     assert names(lines(shards)) == ["part-0.parquet", "../anna/0.png"]
 
 
-def test_names_in_other_unicode_are_found(tmp_path: Path) -> None:
+def test_names_in_other_unicode_normal_forms_are_found(tmp_path: Path) -> None:
     (tmp_path / unicodedata.normalize("NFD", "zoë.png")).touch()
     (tmp_path / "t.csv").write_text(unicodedata.normalize("NFC", "image_path\nzoë.png\n"))
     assert set(states(lines(tmp_path / "t.csv")).values()) == {"sha256", "mtime"}
 
 
-def test_links_are_followed_and_junk_is_not_seen(folder: Path, tmp_path: Path) -> None:
+def test_links_are_followed_and_system_files_ignored(folder: Path, tmp_path: Path) -> None:
     before = lines(folder)
     (folder / ".DS_Store").touch()
     (folder / "Thumbs.db").touch()
@@ -127,19 +127,19 @@ def test_links_are_followed_and_junk_is_not_seen(folder: Path, tmp_path: Path) -
     assert found["anna/gone.png"] == "absent" and found["carl/0.png"] == "mtime"
 
 
-def test_unreadable_tables_are_hashed_all_the_same(tmp_path: Path) -> None:
-    for name, content in (("a.parquet", b"PAR1 and no more"), ("b.csv", b'"' + b"x" * 200_000)):
+def test_unreadable_tables_are_hashed_as_well(tmp_path: Path) -> None:
+    for name, content in (("a.parquet", b"PAR1 alone"), ("b.csv", b'"' + b"x" * 200_000)):
         (tmp_path / name).write_bytes(content)
         assert states(lines(tmp_path / name)) == {name: "sha256"}
 
 
-def test_odd_names_stay_one_line(tmp_path: Path) -> None:
+def test_names_with_special_characters_stay_on_one_line(tmp_path: Path) -> None:
     (tmp_path / "a\tb\nc.png").touch()
     (tmp_path / os.fsdecode(b"\xff.png")).touch()
     assert names(lines(tmp_path)) == ["a\\tb\\nc.png", "\udcff.png"]
 
 
-def test_changes_are_summarised_in_a_few_words(folder: Path) -> None:
+def test_changes_are_summarised(folder: Path) -> None:
     before = lines(folder)
     assert difference(before, lines(folder)) == ""
     rewrite(folder / "anna/1.png")
@@ -156,7 +156,7 @@ def test_changes_are_summarised_in_a_few_words(folder: Path) -> None:
     assert difference(lines(folder), before) == "zoe.png removed"
 
 
-def test_changes_of_a_table(table: Path) -> None:
+def test_changes_of_a_table_are_summarised(table: Path) -> None:
     before = lines(table)
     (table.parent / "no.png").touch()
     assert difference(before, lines(table)) == "no.png added"
@@ -167,9 +167,7 @@ def test_changes_of_a_table(table: Path) -> None:
     assert difference(before, lines(table)).startswith("faces.csv ")
 
 
-def test_new_times_are_no_change_of_tables_nor_of_anything_where_all_is_hashed(
-    folder: Path,
-) -> None:
+def test_modification_times_do_not_matter_for_hashed_files(folder: Path) -> None:
     before, full = lines(folder), lines(folder, full=True)
     os.utime(folder / "labels.csv", ns=(1, 1))
     assert lines(folder) == before
@@ -180,7 +178,7 @@ def test_new_times_are_no_change_of_tables_nor_of_anything_where_all_is_hashed(
     assert difference(full, lines(folder, full=True)) == "ben/0.png changed"
 
 
-def test_hashes_are_kept_for_files_that_stay_as_they_are(
+def test_hashes_of_unchanged_files_are_cached(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open_hasher(tmp_path / "work" / "hashes.db") as hashes:
@@ -196,14 +194,14 @@ def test_hashes_are_kept_for_files_that_stay_as_they_are(
     with open_hasher(tmp_path / "work" / "hashes.db") as hashes:
         assert lines(folder, True, hashes) == before
         assert not opened
-        # Same size, and times set back: the file's entry has changed all the same.
+        # Same size and modification time, but another change time.
         rewrite(folder / "anna/0.png", "ANNA/0.png", keep_times=True)
         opened.clear()
         assert difference(before, lines(folder, True, hashes)) == "anna/0.png changed"
         assert opened == [folder / "anna/0.png"]
 
 
-def test_code_is_that_of_the_whole_package(tmp_path: Path) -> None:
+def test_code_includes_the_whole_package(tmp_path: Path) -> None:
     (tmp_path / "mine" / "sub").mkdir(parents=True)
     for name in ("mine/landmarks.py", "mine/sub/helper.py", "alone.py"):
         (tmp_path / name).write_text(name)
@@ -214,7 +212,7 @@ def test_code_is_that_of_the_whole_package(tmp_path: Path) -> None:
     assert not list(fingerprint_code("numpy.linalg", tmp_path))
 
 
-def test_little_is_imported() -> None:
+def test_heavy_packages_are_not_imported() -> None:
     heavy = {"torch", "pandas", "pyarrow", "numpy", "sklearn", "numba"}
     code = f"import sys, tasks.sources; print(*sys.modules.keys() & {heavy})"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Draws belong to a sample: neither order, batch nor neighbours change them."""
+"""Random draws of a sample do not depend on order, batch or other samples."""
 
 import numpy as np
 import torch
@@ -6,8 +6,8 @@ import torch
 from facsimile.seeding import sample_noise, sample_rng, sample_seed
 
 
-def test_seed_is_the_head_of_sha256():
-    # sha256(b"0\0world-disfa/SN001/000123") begins 1a ea d7 e9 d2 97 1f 13: little-endian, halved.
+def test_seed_is_the_start_of_sha256():
+    # sha256(b"0\0world-disfa/SN001/000123") starts with 1a ea d7 e9 d2 97 1f 13 (little-endian).
     assert sample_seed(0, "world-disfa/SN001/000123") == 0x131F97D2E9D7EA1A >> 1
 
 
@@ -28,10 +28,10 @@ def test_noise_is_standard_normal():
     assert abs(noise.std() - 1) < 0.03
 
 
-def test_no_samples_no_noise():
+def test_noise_of_no_samples_is_empty():
     assert sample_noise(0, [], (3, 8, 8)).shape == (0, 3, 8, 8)
 
 
-def test_rng_repeats():
+def test_rng_is_reproducible():
     assert np.array_equal(sample_rng(5, "x").random(4), sample_rng(5, "x").random(4))
     assert not np.array_equal(sample_rng(5, "x").random(4), sample_rng(6, "x").random(4))
