@@ -14,7 +14,7 @@ from facsimile.release.facts import (
 )
 from facsimile.release.folder import write_release
 from facsimile.release.signing import Signer
-from facsimile.release.xmp import DIGITAL_SOURCE_TYPE, embed, packet, read_packet
+from facsimile.release.xmp import DIGITAL_SOURCE_TYPE, embed, packet
 
 __all__ = [
     "DIGITAL_SOURCE_TYPE",
@@ -27,6 +27,5 @@ __all__ = [
     "embed",
     "find_licence",
     "packet",
-    "read_packet",
     "write_release",
 ]

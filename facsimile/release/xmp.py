@@ -93,26 +93,6 @@ def embed(png: bytes, text: str) -> bytes:
     return b"".join([_SIGNATURE, header, chunk, *others])
 
 
-def read_packet(png: bytes) -> dict[str, str | list[str]]:
-    """XMP properties of a PNG by prefixed name; empty if it has no XMP.
-
-    Raises:
-        FacsimileError: not a PNG.
-    """
-    found = next((raw for kind, raw in _chunks(png) if _is_xmp(kind, raw)), None)
-    if found is None:
-        return {}
-    text = found[8 + len(_KEYWORD) + 4 : -4].decode()
-    (about,) = ElementTree.fromstring(text).iter(_name("rdf:Description"))
-    prefixes = {uri: prefix for prefix, uri in NAMESPACES.items()}
-    values = {}
-    for element in about:
-        uri, _, name = element.tag.removeprefix("{").partition("}")
-        items = [item.text for item in element.iter(_name("rdf:li"))]
-        values[f"{prefixes[uri]}:{name}"] = items if len(element) else element.text
-    return values
-
-
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Type and raw bytes (length, type, data and checksum) of each chunk."""
     if not png.startswith(_SIGNATURE):

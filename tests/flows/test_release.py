@@ -20,10 +20,10 @@ from facsimile.faces.tables import (
     read_table,
     write_shards,
 )
-from facsimile.release import read_packet
 from tasks.params import EditParams
 from tests.support.faces import face_table, noise_images
 from tests.support.project import ROOT, write_params
+from tests.support.xmp import read_packet
 
 pytestmark = pytest.mark.slow
 

@@ -24,12 +24,12 @@ from facsimile.release import (
     DIGITAL_SOURCE_TYPE,
     Release,
     find_licence,
-    read_packet,
     write_release,
 )
 from facsimile.release.card_pictures import choose_faces, demographic_counts
 from facsimile.release.columns import RELEASE_SCHEMA, describe_columns
 from facsimile.report import Evidence
+from tests.support.xmp import read_packet
 
 from .conftest import edits_of
 

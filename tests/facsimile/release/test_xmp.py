@@ -11,7 +11,8 @@ from PIL import Image, PngImagePlugin
 
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import encode_png
-from facsimile.release import DIGITAL_SOURCE_TYPE, embed, packet, read_packet
+from facsimile.release import DIGITAL_SOURCE_TYPE, embed, packet
+from tests.support.xmp import read_packet
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
 LICENCE = "https://creativecommons.org/publicdomain/zero/1.0/"
