@@ -1,4 +1,4 @@
-"""``facsimile demo``, ``run`` and ``status``: run the pipeline and show its status."""
+"""``facsimile demo``, ``run``, ``status`` and ``verify``: run the pipeline and check its files."""
 
 import os
 from pathlib import Path
@@ -86,6 +86,53 @@ def status(root: Root = HERE) -> None:
         table.add_row(row.stage, coloured(row.state), why, figure)
     _warn_without_git(root)
     console.print(table)
+
+
+@commands.command(
+    rich_help_panel=PANEL,
+    epilog=examples("facsimile verify", "facsimile verify --repair"),
+)
+def verify(
+    root: Root = HERE,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Delete corrupt files; the next run restores or regenerates them."
+        ),
+    ] = False,
+) -> None:
+    """Hash all results and their cached copies, and list corrupt and missing files.
+
+    Exits with 1 if there are any. Waits for a run in progress.
+    """
+    require_project(root)
+    from flows.project_lock import project_lock
+    from flows.verification import Verification, remove
+
+    root = root.resolve()
+    files, size = 0, 0
+    with console.status("verifying") as status:
+
+        def on_file(file_size: int) -> None:
+            nonlocal files, size
+            files, size = files + 1, size + file_size
+            status.update(f"verifying: {files:,} files, {size / 1e6:,.0f} MB")
+
+        with project_lock(root, "verify", lambda holder: status.update(f"waiting for {holder}")):
+            faults = list(Verification(root, on_file).faults())
+            deleted = remove(root, faults) if repair else []
+    for fault in faults:
+        console.print(f"{fault.stage}: {fault.path}: {fault.problem}", markup=False, soft_wrap=True)
+    corrupt = sum(fault.corrupt for fault in faults)
+    console.print(
+        f"{files:,} files, {size / 1e6:,.0f} MB: {corrupt} corrupt, {len(faults) - corrupt} missing"
+    )
+    if deleted:
+        console.print(f"deleted {len(deleted)}; `facsimile demo` restores or regenerates them")
+    elif corrupt:
+        complain("`facsimile verify --repair` deletes corrupt files")
+    if faults and not deleted:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def conduct(root: Path, targets: list[str]) -> None:

@@ -28,6 +28,7 @@ from flows.outputs import check_shipped, key_figure
 from flows.project_lock import project_lock
 from flows.run_params import RunParams
 from flows.tracking import Tracker
+from flows.verification import Verification, remove
 from tasks.provenance.git import NOTED, since
 from tasks.shared.endings import remove_leftovers
 from tasks.shared.exit_codes import ExitCode
@@ -116,6 +117,8 @@ class FlowRun:
             begin = time.time()
             self._check_params(stage)
             ran = dvc.reproduce(stage, self.root, environment, log, lambda: self.ended)
+            if not ran and self._discard_corrupt(stage):
+                ran = dvc.reproduce(stage, self.root, environment, log, lambda: self.ended)
             self._check_record(stage)
             end = time.time()
         if ran:
@@ -123,6 +126,22 @@ class FlowRun:
             self.seconds[stage] = end - begin
             self.tracker.log_stage(stage, begin, end, revision)
         return ran
+
+    def _discard_corrupt(self, stage: str) -> bool:
+        """Discard the outputs of a stage if what DVC restored is corrupt.
+
+        Returns:
+            Whether they were.
+        """
+        faults = [fault for fault in Verification(self.root).faults([stage]) if fault.corrupt]
+        if not faults:
+            return False
+        remove(self.root, faults)
+        dvc.discard_record(stage, self.root)
+        message = f"{faults[0].path} was {faults[0].problem}: running the stage again"
+        get_run_logger().warning(message)
+        events.emit(stage, events.RUNNING, message)
+        return True
 
     def _check_not_ended(self, stage: str) -> None:
         if self.ended:

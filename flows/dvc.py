@@ -105,6 +105,18 @@ def recache(stage: str, root: Path) -> bool:
     return _run(root, "commit", stage).returncode == 0
 
 
+def cache_folder(root: Path) -> Path:
+    """Folder of DVC's cached files, named by their MD5.
+
+    Raises:
+        FacsimileError: `root` is not a DVC project.
+    """
+    result = _run(root, "cache", "dir")
+    if result.returncode:
+        raise FacsimileError(f"dvc cache dir: {_error_line(result.stderr.splitlines(), root)}")
+    return Path(result.stdout.strip()) / "files" / "md5"
+
+
 def _read_lockfile(root: Path) -> dict[str, Any]:
     """What dvc.lock records for each stage. First clears stale locks of killed DVC processes."""
     with explain_faults(root):

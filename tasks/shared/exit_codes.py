@@ -8,7 +8,11 @@ class ExitCode(IntEnum):
     """Exit status of a process, with its meaning as text."""
 
     DONE = 0, "done"
-    FAILED = 1, "a bug in a stage; a run that failed; a face that `--rebuild` generates differently"
+    FAILED = (
+        1,
+        "a bug in a stage; a run that failed; a face that `--rebuild` generates differently; files "
+        "that `verify` finds corrupt or missing",
+    )
     BAD_INPUT = 2, "bad input, or a fault of the machine such as a full disk, named in one line"
     OUT_OF_MEMORY = 75, "out of memory: worth another attempt with a smaller batch"  # EX_TEMPFAIL
     HUNG_UP = 128 + signal.SIGHUP, "ended by SIGHUP"

@@ -18,6 +18,7 @@ COMMANDS = (
     "demo",
     "run",
     "status",
+    "verify",
     "report",
     "inspect",
     "lineage",

@@ -23,6 +23,7 @@ from flows.graph import read_graph
 from flows.mlflow_runs import REASON
 from flows.mlflow_store import EXPERIMENT
 from flows.project_lock import project_lock
+from tests.support.files import cached, rot
 from tests.support.processes import ran
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "mlflow_uri")
@@ -185,6 +186,18 @@ def test_a_cache_that_is_gone_is_filled_again(project: Callable[..., Path]) -> N
     (root / "b").write_text("another")
     assert states(conduct(root, "c")) == {"a": "Cached", "b": "Completed", "c": "Cached"}
     assert ran(root) == ["a", "b", "c", "b"]
+
+
+def test_a_stage_restored_from_a_corrupt_cache_runs_again(project: Callable[..., Path]) -> None:
+    root = project(a=stage("a"))
+    for content in "12":
+        (root / "params").write_text(content)
+        conduct(root, "a")
+    rot(cached(root, "1"))
+    (root / "params").write_text("1")
+    assert states(conduct(root, "a")) == {"a": "Completed"}
+    assert (root / "a").read_text() == "1" and ran(root) == ["a", "a", "a"]
+    assert states(conduct(root, "a")) == {"a": "Cached"}
 
 
 def test_frozen_files_that_are_not_those_recorded(project: Callable[..., Path]) -> None:

@@ -1,0 +1,158 @@
+"""Verify files: hash all outputs and their cached copies, and compare with dvc.lock.
+
+DVC considers a file unchanged as long as its inode, size and modification time are. So it does not
+notice a flipped bit, and it restores corrupt files from its cache without a warning.
+"""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.dvc import cache_folder
+from tasks.provenance.dvc_files import declared_stages, locked_hashes, locked_stages
+
+_DIRECTORY = ".dir"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A file that is not what dvc.lock records.
+
+    Attributes:
+        stage: stage that wrote it.
+        path: file or folder; relative to the project if inside it.
+        problem: what is wrong with it.
+        corrupt: whether the file exists, but has another content.
+        cached: whether it lies in DVC's cache.
+    """
+
+    stage: str
+    path: Path
+    problem: str
+    corrupt: bool
+    cached: bool
+
+
+class Verification:
+    """Compares the files of stages with dvc.lock. Each cached file is hashed once.
+
+    Args:
+        root: project folder.
+        on_file: called with the size of each hashed file, in bytes.
+    """
+
+    def __init__(self, root: Path, on_file: Callable[[int], None] = lambda size: None) -> None:
+        self.root = root
+        self.on_file = on_file
+        self.declared = declared_stages(root)
+        self.locked = {
+            name: locked_hashes(stage, "outs")
+            for name, stage in locked_stages(root).items()
+            if name in self.declared
+        }
+        self.cache = cache_folder(root)
+        self.cached_files: dict[str, bool | None] = {}
+
+    def faults(self, stages: Iterable[str] | None = None) -> Iterator[Fault]:
+        """Corrupt and missing files of the given stages, by default of all in dvc.lock."""
+        for stage in self.locked if stages is None else stages:
+            uncached = _uncached_outputs(self.declared[stage])
+            for name, digest in self.locked.get(stage, {}).items():
+                contents = {"": digest}
+                if name not in uncached:
+                    yield from self._object_faults(stage, digest)
+                    contents = self._contents(digest)
+                    for content in sorted(set(contents.values()) - {digest}):
+                        yield from self._object_faults(stage, content)
+                yield from self._output_faults(stage, Path(name), digest, contents)
+
+    def _object_faults(self, stage: str, digest: str) -> Iterator[Fault]:
+        path = self.cache / digest[:2] / digest[2:]
+        if digest not in self.cached_files:
+            self.cached_files[digest] = (
+                self._hash(path) == digest.removesuffix(_DIRECTORY) if path.is_file() else None
+            )
+        intact = self.cached_files[digest]
+        if intact:
+            return
+        shown = path.relative_to(self.root) if path.is_relative_to(self.root) else path
+        problem = "missing from DVC's cache" if intact is None else "corrupt in DVC's cache"
+        yield Fault(stage, shown, problem, corrupt=intact is False, cached=True)
+
+    def _contents(self, digest: str) -> dict[str, str]:
+        """Relative path → MD5 of the files of an output, as listed in the cache."""
+        if not digest.endswith(_DIRECTORY):
+            return {"": digest}
+        if not self.cached_files[digest]:
+            return {}
+        listing = json.loads((self.cache / digest[:2] / digest[2:]).read_text())
+        return {entry["relpath"]: entry["md5"] for entry in listing}
+
+    def _output_faults(
+        self, stage: str, output: Path, digest: str, contents: dict[str, str]
+    ) -> Iterator[Fault]:
+        path = self.root / output
+        if not path.exists():
+            yield Fault(stage, output, "missing", corrupt=False, cached=False)
+            return
+        found = self._found(path)
+        if digest.endswith(_DIRECTORY) and not contents:  # the listing is lost
+            if _directory_hash(found) != digest:
+                yield Fault(stage, output, "differs from dvc.lock", corrupt=True, cached=False)
+            return
+        for name in sorted(found.keys() | contents.keys()):
+            where = output / name if name else output
+            if name not in found:
+                yield Fault(stage, where, "missing", corrupt=False, cached=False)
+            elif found[name] != contents.get(name):
+                problem = "differs from dvc.lock" if name in contents else "not in dvc.lock"
+                yield Fault(stage, where, problem, corrupt=True, cached=False)
+
+    def _found(self, path: Path) -> dict[str, str]:
+        if path.is_file():
+            return {"": self._hash(path)}
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return {file.relative_to(path).as_posix(): self._hash(file) for file in files}
+
+    def _hash(self, path: Path) -> str:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "md5").hexdigest()
+            self.on_file(file.tell())
+        return digest
+
+
+def remove(root: Path, faults: Iterable[Fault]) -> list[Path]:
+    """Delete corrupt files, so that the next run restores or regenerates them.
+
+    Files of frozen stages outside DVC's cache are kept: no run would regenerate them.
+
+    Returns:
+        The deleted files.
+    """
+    declared = declared_stages(root)
+    deleted = []
+    for fault in faults:
+        if not fault.corrupt or (not fault.cached and declared[fault.stage].get("frozen")):
+            continue
+        path = root / fault.path
+        if path.is_dir():
+            # Not rmtree: files may be read-only links into the cache.
+            subprocess.run(["rm", "-rf", "--", str(path)], check=True)
+        else:
+            path.unlink(missing_ok=True)
+        deleted.append(fault.path)
+    return deleted
+
+
+def _uncached_outputs(stage: dict) -> set[str]:
+    outs = [out for out in stage.get("outs") or () if isinstance(out, dict)]
+    return {path for out in outs for path, options in out.items() if options.get("cache") is False}
+
+
+def _directory_hash(files: dict[str, str]) -> str:
+    """DVC's hash of a folder: MD5 of its listing."""
+    listing = [{"md5": digest, "relpath": name} for name, digest in sorted(files.items())]
+    return hashlib.md5(json.dumps(listing).encode()).hexdigest() + _DIRECTORY
