@@ -110,7 +110,10 @@ def test_missing_aus(check: Callable[..., Any], aus: Change, line: str) -> None:
         (lambda t: t.assign(split="val"), "people: split train: no faces; add some, or name"),
         (lambda t: t.assign(male=1.0), "no face is labelled female; fill columns male, age"),
         (lambda t: t.assign(age=np.nan), "no face is labelled young, old; fill columns"),
-        (lambda t: t.assign(beard=np.nan), "beard not annotated, .* remove it from the editor's"),
+        (
+            lambda t: t.assign(beard=np.nan),
+            "beard not annotated, .* remove it from the options of the editor",
+        ),
         (
             lambda t: t[t["subject_id"] != "q7"],
             "7 people have several faces, but .* needs 8",
