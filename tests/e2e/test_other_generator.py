@@ -25,6 +25,8 @@ from facsimile.generator import (
 from facsimile.seeding import sample_noise
 from tests.e2e.test_few_aus import SIZE, noise, prepare, run_stages
 
+pytestmark = pytest.mark.slow
+
 Z_DIM = 12
 
 

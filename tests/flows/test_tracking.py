@@ -195,6 +195,7 @@ def pipeline(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_whole_pipeline_is_read_back(
     pipeline: Path, mlflow_uri: str, children: Callable[[str], tuple[Run, dict[str, Run]]]
 ) -> None:

@@ -93,6 +93,7 @@ def test_the_filter_compares_a_moved_face_with_its_own_code(aged: Origin) -> Non
     assert codes.tolist() == [[9.0], [2.0]]
 
 
+@pytest.mark.slow
 def test_reports_know_a_new_origin(aged: Origin, evaluate_dir: Path) -> None:
     evidence = Evidence.read(evaluate_dir)
     tables = dict(evidence.tables)

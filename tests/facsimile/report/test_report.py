@@ -279,6 +279,7 @@ def test_an_unknown_commit_is_explained(tmp_path: Path) -> None:
     assert "unknown (no git repository)" in page
 
 
+@pytest.mark.slow
 def test_every_arm_is_in_every_figure_that_lists_arms(tmp_path: Path) -> None:
     evidence = Evidence.read(write_evidence(tmp_path / "all", tuple(training_arms())))
     shown = pictures(evidence)
@@ -293,6 +294,7 @@ def test_every_arm_is_in_every_figure_that_lists_arms(tmp_path: Path) -> None:
     assert len({arm.colour for arm in training_arms().values()}) == len(training_arms())
 
 
+@pytest.mark.slow
 def test_figures_show_the_annotated_aus(evaluate_dir: Path) -> None:
     evidence = Evidence.read(evaluate_dir)
     assert "All figures cover" not in render(evidence, {})
