@@ -6,11 +6,12 @@ notice a flipped bit, and it restores corrupt files from its cache without a war
 
 import hashlib
 import json
-import subprocess
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from facsimile.digests import file_md5
 from flows.dvc import cache_folder
 from tasks.provenance.dvc_files import declared_stages, locked_hashes, locked_stages
 
@@ -118,9 +119,8 @@ class Verification:
         return {file.relative_to(path).as_posix(): self._hash(file) for file in files}
 
     def _hash(self, path: Path) -> str:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "md5").hexdigest()
-            self.on_file(file.tell())
+        digest = file_md5(path)
+        self.on_file(path.stat().st_size)
         return digest
 
 
@@ -139,8 +139,7 @@ def remove(root: Path, faults: Iterable[Fault]) -> list[Path]:
             continue
         path = root / fault.path
         if path.is_dir():
-            # Not rmtree: files may be read-only links into the cache.
-            subprocess.run(["rm", "-rf", "--", str(path)], check=True)
+            shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
         deleted.append(fault.path)
