@@ -138,7 +138,7 @@ class FlowRun:
             return False
         remove(self.root, faults)
         dvc.discard_record(stage, self.root)
-        message = f"{faults[0].path} was {faults[0].problem}: running the stage again"
+        message = f"{faults[0].path}: {faults[0].problem}; running the stage again"
         get_run_logger().warning(message)
         events.emit(stage, events.RUNNING, message)
         return True

@@ -62,12 +62,11 @@ class Verification:
         for stage in self.locked if stages is None else stages:
             uncached = _uncached_outputs(self.declared[stage])
             for name, digest in self.locked.get(stage, {}).items():
-                contents = {"": digest}
                 if name not in uncached:
                     yield from self._object_faults(stage, digest)
-                    contents = self._contents(digest)
-                    for content in sorted(set(contents.values()) - {digest}):
-                        yield from self._object_faults(stage, content)
+                contents = self._contents(digest)
+                for content in sorted(set(contents.values()) - {digest}):
+                    yield from self._object_faults(stage, content)
                 yield from self._output_faults(stage, Path(name), digest, contents)
 
     def _object_faults(self, stage: str, digest: str) -> Iterator[Fault]:
@@ -84,10 +83,10 @@ class Verification:
         yield Fault(stage, shown, problem, corrupt=intact is False, cached=True)
 
     def _contents(self, digest: str) -> dict[str, str]:
-        """Relative path → MD5 of the files of an output, as listed in the cache."""
+        """Relative path → MD5 of the files of an output; empty if the cache does not list them."""
         if not digest.endswith(_DIRECTORY):
             return {"": digest}
-        if not self.cached_files[digest]:
+        if not self.cached_files.get(digest):
             return {}
         listing = json.loads((self.cache / digest[:2] / digest[2:]).read_text())
         return {entry["relpath"]: entry["md5"] for entry in listing}
@@ -100,7 +99,7 @@ class Verification:
             yield Fault(stage, output, "missing", corrupt=False, cached=False)
             return
         found = self._found(path)
-        if digest.endswith(_DIRECTORY) and not contents:  # the listing is lost
+        if digest.endswith(_DIRECTORY) and not contents:  # there is no listing
             if _directory_hash(found) != digest:
                 yield Fault(stage, output, "differs from dvc.lock", corrupt=True, cached=False)
             return

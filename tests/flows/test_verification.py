@@ -80,6 +80,16 @@ def test_missing_and_additional_files(root: Path) -> None:
     assert faults(root) == {"one": "missing", "many/a": "missing", "many/c": "not in dvc.lock"}
 
 
+def test_a_folder_that_is_not_cached(project: Callable[..., Path]) -> None:
+    root = project(
+        plain={"cmd": "mkdir plain && echo a > plain/a", "outs": [{"plain": {"cache": False}}]}
+    )
+    dvc.reproduce("plain", root, {}, print)
+    assert not faults(root)
+    rot(root / "plain" / "a")
+    assert faults(root) == {"plain": "differs from dvc.lock"}
+
+
 def test_files_of_frozen_stages_are_not_deleted(project: Callable[..., Path]) -> None:
     root = project(
         model={"cmd": "echo 1 > w", "frozen": True, "outs": [{"w": {"cache": False}}]},
