@@ -2,7 +2,13 @@
 
 import typer
 
-from cli import generator_commands, release_command, result_commands, run_commands
+from cli import (
+    generator_commands,
+    model_commands,
+    release_command,
+    result_commands,
+    run_commands,
+)
 from cli.failures import OneLineErrors
 
 app = typer.Typer(
@@ -15,5 +21,6 @@ app = typer.Typer(
 )
 app.add_typer(run_commands.commands)
 app.add_typer(result_commands.commands)
+app.add_typer(model_commands.commands)
 app.add_typer(release_command.commands)
 app.add_typer(generator_commands.commands, name="generator", rich_help_panel="Generators")

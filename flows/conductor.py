@@ -7,6 +7,7 @@ is retried if it is killed or runs out of memory, but not on bad input or a bug.
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -272,14 +273,32 @@ def _submit(run: FlowRun) -> State:
         raise
     failures = [report.reason for report in reports if report.state not in ("Completed", "Cached")]
     states = {report.stage: report.state for report in reports}
+    unregistered = "" if failures else _register(run, states)
     run.tracker.close("FAILED" if failures else "FINISHED", states, "".join(failures[:1]))
     unpublished = publish(run.root, [asdict(report) for report in reports])
-    for line in filter(None, (unpublished, run.tracker.failure)):
+    for line in filter(None, (unregistered, unpublished, run.tracker.failure)):
         get_run_logger().warning(line)
         events.add_note(line)
     if failures:
         return Failed(message=failures[0], data=reports)
     return Completed(data=reports)
+
+
+def _register(run: FlowRun, states: Mapping[str, str]) -> str:
+    """Register detectors that this run has trained and evaluated, as the challenger.
+
+    Returns:
+        Why they were not registered; empty if they were, or if there is nothing to register.
+    """
+    if states.get("train") != "Completed" or "evaluate" not in states or run.tracker.failure:
+        return ""  # a store that does not respond is reported already
+    from flows.registration import register  # imports torch
+
+    try:
+        get_run_logger().info("%s", register(run.root, parent=run.tracker.parent))
+    except (FacsimileError, OSError) as error:
+        return f"detectors not registered: {error}"
+    return ""
 
 
 def _run_stages(run: FlowRun) -> list[StageReport]:

@@ -92,7 +92,7 @@ class MLflowStore:
     def _open(self) -> "MlflowClient":
         """The client; the first call creates missing store and experiment."""
         if self._client is None:
-            uri = self._uri()
+            uri = self.uri
             if uri.startswith("sqlite"):
                 _check_sqlite(uri)
             if uri.startswith(("sqlite", "http")):  # these have their own timeouts
@@ -118,7 +118,9 @@ class MLflowStore:
                 self.experiment = client.create_experiment(EXPERIMENT, artifacts)
         return client
 
-    def _uri(self) -> str:
+    @property
+    def uri(self) -> str:
+        """Tracking URI of the store, which is also that of the model registry."""
         from sqlalchemy import URL
 
         uri = os.environ.get("MLFLOW_TRACKING_URI")
@@ -130,10 +132,15 @@ class MLflowStore:
         url = URL.create("sqlite+pysqlite", database=database, query={"uri": "true"})
         return url.render_as_string()
 
-    def _fail(self, error: Exception) -> None:
+    @property
+    def where(self) -> str:
+        """The store in messages, without credentials."""
         uri = os.environ.get("MLFLOW_TRACKING_URI")
-        where = f"MLflow at {uri}" if uri else f"MLflow, {self.root / STORE}"
-        self.failure = self.failure or _CREDENTIALS.sub("//", f"{where}: {_reason(error)}")[:400]
+        return _CREDENTIALS.sub("//", f"MLflow at {uri}" if uri else f"MLflow, {self.root / STORE}")
+
+    def _fail(self, error: Exception) -> None:
+        text = _CREDENTIALS.sub("//", _reason(error))
+        self.failure = self.failure or f"{self.where}: {text}"[:400]
 
 
 @contextmanager

@@ -65,6 +65,11 @@ class Tracker:
         self._closed = False
 
     @property
+    def parent(self) -> str:
+        """Id of the parent run; empty before the first stage."""
+        return self._parent
+
+    @property
     def failure(self) -> str:
         """What could not be logged, and why, in one line; empty if everything was logged."""
         if not self._store.failure:

@@ -16,17 +16,17 @@ import pyarrow as pa
 from PIL import Image
 
 from facsimile.datasets.alignment import LANDMARKS, Aligner
-from facsimile.datasets.decoding import (
-    BlankImageError,
-    check_not_blank,
-    decode_rgb,
-    decode_square,
-)
 from facsimile.datasets.paths import is_file, missing_file_hint, to_nfc
 from facsimile.datasets.rejects import Rejects
 from facsimile.datasets.terms import Terms
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
+from facsimile.faces.decoding import (
+    BlankImageError,
+    check_not_blank,
+    decode_rgb,
+    decode_square,
+)
 from facsimile.faces.origins import REAL
 from facsimile.faces.schema import Finding, find_violations, one_line
 from facsimile.faces.tables import FACE_SCHEMA, conform, image_structs

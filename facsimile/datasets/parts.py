@@ -123,7 +123,8 @@ def _key(rows: pd.DataFrame, preprocessing: Preprocessing) -> str:
 def _code() -> str:
     """Hash of the code that reads annotations and images, because a change may change faces."""
     package = Path(__file__).parent
-    files = [*sorted(package.glob("*.py")), package.parent / "faces" / "images.py"]
+    faces = package.parent / "faces"
+    files = [*sorted(package.glob("*.py")), faces / "images.py", faces / "decoding.py"]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

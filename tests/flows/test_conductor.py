@@ -22,7 +22,9 @@ from flows.device_lease import lease
 from flows.graph import read_graph
 from flows.mlflow_runs import REASON
 from flows.mlflow_store import EXPERIMENT
+from flows.model_registry import ModelRegistry
 from flows.project_lock import project_lock
+from tests.support.detectors import train, write_faces
 from tests.support.files import cached, rot
 from tests.support.processes import ran
 
@@ -61,6 +63,42 @@ def test_stages_run_once_and_after_their_inputs(project: Callable[..., Path]) ->
     # Nothing has changed: no stage process is started.
     assert states(conduct(root, "c")) == dict.fromkeys("abc", "Cached")
     assert ran(root) == ["a", "b", "c"]
+
+
+def test_detectors_are_registered_by_the_run_that_trains_them(
+    project: Callable[..., Path],
+) -> None:
+    root = project(
+        train={"cmd": "cp -r trained data/train", "deps": ["trained"], "outs": ["data/train"]},
+        evaluate={"cmd": "touch done", "deps": ["data/train"], "outs": ["done"]},
+    )
+    write_faces(root)
+    train(root)
+    (root / "data" / "train").rename(root / "trained")
+    assert states(conduct(root, "evaluate")) == dict.fromkeys(("train", "evaluate"), "Completed")
+    registry = ModelRegistry(root)
+    before = registry.require("challenger")
+    run = MlflowClient(registry.store.uri).get_run(before.run)
+    assert run.data.tags["mlflow.parentRunId"] and run.data.metrics["validation.f1.mean"] > 0.8
+
+    # Nothing is trained, so nothing is registered; nor without the evaluation.
+    conduct(root, "evaluate")
+    train(root, inverted=["AU01"])
+    shutil.rmtree(root / "trained")
+    (root / "data" / "train").rename(root / "trained")
+    conduct(root, "train")
+    assert registry.require("challenger") == before
+
+
+def test_a_run_goes_on_if_its_detectors_cannot_be_registered(
+    project: Callable[..., Path],
+) -> None:
+    root = project(
+        train={"cmd": "mkdir -p data/train", "outs": ["data/train"]},
+        evaluate={"cmd": "touch done", "deps": ["data/train"], "outs": ["done"]},
+    )
+    assert states(conduct(root, "evaluate")) == dict.fromkeys(("train", "evaluate"), "Completed")
+    assert any("detectors not registered: " in note for note in events.take_notes())
 
 
 def test_stage_made_from_the_same_inputs_before_is_restored(project: Callable[..., Path]) -> None:

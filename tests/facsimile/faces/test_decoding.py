@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facsimile.datasets.decoding import BlankImageError, decode_rgb, decode_square
 from facsimile.errors import FacsimileError
-
-from .trees import LINES, pixels, png, read, shade, write_csv
+from facsimile.faces.decoding import BlankImageError, decode_rgb, decode_square
+from tests.facsimile.datasets.trees import LINES, pixels, png, read, shade, write_csv
 
 COLOURS = pixels(3, 16, 16)
 GREY = COLOURS[..., 0]
