@@ -8,6 +8,7 @@ from cli import (
     release_command,
     result_commands,
     run_commands,
+    version_commands,
 )
 from cli.failures import OneLineErrors
 
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(run_commands.commands)
 app.add_typer(result_commands.commands)
+app.add_typer(version_commands.commands)
 app.add_typer(model_commands.commands)
 app.add_typer(release_command.commands)
 app.add_typer(generator_commands.commands, name="generator", rich_help_panel="Generators")

@@ -76,10 +76,7 @@ def stale_stages(root: Path, stages: Sequence[str] = ()) -> dict[str, list[str]]
         FacsimileError: `dvc status` failed.
     """
     recorded = _read_lockfile(root)
-    result = _run(root, "status", "--json", *stages)
-    if result.returncode:
-        raise FacsimileError(f"dvc status: {_error_line(result.stderr.splitlines(), root)}")
-    status = json.loads(result.stdout)
+    status = json.loads(query(root, "status", "--json", *stages))
     # Names of stages in other stage files are prefixed with their path; those of dvc.yaml are not.
     stale = {
         name: [r for change in changes for r in _reasons(change)] if name in recorded else [_NEW]
@@ -111,10 +108,7 @@ def cache_folder(root: Path) -> Path:
     Raises:
         FacsimileError: `root` is not a DVC project.
     """
-    result = _run(root, "cache", "dir")
-    if result.returncode:
-        raise FacsimileError(f"dvc cache dir: {_error_line(result.stderr.splitlines(), root)}")
-    return Path(result.stdout.strip()) / "files" / "md5"
+    return Path(query(root, "cache", "dir").strip()) / "files" / "md5"
 
 
 def _read_lockfile(root: Path) -> dict[str, Any]:
@@ -124,12 +118,25 @@ def _read_lockfile(root: Path) -> dict[str, Any]:
         return locked_stages(root)
 
 
+def query(root: Path, *arguments: str) -> str:
+    """Run a DVC command and return what it prints.
+
+    Raises:
+        FacsimileError: it failed.
+    """
+    result = _run(root, *arguments)
+    if result.returncode:
+        error = error_line(result.stderr.splitlines(), root)
+        raise FacsimileError(f"dvc {arguments[0]}: {error}")
+    return result.stdout
+
+
 def _run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command, options = supervised([*_DVC, *arguments])
     return subprocess.run(
         command,
         cwd=root,
-        env=_environment(root, {}),
+        env=process_environment(root, {}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -137,7 +144,7 @@ def _run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _error_line(lines: Iterable[str], root: Path) -> str:
+def error_line(lines: Iterable[str], root: Path) -> str:
     """An error of DVC in one line: all lines from the first ``ERROR: `` on, or all without one."""
     lines = [line.strip() for line in lines]
     first = next((i for i, line in enumerate(lines) if line.startswith("ERROR: ")), 0)
@@ -200,7 +207,7 @@ def reproduce(
     process = subprocess.Popen(
         command,
         cwd=root,
-        env=_environment(root, environment),
+        env=process_environment(root, environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -224,7 +231,7 @@ def reproduce(
         with suppress(OSError):  # reported when the next stage starts
             keep_backup(root)
         return output.ran
-    error = _error_line(output.errors, root)
+    error = error_line(output.errors, root)
     match = _EXITED.search(error)
     if not match and code > 0:  # DVC itself failed, before or after the command
         raise StageError(stage, code, error or f"dvc repro: exit status {code}")
@@ -282,7 +289,9 @@ def discard_record(stage: str, root: Path) -> None:
     """Remove the last run of a stage from dvc.lock and from the run cache."""
     # -P: otherwise `dvc` would be this module, which lies beside the script.
     command = [sys.executable, "-P", str(Path(__file__).with_name("dvc_forget.py")), stage]
-    subprocess.run(command, cwd=root, env=_environment(root, {}), check=True, capture_output=True)
+    subprocess.run(
+        command, cwd=root, env=process_environment(root, {}), check=True, capture_output=True
+    )
 
 
 def kill_all() -> None:
@@ -303,7 +312,7 @@ def _count_oom_kills() -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
-def _environment(root: Path, extra: Mapping[str, str]) -> dict[str, str]:
+def process_environment(root: Path, extra: Mapping[str, str]) -> dict[str, str]:
     # `python` in dvc.yaml must be the interpreter that runs the flow.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     python = {"PATH": path, "PYTHONUNBUFFERED": "1"}

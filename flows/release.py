@@ -30,6 +30,7 @@ from flows.face_lineage import planned_intensities
 from flows.graph import needed_by, read_graph
 from flows.mlflow_runs import revision_of
 from flows.tracking import find_run
+from flows.versions import Version, VersionStore, current_outputs
 from tasks.params import PARAMS, IngestParams, read_params, read_section
 from tasks.provenance.dvc_files import locked_hashes, locked_params, locked_stages
 from tasks.provenance.git import Revision
@@ -79,6 +80,7 @@ def release(
     stages = needed_by(graph, ["filter"])
     stale = _stale(root, [*stages, "train", "evaluate"])
     facts = tuple(_facts(root, stages))
+    version = None if stale else _version(root)
     with chdir(root):
         if not FACES.exists():
             raise FacsimileError(f"{FACES}: no accepted faces yet; run `facsimile run filter`")
@@ -98,6 +100,8 @@ def release(
             evidence=_evidence(measured=not synthetic_only and not stale),
             stages=facts,
             stale={stage: why for stage, why in stale.items() if stage in stages},
+            version=version.name if version else "",
+            version_commit=version.commit if version else "",
         )
         with progress("release", len(faces)) as advance:
             count = write_release(
@@ -111,6 +115,8 @@ def release(
                 advance=advance,
             )
     line = f"{out}: {count:,} faces, {described.licence.name}{', signed' if signer else ''}"
+    if version:
+        line += f", {version.name}"
     if stale:
         line += f"\nstale stages: {', '.join(stale)}; the card says so and omits all measurements"
     return line
@@ -215,6 +221,15 @@ def _stale(root: Path, stages: list[str]) -> dict[str, list[str]]:
         return {}
     found = dvc.stale_stages(root)
     return {stage: found[stage] for stage in stages if stage in found}
+
+
+def _version(root: Path) -> Version | None:
+    """The published version of the current data, if any."""
+    outputs = current_outputs(root)
+    try:
+        return VersionStore(root).matching(outputs) if outputs else None
+    except FacsimileError:  # the project is not under git
+        return None
 
 
 def _facts(root: Path, stages: list[str]) -> list[StageFacts]:

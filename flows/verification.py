@@ -7,9 +7,10 @@ notice a flipped bit, and it restores corrupt files from its cache without a war
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from facsimile.digests import file_md5
 from flows.dvc import cache_folder
@@ -60,7 +61,7 @@ class Verification:
     def faults(self, stages: Iterable[str] | None = None) -> Iterator[Fault]:
         """Corrupt and missing files of the given stages, by default of all in dvc.lock."""
         for stage in self.locked if stages is None else stages:
-            uncached = _uncached_outputs(self.declared[stage])
+            uncached = uncached_outputs(self.declared[stage])
             for name, digest in self.locked.get(stage, {}).items():
                 if name not in uncached:
                     yield from self._object_faults(stage, digest)
@@ -70,10 +71,12 @@ class Verification:
                 yield from self._output_faults(stage, Path(name), digest, contents)
 
     def _object_faults(self, stage: str, digest: str) -> Iterator[Fault]:
-        path = self.cache / digest[:2] / digest[2:]
+        path = cached_path(self.cache, digest)
         if digest not in self.cached_files:
             self.cached_files[digest] = (
-                self._hash(path) == digest.removesuffix(_DIRECTORY) if path.is_file() else None
+                _hash(path, self.on_file) == digest.removesuffix(_DIRECTORY)
+                if path.is_file()
+                else None
             )
         intact = self.cached_files[digest]
         if intact:
@@ -84,12 +87,9 @@ class Verification:
 
     def _contents(self, digest: str) -> dict[str, str]:
         """Relative path → MD5 of the files of an output; empty if the cache does not list them."""
-        if not digest.endswith(_DIRECTORY):
-            return {"": digest}
-        if not self.cached_files.get(digest):
+        if digest.endswith(_DIRECTORY) and not self.cached_files.get(digest):
             return {}
-        listing = json.loads((self.cache / digest[:2] / digest[2:]).read_text())
-        return {entry["relpath"]: entry["md5"] for entry in listing}
+        return read_listing(self.cache, digest)
 
     def _output_faults(
         self, stage: str, output: Path, digest: str, contents: dict[str, str]
@@ -98,9 +98,9 @@ class Verification:
         if not path.exists():
             yield Fault(stage, output, "missing", corrupt=False, cached=False)
             return
-        found = self._found(path)
+        found = hash_files(path, self.on_file)
         if digest.endswith(_DIRECTORY) and not contents:  # there is no listing
-            if _directory_hash(found) != digest:
+            if output_digest(found) != digest:
                 yield Fault(stage, output, "differs from dvc.lock", corrupt=True, cached=False)
             return
         for name in sorted(found.keys() | contents.keys()):
@@ -110,17 +110,6 @@ class Verification:
             elif found[name] != contents.get(name):
                 problem = "differs from dvc.lock" if name in contents else "not in dvc.lock"
                 yield Fault(stage, where, problem, corrupt=True, cached=False)
-
-    def _found(self, path: Path) -> dict[str, str]:
-        if path.is_file():
-            return {"": self._hash(path)}
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        return {file.relative_to(path).as_posix(): self._hash(file) for file in files}
-
-    def _hash(self, path: Path) -> str:
-        digest = file_md5(path)
-        self.on_file(path.stat().st_size)
-        return digest
 
 
 def remove(root: Path, faults: Iterable[Fault]) -> list[Path]:
@@ -145,12 +134,46 @@ def remove(root: Path, faults: Iterable[Fault]) -> list[Path]:
     return deleted
 
 
-def _uncached_outputs(stage: dict) -> set[str]:
+def uncached_outputs(stage: Mapping[str, Any]) -> set[str]:
+    """Outputs of a stage of dvc.yaml that DVC does not cache."""
     outs = [out for out in stage.get("outs") or () if isinstance(out, dict)]
     return {path for out in outs for path, options in out.items() if options.get("cache") is False}
 
 
-def _directory_hash(files: dict[str, str]) -> str:
-    """DVC's hash of a folder: MD5 of its listing."""
+def hash_files(path: Path, on_file: Callable[[int], None] = lambda size: None) -> dict[str, str]:
+    """Relative path → MD5 of all files of an output; a single file has the path ""."""
+    if path.is_file():
+        return {"": _hash(path, on_file)}
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return {file.relative_to(path).as_posix(): _hash(file, on_file) for file in files}
+
+
+def output_digest(files: Mapping[str, str]) -> str:
+    """DVC's hash of an output from those of its files; for a folder, MD5 of their listing."""
+    if "" in files:
+        return files[""]
     listing = [{"md5": digest, "relpath": name} for name, digest in sorted(files.items())]
     return hashlib.md5(json.dumps(listing).encode()).hexdigest() + _DIRECTORY
+
+
+def read_listing(cache: Path, digest: str) -> dict[str, str]:
+    """Relative path → MD5 of the files of an output.
+
+    Raises:
+        OSError: it is a folder, and its listing is not in the cache.
+    """
+    if not digest.endswith(_DIRECTORY):
+        return {"": digest}
+    listing = json.loads(cached_path(cache, digest).read_text())
+    return {entry["relpath"]: entry["md5"] for entry in listing}
+
+
+def cached_path(cache: Path, digest: str) -> Path:
+    """Where a cached file, or the listing of a folder, lies."""
+    return cache / digest[:2] / digest[2:]
+
+
+def _hash(path: Path, on_file: Callable[[int], None]) -> str:
+    digest = file_md5(path)
+    on_file(path.stat().st_size)
+    return digest

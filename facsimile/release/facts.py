@@ -97,6 +97,8 @@ class Release:
             ``au_counts`` (origin, au, active) covers real and released faces.
         stages: stages that produced the faces, in order.
         stale: stage → changes since it ran, which make its faces irreproducible.
+        version: name of the published version that has these faces; empty if there is none.
+        version_commit: git commit of that version.
     """
 
     name: str
@@ -105,6 +107,8 @@ class Release:
     evidence: Evidence
     stages: tuple[StageFacts, ...] = ()
     stale: Mapping[str, list[str]] = field(default_factory=dict)
+    version: str = ""
+    version_commit: str = ""
 
     def stage(self, name: str) -> StageFacts | None:
         """Facts about one stage; None if not recorded."""

@@ -1,4 +1,4 @@
-"""The only reader of git: the commit of the code, and whether files differ from it.
+"""Git: the commit of the code, and the files that differ from it.
 
 Changes of code, params and configs count, and so do source files that are not in git yet. Files
 that the pipeline writes (dvc.lock, and data/ except data/config) do not: dvc.lock has their hashes.
@@ -8,9 +8,11 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
+
+from facsimile.errors import FacsimileError
 
 NOTED = "FACSIMILE_REVISION"
 """Environment variable that hands the revision at the start of a flow to its stages, as JSON."""
@@ -54,14 +56,14 @@ def current_revision(root: Path) -> Revision:
 
 def read_revision(root: Path) -> Revision:
     """The current revision of the code in `root`."""
-    git = _Git(root.resolve())
+    git = Git(root.resolve())
     try:
         commit = git("rev-parse", "--verify", "--quiet", "HEAD").strip()
         if not git("ls-files", "--", "."):
             git = _outer(git)
-    except _GitError as error:
+    except GitError as error:
         return Revision(unknown=str(error))
-    return Revision(commit, _changed(git, commit))
+    return Revision(commit, bool(changed_files(git, commit)))
 
 
 def since(noted: Revision, root: Path) -> Revision:
@@ -72,30 +74,44 @@ def since(noted: Revision, root: Path) -> Revision:
     """
     if not noted.commit or noted.changed:
         return noted
-    git = _Git(root.resolve())
+    git = Git(root.resolve())
     try:
         if not git("ls-files", "--", "."):
             git = _outer(git)
-        return replace(noted, changed=_changed(git, noted.commit))
-    except _GitError:  # the repository has been removed
+        return replace(noted, changed=bool(changed_files(git, noted.commit)))
+    except GitError:  # the repository has been removed
         return replace(noted, changed=True)
 
 
-class _GitError(Exception):
-    """The revision cannot be read from git; the message says why."""
+class GitError(FacsimileError):
+    """Git failed; the message says why, in one line."""
 
 
-class _Git:
-    """Runs git in one folder."""
+class Git:
+    """Runs git in one folder.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: the folder, absolute.
+        environment: variables added to those of this process.
+    """
+
+    def __init__(self, root: Path, environment: Mapping[str, str] | None = None) -> None:
         self.root = root
+        self.environment = dict(environment or {})
 
     def __call__(self, *arguments: str) -> str:
-        """Run git and return its output.
+        """Run git and return its output as text.
 
         Raises:
-            _GitError: git failed.
+            GitError: git failed.
+        """
+        return self.run(*arguments).decode("utf-8", "surrogateescape")
+
+    def run(self, *arguments: str, content: bytes = b"") -> bytes:
+        """Run git with `content` as standard input and return its output.
+
+        Raises:
+            GitError: git failed.
         """
         # In a container the checkout often belongs to another user, and git refuses to read it.
         # Running this pipeline means running the code in `root`, so that folder is trusted, those
@@ -105,19 +121,19 @@ class _Git:
         # Do not lock the index, so that a concurrent `git commit` does not fail.
         environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
         environment = {key: environment[key] for key in environment if key not in _HOOK_VARIABLES}
+        environment |= self.environment
         try:
             result = subprocess.run(
                 ["git", *options, *arguments],
                 cwd=self.root,
                 env=environment,
+                input=content,
                 capture_output=True,
-                encoding="utf-8",
-                errors="surrogateescape",
             )
         except FileNotFoundError:
-            raise _GitError(self._without_git()) from None
+            raise GitError(self._without_git()) from None
         if result.returncode:
-            raise _GitError(self._reason(result.stderr))
+            raise GitError(self._reason(result.stderr.decode("utf-8", "surrogateescape")))
         return result.stdout
 
     def _without_git(self) -> str:
@@ -138,29 +154,41 @@ class _Git:
         return stderr.strip().splitlines()[0]
 
 
-def _outer(git: _Git) -> _Git:
+def _outer(git: Git) -> Git:
     """The repository around a project that has no files in git itself, such as build/plain-table.
 
     Raises:
-        _GitError: the repository around it is another one.
+        GitError: the repository around it is another one.
     """
-    outer = _Git(Path(git("rev-parse", "--show-toplevel").rstrip("\n")))
+    outer = Git(Path(git("rev-parse", "--show-toplevel").rstrip("\n")))
     if not outer("ls-files", "--", "dvc.yaml"):
-        raise _GitError("no git repository")
+        raise GitError("no git repository")
     return outer
 
 
-def _changed(git: _Git, commit: str) -> bool:
-    """Whether any file that counts differs from `commit`."""
+def changed_files(git: Git, commit: str) -> list[str]:
+    """Files that count as changes and differ from `commit`, relative to the folder of `git`.
+
+    Raises:
+        GitError: git failed.
+    """
     tracked = git("diff", "--name-only", "--no-ext-diff", "-z", "--relative", commit, "--", ".")
-    untracked = git("ls-files", "--others", "--exclude-standard", "-z", "--", *_SOURCES)
-    return any(
-        not _is_artefact(path) and not _in_environment(git.root, path)
-        for path in (*_paths(tracked), *_paths(untracked))
-    )
+    found = (*split_paths(tracked), *untracked_sources(git))
+    return [path for path in found if not _is_artefact(path)]
 
 
-def _paths(listing: str) -> Iterator[str]:
+def untracked_sources(git: Git) -> list[str]:
+    """Source files that git neither tracks nor ignores, relative to the folder of `git`."""
+    found = git("ls-files", "--others", "--exclude-standard", "-z", "--", *_SOURCES)
+    return [
+        path
+        for path in split_paths(found)
+        if not _is_artefact(path) and not _in_environment(git.root, path)
+    ]
+
+
+def split_paths(listing: str) -> Iterator[str]:
+    """Paths in the output of a git command with ``-z``."""
     return (path for path in listing.split("\0") if path)
 
 

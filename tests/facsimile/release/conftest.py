@@ -106,6 +106,8 @@ def release(faces: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Re
             ),
         ),
         {"edit": ["edit.seed modified"]},
+        version="dataset/2026.01.05.2",
+        version_commit="decade",
     )
 
 

@@ -72,6 +72,7 @@ def test_croissant_is_valid_and_gives_the_faces(
     assert not croissant.metadata.ctx.issues.errors
     # The publisher adds the date of publication.
     assert all("datePublished" in issue for issue in croissant.metadata.ctx.issues.warnings)
+    assert croissant.metadata.version == "2026.1.5+2"
     records = list(croissant.records("faces"))
     assert {record["faces/sample_id"].decode() for record in records} == set(faces["sample_id"])
     assert records[0]["faces/image"].size == (16, 16)
@@ -139,6 +140,7 @@ def test_the_card_reports_contents_terms_and_measurements(folder: Path) -> None:
     _, front, body = text.split("---\n", 2)
     values = yaml.safe_load(front)
     assert values["license"] == "cc-by-nc-4.0"
+    assert "those of version `dataset/2026.01.05.2`, git commit `decade`" in body
     assert "synthetic" in values["tags"]
     assert values["configs"][0]["data_files"] == [
         {"split": split, "path": f"data/{split}-*.parquet"} for split in ("train", "val")
