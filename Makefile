@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # A worker takes up to 4 GiB. Files run in their order: tests/e2e, the longest, among the first.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-fast lint format clean
+.PHONY: demo test test-fast retrain-ci lint format clean
 .DEFAULT_GOAL := demo
 
 # --no-deps: the lock is complete, and pip would lose the hashes of packages with extras if it
@@ -24,6 +24,9 @@ test: $(VENV)/.installed  ## run all tests, a file at a time on each core
 
 test-fast: $(VENV)/.installed  ## run the tests that start no process, server or training
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
+
+retrain-ci: $(VENV)/.installed  ## retrain if params, code or dvc.lock differ from BASE (main), and compare with the champion
+	$(BIN)/facsimile retrain-ci --base $(or $(BASE),main) $(RETRAIN)
 
 lint: $(VENV)/.installed  ## check style
 	$(BIN)/ruff check .

@@ -5,8 +5,10 @@ import typer
 from cli import (
     generator_commands,
     model_commands,
+    predict_command,
     release_command,
     result_commands,
+    retrain_command,
     run_commands,
     version_commands,
 )
@@ -24,5 +26,7 @@ app.add_typer(run_commands.commands)
 app.add_typer(result_commands.commands)
 app.add_typer(version_commands.commands)
 app.add_typer(model_commands.commands)
+app.add_typer(predict_command.commands)
+app.add_typer(retrain_command.commands)
 app.add_typer(release_command.commands)
 app.add_typer(generator_commands.commands, name="generator", rich_help_panel="Generators")

@@ -13,7 +13,7 @@ from facsimile.faces.arms import ALL_GENERATED
 from tasks.shared.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from facsimile.serving.comparison import ModelComparison, PromotionRule
+    from facsimile.detection.model_comparison import ModelComparison, PromotionRule
     from flows.promotion import Decision
 
 PANEL = "Use the detectors"
@@ -132,7 +132,7 @@ def models(root: Root = HERE) -> None:
 
 def promotion_rule(margin: float, tolerances: list[str] | None) -> "PromotionRule":
     """The rule that the options describe. Raises FacsimileError if a tolerance is not a number."""
-    from facsimile.serving.comparison import PromotionRule
+    from facsimile.detection.model_comparison import PromotionRule
 
     general, by_au = PromotionRule.au_tolerance, {}
     for text in tolerances or ():
@@ -150,14 +150,20 @@ def promotion_rule(margin: float, tolerances: list[str] | None) -> "PromotionRul
     return PromotionRule(margin, general, by_au)
 
 
-def print_decision(decision: "Decision") -> None:
-    """Print the F1 of each AU, and the verdict with its reasons."""
+def print_decision(decision: "Decision", promoted: bool = True) -> None:
+    """Print the F1 of each AU, and the verdict with its reasons.
+
+    Args:
+        decision: about a challenger.
+        promoted: whether a challenger that has passed is the champion now.
+    """
     if decision.comparison:
         console.print(f1_table(decision.comparison))
         print(decision.comparison)
     if decision.passed:
         reason = "" if decision.comparison else f": {decision.reasons[0]}"
-        print(f"{decision.challenger} is the champion{reason}")
+        result = "is the champion" if promoted else "may be promoted"
+        print(f"{decision.challenger} {result}{reason}")
     else:
         complain(f"{decision.challenger} is refused")
         for reason in decision.reasons:

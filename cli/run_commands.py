@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -14,6 +14,9 @@ from cli.result_commands import print_report
 from cli.shared import HERE, Root, console, examples, require_project
 from flows import events
 from tasks.shared.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from flows.conductor import StageReport
 
 PANEL = "Run the pipeline"
 
@@ -136,16 +139,26 @@ def verify(
 
 
 def conduct(root: Path, targets: list[str]) -> None:
+    """Run the flow, see `run_flow`. Raises typer.Exit if a stage failed."""
+    _, failure = run_flow(root, targets)
+    if failure:
+        complain(failure)
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def run_flow(root: Path, targets: list[str]) -> "tuple[list[StageReport], str]":
     """Run the flow `regenerate` with a live table, then print a summary.
 
     Args:
         root: project folder.
         targets: stages to bring up to date; none for the whole pipeline.
 
+    Returns:
+        The outcome of each stage, and why the first that failed did; empty if none failed.
+
     Raises:
         FacsimileError: `root` is not a project, params.yaml or dvc.yaml is invalid, or no server
             answers.
-        typer.Exit: a stage failed.
     """
     require_project(root)
     from flows import server
@@ -170,9 +183,7 @@ def conduct(root: Path, targets: list[str]) -> None:
     if isinstance(reports, BaseException):  # the flow itself failed, not a stage
         raise reports
     console.print(summary(reports, display.seconds))
-    if state.is_failed():
-        complain(state.message)
-        raise typer.Exit(ExitCode.FAILED)
+    return reports, state.message if state.is_failed() else ""
 
 
 def _warn_without_git(root: Path) -> None:

@@ -111,6 +111,40 @@ def cache_folder(root: Path) -> Path:
     return Path(query(root, "cache", "dir").strip()) / "files" / "md5"
 
 
+def pull(root: Path) -> str:
+    """Fetch the results that dvc.lock records, if the project has a default remote.
+
+    Returns:
+        Why some are missing; empty if all were fetched or there is no remote.
+    """
+    if not _run(root, "remote", "default").stdout.strip():
+        return ""
+    try:
+        query(root, "pull", "--allow-missing")
+    except FacsimileError as error:
+        return str(error)
+    return ""
+
+
+def metric_changes(
+    root: Path, base: str, file: str
+) -> dict[str, tuple[float | None, float | None]]:
+    """Numbers in a metrics file by dotted name: before, in a commit, and now.
+
+    Only those that differ. None where a number is missing, as all are before if DVC's cache does
+    not have the file of that commit.
+    """
+    result = _run(root, "metrics", "diff", "--json", base, "--targets", file)
+    if result.returncode:
+        return {}
+    entries = json.loads(result.stdout or "{}").get(file, {})
+    numbers = {
+        name: tuple(v if isinstance(v, int | float) else None for v in (e.get("old"), e.get("new")))
+        for name, e in entries.items()
+    }
+    return {name: pair for name, pair in numbers.items() if pair != (None, None)}
+
+
 def _read_lockfile(root: Path) -> dict[str, Any]:
     """What dvc.lock records for each stage. First clears stale locks of killed DVC processes."""
     with explain_faults(root):

@@ -6,7 +6,7 @@ Python imports a package only once, so two versions of a model in one process wo
 of the first, and in a process of Facsimile that of this project. So this script imports neither.
 
 Reads pickled lists of image contents from stdin, writes a pickled table of predictions for each to
-stdout. First writes None once the model is loaded. Only `flows.registered_model` talks to it.
+stdout. First writes the metadata of the model. Only `flows.registered_model` talks to it.
 """
 
 import os
@@ -23,7 +23,7 @@ def main(uri: str) -> None:
     import pandas as pd
 
     model = mlflow.pyfunc.load_model(uri)
-    answer = None
+    answer = model.metadata.metadata or {}
     while True:
         pickle.dump(answer, answers)
         answers.flush()

@@ -26,7 +26,7 @@ from flows.registration import DATA, INGEST, VALIDATION, training_data, validati
 from tasks.provenance.dvc_files import locked_stages
 
 if TYPE_CHECKING:
-    from facsimile.serving.comparison import ModelComparison, PromotionRule
+    from facsimile.detection.model_comparison import ModelComparison, PromotionRule
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def compare(
     on_model: Callable[[str], None],
 ) -> "ModelComparison":
     """Let both versions read the faces of the validation people, and compare their F1."""
-    from facsimile.serving.comparison import compare_models
+    from facsimile.detection.model_comparison import compare_models
 
     detected = []
     for version in (champion, challenger):

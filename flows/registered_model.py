@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facsimile.errors import FacsimileError
 from flows.supervisor import supervised
@@ -25,6 +25,9 @@ class RegisteredModel:
         uri: any URI that MLflow loads, such as ``models:/name@alias``.
         environment: environment variables of its process, see `MLflowStore.environment`.
 
+    Attributes:
+        metadata: metadata of the model, once it is loaded.
+
     Raises:
         FacsimileError: the model cannot be loaded.
     """
@@ -32,6 +35,7 @@ class RegisteredModel:
     def __init__(self, uri: str, environment: Mapping[str, str]) -> None:
         self.uri = uri
         self.environment = environment
+        self.metadata: dict[str, Any] = {}
 
     def __enter__(self) -> "RegisteredModel":
         self._log = tempfile.TemporaryFile()
@@ -46,7 +50,7 @@ class RegisteredModel:
             **options,
         )
         try:
-            self._receive()
+            self.metadata = self._receive()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -63,7 +67,7 @@ class RegisteredModel:
         self._log.close()
 
     def predict(self, images: Sequence[bytes]) -> "pd.DataFrame":
-        """Predictions of aligned faces, see `facsimile.serving.AUModel.predict`.
+        """Predictions of aligned faces, see `facsimile.detection.au_model.AUModel.predict`.
 
         Args:
             images: contents of image files.
@@ -78,7 +82,7 @@ class RegisteredModel:
             raise FacsimileError(self._reason()) from None
         return self._receive()
 
-    def _receive(self) -> "pd.DataFrame | None":
+    def _receive(self) -> Any:
         try:
             return pickle.load(self._process.stdout)
         except EOFError:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.models import ModelSignature
 
-    from facsimile.serving import AUModel
+    from facsimile.detection.au_model import AUModel
 
 TRAIN = Path("data/train")
 INGEST = Path("data/ingest")
@@ -162,10 +162,10 @@ class _Candidate:
 
     def __init__(self, root: Path, arm: str, detectors: Path) -> None:
         from facsimile.detection import AUEnsemble
+        from facsimile.detection.au_model import AUModel
         from facsimile.faces.annotation import presence
         from facsimile.faces.tables import decode_images, encode_png
         from facsimile.measurement import choose_thresholds, f1_per_au, mean_defined
-        from facsimile.serving import AUModel
 
         self.arm = arm
         self.dataset = annotated_dataset(root)
@@ -200,7 +200,7 @@ class _Candidate:
         """Write the model as MLflow stores it."""
         import mlflow.pyfunc
 
-        from facsimile.serving import write_code
+        from facsimile.detection.au_model import write_code
 
         logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)  # it reports each check
         data, code = path.with_name("detectors"), path.with_name("code")
@@ -209,7 +209,7 @@ class _Candidate:
         self.model.save(data, self.detectors)
         mlflow.pyfunc.save_model(
             path,
-            loader_module="facsimile.serving.au_model",
+            loader_module="facsimile.detection.au_model",
             data_path=str(data),
             code_paths=[str(write_code(code))],
             signature=_signature(self.model),
@@ -270,7 +270,7 @@ class _Candidate:
 
 def pinned_requirements() -> list[str]:
     """Installed versions of the packages that the model needs."""
-    from facsimile.serving.au_model import PACKAGES
+    from facsimile.detection.au_model import PACKAGES
 
     # A local version such as 2.11.0+cpu is not on the package index.
     return [f"{name}=={installed_version(name).partition('+')[0]}" for name in PACKAGES]

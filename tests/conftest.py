@@ -24,7 +24,7 @@ if _worker := os.environ.get("PYTEST_XDIST_WORKER"):
     atexit.register(shutil.rmtree, os.environ["TMPDIR"], ignore_errors=True)
 
 # Fixtures that start a Prefect server or create a DVC project, so their tests start processes.
-SLOW_FIXTURES = {"prefect_server", "empty_project"}
+SLOW_FIXTURES = {"prefect_server", "empty_project", "registered_once"}
 
 # `nohup` and shell background jobs ignore these signals, and child processes would inherit that.
 for _number, _default in (
@@ -73,3 +73,25 @@ def project(
         return tmp_path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def registered_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one registered version of its detectors, which is wrong about AU12."""
+    from flows.registration import register
+    from tests.support.detectors import train, write_project
+
+    root = tmp_path_factory.mktemp("registered")
+    write_project(root)
+    train(root, inverted=["AU12"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        assert register(root).is_new
+    return root
+
+
+@pytest.fixture
+def registered(registered_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it. Its artifacts stay in the folder of the original."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return shutil.copytree(registered_once, tmp_path / "registered")

@@ -74,6 +74,30 @@ class Preprocessing:
     thin: float = 0.0
     aligner: Aligner | None = None
 
+    def prepare(
+        self, source: ImageSource, landmarks: np.ndarray | None = None
+    ) -> np.ndarray | FacsimileError:
+        """The face of one image.
+
+        Args:
+            source: an image, or an error that says why there is none.
+            landmarks: given landmarks, see `Aligner`.
+
+        Returns:
+            uint8 (size, size, 3), or an error that says why there is no face; its message completes
+            a sentence that begins with the name of the image.
+        """
+        if isinstance(source, FacsimileError):
+            return source
+        try:
+            if self.aligner is None:
+                return decode_square(source, self.size, self.crop)
+            face = self.aligner(decode_rgb(source), landmarks, self.size)
+            check_not_blank(Image.fromarray(face))
+            return face
+        except FacsimileError as error:
+            return error
+
 
 def image_files(
     annotations: pd.DataFrame, batch_size: int
@@ -189,18 +213,7 @@ class Adapter:
         """
 
         def decode(source: ImageSource, points: np.ndarray) -> np.ndarray | FacsimileError:
-            if isinstance(source, FacsimileError):
-                return source
-            try:
-                if preprocessing.aligner is None:
-                    return decode_square(source, preprocessing.size, preprocessing.crop)
-                face = preprocessing.aligner(
-                    decode_rgb(source), points.reshape(-1, 2), preprocessing.size
-                )
-                check_not_blank(Image.fromarray(face))
-                return face
-            except FacsimileError as error:
-                return error
+            return preprocessing.prepare(source, points.reshape(-1, 2))
 
         differs = _Thinning(preprocessing.thin)
         with ThreadPoolExecutor(workers) as pool:

@@ -1,4 +1,4 @@
-"""Read numbered frames from videos; each file is decoded once, from its beginning."""
+"""Read numbered frames, or all frames, of videos; each file is decoded once, from its beginning."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,11 +49,33 @@ def video_frames(
             yield rows.iloc[start:], frames
 
 
+def iter_frames(video: Path, every: int = 1) -> Iterator[tuple[int, Image.Image | FacsimileError]]:
+    """Every n-th frame of a video with its number, counted from 1.
+
+    Ends with an error, in place of a frame, at the first that is unreadable; its message completes
+    a sentence that begins with the name of the video.
+    """
+    number = 0
+    try:
+        for number, frame in enumerate(_decode(video), start=1):
+            if (number - 1) % every == 0:
+                yield number, frame.to_image()
+    except FacsimileError as error:
+        yield number + 1, error
+    except av.FFmpegError as error:
+        reason = f"is unreadable {_after(number)} ({error.strerror or error})"
+        yield number + 1, FacsimileError(reason)
+    else:
+        if not number:
+            yield 1, FacsimileError("has no frame")
+
+
 def _select_frames(video: Path, numbers: Sequence[int]) -> Iterator[Image.Image | FacsimileError]:
     """The frame of each number, or an error that says why it is unreadable."""
     picked = decoded = 0
     why = ""
     try:
+        _check_frame_rate(video)
         for decoded, frame in enumerate(_decode(video), start=1):
             if decoded == numbers[picked]:
                 yield frame.to_image()
@@ -75,7 +97,6 @@ def _after(decoded: int) -> str:
 
 
 def _decode(video: Path) -> Iterator[av.VideoFrame]:
-    _check_frame_rate(video)
     with _open(video) as container:
         for packet in container.demux(container.streams.video[0]):
             # A truncated packet would be filled in from earlier frames.

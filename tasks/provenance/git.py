@@ -83,6 +83,30 @@ def since(noted: Revision, root: Path) -> Revision:
         return replace(noted, changed=True)
 
 
+def changed_since(root: Path, base: str) -> tuple[str, list[str]]:
+    """Files of a project that differ from the commit where its branch left `base`.
+
+    Uncommitted changes count, and so do source files that are not in git yet.
+
+    Args:
+        root: project folder.
+        base: commit, branch or tag.
+
+    Returns:
+        The commit, and the paths relative to `root`.
+
+    Raises:
+        FacsimileError: git cannot be read, or `base` is not a revision.
+    """
+    git = Git(root.resolve())
+    try:
+        commit = git("merge-base", "--", base, "HEAD").strip()
+        tracked = git("diff", "--name-only", "--no-ext-diff", "-z", "--relative", commit, "--", ".")
+        return commit, sorted({*split_paths(tracked), *untracked_sources(git)})
+    except GitError as error:
+        raise FacsimileError(f"changes since {base}: {error}") from error
+
+
 class GitError(FacsimileError):
     """Git failed; the message says why, in one line."""
 

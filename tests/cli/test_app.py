@@ -30,6 +30,8 @@ COMMANDS = (
     "promote",
     "rollback",
     "models",
+    "predict",
+    "retrain-ci",
     "release",
     "generator import",
     "generator train",

@@ -188,3 +188,18 @@ def test_an_error_of_dvc_itself_is_reported(project: Callable[..., Path]) -> Non
     with pytest.raises(dvc.StageError, match="absent") as caught:
         dvc.reproduce("a", root, {}, print)
     assert not caught.value.retryable
+
+
+def test_results_are_fetched_from_the_default_remote(
+    project: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = project(a={"cmd": "echo 1 > a", "outs": ["a"]}, b={"cmd": "echo 2 > b", "outs": ["b"]})
+    assert dvc.pull(root) == "", "there is no remote, so nothing is missing"
+    dvc.reproduce("a", root, {}, print)
+    remote = tmp_path_factory.mktemp("remote")
+    for command in (["remote", "add", "--default", "store", str(remote)], ["push", "a"]):
+        subprocess.run([sys.executable, "-P", "-m", "dvc", *command], cwd=root, check=True)
+    (root / "a").unlink()
+    shutil.rmtree(root / ".dvc" / "cache")
+    assert dvc.pull(root) == ""  # `b` has never run, so the remote cannot have it
+    assert (root / "a").read_text() == "1\n"

@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 
 from facsimile.detection import AUEnsemble
+from facsimile.detection.model_comparison import PromotionRule
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import encode_png
-from facsimile.serving.comparison import PromotionRule
 from flows.model_registry import CHALLENGER, CHAMPION, DECISION, MODEL, REASON, ModelRegistry
 from flows.promotion import judge, promote
 from flows.registration import register
-from tests.support.detectors import mark_faces, train, validation_images, write_project
+from tests.support.detectors import mark_faces, train, validation_images
 
 pytestmark = pytest.mark.slow
 
@@ -27,31 +27,12 @@ WITHOUT_CHECKOUT = Path(__file__).with_name("load_model.py")
 RULE = PromotionRule()
 
 
-@pytest.fixture(scope="module")
-def registered_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("registered")
-    write_project(root)
-    train(root, inverted=["AU12"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        result = register(root)
-    assert result.is_new and set(result.version.aliases) == {CHAMPION, CHALLENGER}
-    return root
-
-
-@pytest.fixture
-def project(registered_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project whose first version, the champion, is wrong about AU12."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return shutil.copytree(registered_once, tmp_path / "project")
-
-
 def champion(root: Path) -> int:
     return ModelRegistry(root).require(CHAMPION).number
 
 
-def test_the_first_version_is_the_champion(project: Path) -> None:
-    (version,) = ModelRegistry(project).versions()
+def test_the_first_version_is_the_champion(registered: Path) -> None:
+    (version,) = ModelRegistry(registered).versions()
     assert set(version.aliases) == {CHAMPION, CHALLENGER}
     assert version.tags[REASON] == "the first version"
     assert version.tags["facsimile.arm"] == "real+generated"
@@ -59,57 +40,57 @@ def test_the_first_version_is_the_champion(project: Path) -> None:
     assert 0.7 < float(version.tags["facsimile.validation.f1"]) < 0.9
 
 
-def test_the_same_detectors_are_registered_once(project: Path) -> None:
-    again = register(project)
+def test_the_same_detectors_are_registered_once(registered: Path) -> None:
+    again = register(registered)
     assert (again.is_new, again.version.number) == (False, 1)
     assert "already registered as version 1" in str(again)
 
 
-def test_promotion_refusal_and_rollback(project: Path) -> None:
-    train(project)  # perfect
-    assert str(register(project)).startswith("real+generated registered as version 2 of")
-    assert champion(project) == 1, "it was promoted without a test"
-    decision = promote(project, RULE)
+def test_promotion_refusal_and_rollback(registered: Path) -> None:
+    train(registered)  # perfect
+    assert str(register(registered)).startswith("real+generated registered as version 2 of")
+    assert champion(registered) == 1, "it was promoted without a test"
+    decision = promote(registered, RULE)
     assert decision.passed and decision.comparison.difference > 0.03
     assert decision.reasons == (str(decision.comparison),)
-    assert champion(project) == 2
+    assert champion(registered) == 2
 
-    train(project, inverted=["AU04"])
-    register(project)
-    decision = promote(project, RULE)
+    train(registered, inverted=["AU04"])
+    register(registered)
+    decision = promote(registered, RULE)
     assert not decision.passed
     assert any(reason.startswith("AU04: F1 0.") for reason in decision.reasons)
-    refused = ModelRegistry(project).require(CHALLENGER)
+    refused = ModelRegistry(registered).require(CHALLENGER)
     assert refused.tags[DECISION] == "refused" and "AU04" in refused.tags[REASON]
-    assert champion(project) == 2
+    assert champion(registered) == 2
 
-    registry = ModelRegistry(project)
+    registry = ModelRegistry(registered)
     replaced, back = registry.roll_back()
-    assert (replaced.number, back.number, champion(project)) == (2, 1, 1)
+    assert (replaced.number, back.number, champion(registered)) == (2, 1, 1)
     with pytest.raises(FacsimileError, match="version 1 is the first champion"):
         registry.roll_back()
 
     # What people have rolled back, no schedule may promote again.
-    decision = promote(project, RULE, "2")
+    decision = promote(registered, RULE, "2")
     assert not decision.passed and "was rolled back on" in decision.reasons[0]
-    assert promote(project, RULE, "2", force=True).passed
-    assert champion(project) == 2
+    assert promote(registered, RULE, "2", force=True).passed
+    assert champion(registered) == 2
 
 
-def test_other_validation_faces_are_read_by_the_registered_models(project: Path) -> None:
-    train(project)
-    register(project)
-    before = judge(project, RULE)
+def test_other_validation_faces_are_read_by_the_registered_models(registered: Path) -> None:
+    train(registered)
+    register(registered)
+    before = judge(registered, RULE)
     # The hash says that the faces are others, so stored readings are not used.
-    mark_faces(project, "1" * 32)
-    after = judge(project, RULE)
-    assert after.passed and champion(project) == 1
+    mark_faces(registered, "1" * 32)
+    after = judge(registered, RULE)
+    assert after.passed and champion(registered) == 1
     pd.testing.assert_frame_equal(after.comparison.per_au, before.comparison.per_au)
 
 
-def test_a_registered_model_loads_without_the_project(project: Path, tmp_path: Path) -> None:
+def test_a_registered_model_loads_without_the_project(registered: Path, tmp_path: Path) -> None:
     """With a script that can import only what the requirements bring."""
-    source = ModelRegistry(project).use(
+    source = ModelRegistry(registered).use(
         lambda client: client.get_model_version_download_uri(MODEL, "1")
     )
     images = [encode_png(image) for image in validation_images()[:3]]
@@ -118,7 +99,7 @@ def test_a_registered_model_loads_without_the_project(project: Path, tmp_path: P
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     found = pd.read_parquet(tmp_path / "predictions.parquet")
-    ensemble = AUEnsemble.load(project / "data" / "train" / "real+generated")
+    ensemble = AUEnsemble.load(registered / "data" / "train" / "real+generated")
     expected = ensemble.predict(validation_images()[:3]).clip(0, 1)
     np.testing.assert_allclose(found[list(AUS)].to_numpy(float), expected, atol=1e-5)
     report = json.loads((tmp_path / "report.json").read_text())
@@ -128,12 +109,12 @@ def test_a_registered_model_loads_without_the_project(project: Path, tmp_path: P
     assert "/code/facsimile/" in report["code"]
 
 
-def test_other_arms_are_named(project: Path) -> None:
+def test_other_arms_are_named(registered: Path) -> None:
     with pytest.raises(FacsimileError, match=r"no detectors of arm 'real'; --arm takes real\+gen"):
-        register(project, "real")
-    shutil.rmtree(project / "data" / "train")
+        register(registered, "real")
+    shutil.rmtree(registered / "data" / "train")
     with pytest.raises(FacsimileError, match="no detectors yet; run `facsimile run train`"):
-        register(project)
+        register(registered)
 
 
 def test_without_versions_there_is_nothing_to_decide(
@@ -146,25 +127,25 @@ def test_without_versions_there_is_nothing_to_decide(
         registry.roll_back()
 
 
-def test_a_store_that_does_not_respond(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_does_not_respond(registered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     for use in (register, lambda root: promote(root, RULE)):
         with pytest.raises(FacsimileError) as raised:
-            use(project)
+            use(registered)
         assert str(raised.value) == "MLflow at http://127.0.0.1:9: Connection refused"
 
 
-def test_a_model_that_is_gone(project: Path) -> None:
-    train(project)
-    register(project)
-    mark_faces(project, "1" * 32)
-    registry = ModelRegistry(project)
+def test_a_model_that_is_gone(registered: Path) -> None:
+    train(registered)
+    register(registered)
+    mark_faces(registered, "1" * 32)
+    registry = ModelRegistry(registered)
     source = registry.use(lambda client: client.get_model_version_download_uri(MODEL, "1"))
     moved = Path(source.removeprefix("file://"))
     moved.rename(moved.with_name("elsewhere"))
     try:
         with pytest.raises(FacsimileError, match="models:/facsimile-au-detectors/1: the model"):
-            promote(project, RULE)
+            promote(registered, RULE)
     finally:
         moved.with_name("elsewhere").rename(moved)
-    assert champion(project) == 1
+    assert champion(registered) == 1

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from facsimile.datasets import recognise
+from facsimile.datasets.videos import iter_frames
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import decode_images
 
@@ -177,3 +178,19 @@ def test_wide_pictures_are_refused_or_cropped(tmp_path: Path) -> None:
     faces = read(root, crop=True)[0]
     centre = np.stack(wide)[:, :, SIZE // 2 : SIZE // 2 + SIZE]
     np.testing.assert_array_equal(decode_images(faces[faces["subject_id"] == "SN002"]), centre)
+
+
+def test_all_frames_of_a_video_are_read_up_to_the_first_that_is_broken(tmp_path: Path) -> None:
+    images = [pixels(n, 32, 32) for n in range(20)]
+    video = write_video(tmp_path / "v.avi", images)
+    assert [number for number, _ in iter_frames(video, every=6)] == [1, 7, 13, 19]
+    for (_, frame), image in zip(iter_frames(video), images, strict=True):
+        np.testing.assert_array_equal(np.asarray(frame), image)
+    video.write_bytes(b"a video")
+    ((number, error),) = iter_frames(video)
+    assert number == 1 and "is unreadable before its first frame" in str(error)
+
+
+def test_frames_at_an_uneven_rate_are_read(tmp_path: Path) -> None:
+    write_uneven(tmp_path / "v.mp4")
+    assert len(list(iter_frames(tmp_path / "v.mp4"))) == 20

@@ -8,8 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from facsimile.errors import FacsimileError
 from tasks import evaluate
-from tasks.provenance.git import NOTED, Revision, current_revision, read_revision, since
+from tasks.provenance.git import (
+    NOTED,
+    Revision,
+    changed_since,
+    current_revision,
+    read_revision,
+    since,
+)
 
 FILES = ("facsimile/a.py", "params.yaml", "dvc.yaml", "data/config/au_graph.yaml", "README.md")
 
@@ -188,3 +196,31 @@ def test_the_report_names_a_clean_checkout(root: Path, monkeypatch: pytest.Monke
     assert (lineage["git_commit"], lineage["git_dirty"]) == (head(root), False)
     no_repository(root)
     assert evaluate.lineage()["git_unknown"] == "no git repository"
+
+
+def test_changes_since_a_branch_begin_where_the_current_one_left_it(root: Path) -> None:
+    git(root, "branch", "-M", "main")
+    left = head(root)
+    git(root, "checkout", "-q", "-b", "work")
+    for name in ("facsimile/a.py", "README.md"):
+        write(root, name)
+    git(root, "commit", "-q", "-a", "-m", "y")
+    write(root, "params.yaml")
+    write(root, "new.py")
+    git(root, "stash", "-q", "-u")
+    git(root, "checkout", "-q", "main")
+    write(root, "dvc.yaml")
+    git(root, "commit", "-q", "-a", "-m", "main goes on")
+    git(root, "checkout", "-q", "work")
+    git(root, "stash", "pop", "-q")
+    assert changed_since(root, "main") == (
+        left,
+        ["README.md", "facsimile/a.py", "new.py", "params.yaml"],
+    )
+    with pytest.raises(FacsimileError, match="changes since nowhere: fatal: Not a valid object"):
+        changed_since(root, "nowhere")
+
+
+def test_changes_of_a_project_without_git_are_unknown(tmp_path: Path) -> None:
+    with pytest.raises(FacsimileError, match="changes since main: no git repository"):
+        changed_since(tmp_path, "main")

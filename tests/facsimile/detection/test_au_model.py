@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from facsimile.detection import AUEnsemble
+from facsimile.detection.au_model import AUModel
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import encode_png
-from facsimile.serving import AUModel
 from tests.support.detectors import SIZE, perfect_detector, pictures
 
 IMAGES = pictures(6)

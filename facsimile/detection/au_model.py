@@ -39,15 +39,19 @@ PACKAGES = (
 
 _CODE = (
     "__init__.py",
-    "detection",
+    "detection/__init__.py",
+    "detection/au_model.py",
+    "detection/augmentation.py",
+    "detection/detector.py",
+    "detection/ensemble.py",
+    "detection/labelled_faces.py",
+    "detection/oracle.py",
     "digests.py",
     "errors.py",
     "faces",
     "files.py",
     "measurement",
     "seeding.py",
-    "serving/__init__.py",
-    "serving/au_model.py",
 )
 _OPTIONS = "model.json"
 _DETECTORS = "detectors"

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from facsimile.errors import FacsimileError
-from facsimile.faces.aus import AUS
-from facsimile.serving.comparison import (
+from facsimile.detection.model_comparison import (
     ModelComparison,
     PromotionRule,
     compare_models,
     lower_bound,
 )
+from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS
 
 PEOPLE, EACH = 6, 40
 NAMES = np.repeat([f"p{n}" for n in range(PEOPLE)], EACH)

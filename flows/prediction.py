@@ -1,0 +1,212 @@
+"""Reads the AUs of pictures and videos with a registered model, or serves the model over HTTP."""
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facsimile.errors import FacsimileError
+from flows.model_registry import CHAMPION, ModelRegistry, RegisteredVersion
+from flows.registered_model import RegisteredModel
+from flows.supervisor import supervised
+from tasks.params import LANDMARK_COLUMNS, PARAMS, read_params
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from facsimile.datasets import Preprocessing
+
+HOST = "127.0.0.1"
+_BATCH = 64  # faces held in memory
+_SERVER = Path(__file__).with_name("scoring_process.py")
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Reading:
+    """AUs of one face.
+
+    Attributes:
+        path: picture or video.
+        frame: number of the frame of a video, counted from 1; None for a picture.
+        aus: ``AU01`` … in [0, 1] and ``AU01_present`` …; empty if there is an error.
+        error: why the face could not be read; completes a sentence that begins with its name.
+    """
+
+    path: Path
+    frame: int | None
+    aus: dict[str, float | bool]
+    error: str = ""
+
+    @property
+    def name(self) -> str:
+        return str(self.path) if self.frame is None else f"{self.path} frame {self.frame}"
+
+
+def find_files(paths: Iterable[Path]) -> list[Path]:
+    """Pictures and videos in folders and below, sorted; files are taken as they are."""
+    from facsimile.datasets.frames import is_image
+    from facsimile.datasets.videos import VIDEO_SUFFIXES
+
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(
+            file
+            for file in path.rglob("*")
+            if file.is_file() and (is_image(file) or file.suffix.lower() in VIDEO_SUFFIXES)
+        )
+        if not inside:
+            raise FacsimileError(f"{path}: no pictures or videos in this folder")
+        found += inside
+    return found
+
+
+def predict(
+    root: Path,
+    files: Iterable[Path],
+    model: str = CHAMPION,
+    *,
+    landmarks: str = "",
+    crop: bool | None = None,
+    every: int = 1,
+    on_file: Callable[[], None] = lambda: None,
+) -> Iterator[Reading]:
+    """Read the AUs of each face, prepared as `ingest` prepares the annotated dataset.
+
+    Args:
+        root: project folder.
+        files: pictures and videos.
+        model: alias or number of a version, or a URI that MLflow loads.
+        landmarks: ``package.module:function`` that finds the landmarks to align faces by; by
+            default, that of the annotated dataset in params.yaml.
+        crop: whether to crop pictures that are not square to their centre; by default, as for the
+            annotated dataset.
+        every: read only every n-th frame of videos.
+        on_file: called after each file.
+
+    Raises:
+        FacsimileError: there is no such model, or its process has failed.
+    """
+    registry = ModelRegistry(root)
+    uri = model if ":" in model else registry.require(model).uri
+    with RegisteredModel(uri, registry.environment) as loaded:
+        preprocessing = _preprocessing(root, loaded.metadata, landmarks, crop)
+        faces = _faces(files, preprocessing, every, on_file)
+        while batch := list(islice(faces, _BATCH)):
+            yield from _read(loaded, batch)
+
+
+def serve(
+    root: Path, port: int, model: str, on_ready: Callable[[RegisteredVersion, str], None]
+) -> int:
+    """Serve a version with MLflow's scoring server on the loopback interface, until it ends.
+
+    Args:
+        root: project folder.
+        port: TCP port.
+        model: alias or number of the version.
+        on_ready: called with the version and the URL for requests, once it answers.
+
+    Returns:
+        The exit status of the server.
+
+    Raises:
+        FacsimileError: there is no such version, or the port is taken.
+    """
+    registry = ModelRegistry(root)
+    version = registry.require(model)
+    _check_port(port)
+    command, options = supervised([sys.executable, "-P", str(_SERVER), version.uri, str(port)])
+    server = subprocess.Popen(command, env=registry.environment, **options)
+    try:
+        while server.poll() is None and not _answers(port):
+            time.sleep(_POLL_SECONDS)
+        if server.poll() is None:
+            on_ready(version, f"http://{HOST}:{port}/invocations")
+        return server.wait()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _preprocessing(
+    root: Path, metadata: dict[str, object], landmarks: str, crop: bool | None
+) -> "Preprocessing":
+    from facsimile.datasets import Aligner, Preprocessing
+
+    params = read_params(root / PARAMS)
+    dataset, ingest = params["datasets"].aus, params["ingest"]
+    declared = ingest.align.get(dataset, "")
+    landmarks = landmarks or (declared if declared != LANDMARK_COLUMNS else "")
+    if crop is None:
+        crop = dataset in ingest.paths and ingest.paths[dataset].crop is not None
+    if landmarks:
+        sys.path.insert(0, str(root.resolve()))  # where the function may be, as for `ingest`
+    size = metadata.get("image_size", ingest.size)
+    return Preprocessing(size, crop, aligner=Aligner(landmarks) if landmarks else None)
+
+
+def _faces(
+    files: Iterable[Path],
+    preprocessing: "Preprocessing",
+    every: int,
+    on_file: Callable[[], None],
+) -> "Iterator[tuple[Path, int | None, np.ndarray | FacsimileError]]":
+    """Path, frame and face of each picture and frame."""
+    from facsimile.datasets.videos import VIDEO_SUFFIXES, iter_frames
+
+    for path in files:
+        if not path.exists():
+            yield path, None, FacsimileError("does not exist")
+        elif path.suffix.lower() in VIDEO_SUFFIXES:
+            for frame, picture in iter_frames(path, every):
+                yield path, frame, preprocessing.prepare(picture)
+        else:
+            yield path, None, preprocessing.prepare(path)
+        on_file()
+
+
+def _read(
+    model: RegisteredModel, batch: "list[tuple[Path, int | None, np.ndarray | FacsimileError]]"
+) -> Iterator[Reading]:
+    """Readings of a batch, in its order."""
+    from facsimile.faces.tables import encode_png
+
+    images = [encode_png(face) for *_, face in batch if not isinstance(face, FacsimileError)]
+    rows = iter(model.predict(images).to_dict("records") if images else [])
+    for path, frame, face in batch:
+        if isinstance(face, FacsimileError):
+            yield Reading(path, frame, {}, str(face))
+            continue
+        values = next(rows)
+        error = values.pop("error", None)
+        yield Reading(path, frame, {} if error else values, error or "")
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise FacsimileError(
+                f"port {port}: {error.strerror}; choose another with --port"
+            ) from None
+
+
+def _answers(port: int) -> bool:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(f"http://{HOST}:{port}/ping", timeout=5):
+            return True
+    except OSError:
+        return False
