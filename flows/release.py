@@ -30,7 +30,7 @@ from flows.face_lineage import planned_intensities
 from flows.graph import needed_by, read_graph
 from flows.mlflow_runs import revision_of
 from flows.tracking import find_run
-from flows.versions import Version, VersionStore, current_outputs
+from flows.versions import published_version
 from tasks.params import PARAMS, IngestParams, read_params, read_section
 from tasks.provenance.dvc_files import locked_hashes, locked_params, locked_stages
 from tasks.provenance.git import Revision
@@ -80,7 +80,7 @@ def release(
     stages = needed_by(graph, ["filter"])
     stale = _stale(root, [*stages, "train", "evaluate"])
     facts = tuple(_facts(root, stages))
-    version = None if stale else _version(root)
+    version = None if stale else published_version(root)
     with chdir(root):
         if not FACES.exists():
             raise FacsimileError(f"{FACES}: no accepted faces yet; run `facsimile run filter`")
@@ -221,15 +221,6 @@ def _stale(root: Path, stages: list[str]) -> dict[str, list[str]]:
         return {}
     found = dvc.stale_stages(root)
     return {stage: found[stage] for stage in stages if stage in found}
-
-
-def _version(root: Path) -> Version | None:
-    """The published version of the current data, if any."""
-    outputs = current_outputs(root)
-    try:
-        return VersionStore(root).matching(outputs) if outputs else None
-    except FacsimileError:  # the project is not under git
-        return None
 
 
 def _facts(root: Path, stages: list[str]) -> list[StageFacts]:

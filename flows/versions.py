@@ -311,6 +311,15 @@ class VersionStore:
         return contents
 
 
+def published_version(root: Path) -> Version | None:
+    """The version that has the data recorded in dvc.lock; None without one, or without git."""
+    outputs = current_outputs(root)
+    try:
+        return VersionStore(root).matching(outputs) if outputs else None
+    except FacsimileError:
+        return None
+
+
 def current_outputs(root: Path) -> dict[str, str]:
     """Path → MD5 of the outputs of all stages in dvc.yaml, as recorded in dvc.lock."""
     locked = locked_stages(root)

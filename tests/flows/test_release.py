@@ -20,6 +20,8 @@ from facsimile.faces.tables import (
     read_table,
     write_shards,
 )
+from flows.version_contents import Contents
+from flows.versions import Version
 from tasks.params import EditParams
 from tests.support.faces import face_table, noise_images
 from tests.support.project import ROOT, write_params
@@ -135,6 +137,20 @@ def test_a_release_that_is_there_stays(made: Path) -> None:
     again = release(made, "--synthetic-only")
     assert again.exit_code == 2 and "already exists" in again.stderr
     assert len(released(made)) == 24
+
+
+def test_a_release_of_a_published_version_names_it(
+    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = project()
+    version = Version("dataset/2026.01.05.2", "c0ffee", "", "", "", "", Contents())
+    monkeypatch.setattr("flows.release.published_version", lambda root: version)
+    result = release(root)
+    assert result.stdout.strip().endswith(", CC0 1.0, dataset/2026.01.05.2"), result.output
+    assert "version `dataset/2026.01.05.2`, git commit `c0ffee`" in card(root)
+    croissant = json.loads((root.parent / "out" / "croissant.json").read_text())
+    assert croissant["version"] == "2026.1.5+2"
+    assert croissant["identifier"] == "dataset/2026.01.05.2"
 
 
 OWN = {"paths": {"mine": {"root": "nowhere", "adapter": "disfa"}}}

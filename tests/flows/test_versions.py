@@ -20,7 +20,7 @@ from flows.publication import publish_version
 from flows.verification import cached_path
 from flows.version_checkout import check_out
 from flows.version_diff import Change, compare
-from flows.versions import VersionStore
+from flows.versions import VersionStore, published_version
 from tests.support.files import rot
 from tests.support.versions import (
     commit,
@@ -451,3 +451,12 @@ def test_lists_on_the_command_line(published: Path) -> None:
     git(published, "checkout", "-q", first, "--", ".")
     same = CliRunner().invoke(app, ["diff", first, "--root", str(published)])
     assert same.output == "no difference\n"
+
+
+def test_the_version_of_the_current_data(published: Path) -> None:
+    (version,) = VersionStore(published).all()
+    assert published_version(published) == version
+    change(published)
+    assert published_version(published) is None
+    shutil.rmtree(published / ".git")
+    assert published_version(published) is None
