@@ -6,6 +6,7 @@ from cli import (
     generator_commands,
     model_commands,
     predict_command,
+    operations_commands,
     release_command,
     result_commands,
     retrain_command,
@@ -29,4 +30,5 @@ app.add_typer(model_commands.commands)
 app.add_typer(predict_command.commands)
 app.add_typer(retrain_command.commands)
 app.add_typer(release_command.commands)
+app.add_typer(operations_commands.commands)
 app.add_typer(generator_commands.commands, name="generator", rich_help_panel="Generators")

@@ -25,6 +25,7 @@ from flows import dvc, events
 from flows.artifacts import publish
 from flows.device_lease import find_devices, lease
 from flows.graph import needed_by, read_graph
+from flows.orphaned_runs import close_orphaned_runs, record_process
 from flows.outputs import check_shipped, key_figure
 from flows.project_lock import project_lock
 from flows.run_params import RunParams
@@ -259,6 +260,10 @@ def conduct(root: Path, graph: nx.DiGraph, stages: list[str]) -> State:
         get_run_logger().info("waiting for %s", holder)
         events.emit("", events.QUEUED, f"waiting for {holder}")
 
+    record_process()
+    for line in close_orphaned_runs():
+        get_run_logger().warning(line)
+        events.add_note(line)
     with project_lock(root, deployment.name or flow_run.name, queued):
         return _submit(FlowRun(root, graph, stages))
 

@@ -1,15 +1,12 @@
 """MLflow runs: create them, log any number of values under any name, and always end them."""
 
-import os
-import platform
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from flows import mlflow_names
+from flows.process_identity import has_ended, this_process
 from tasks.provenance.git import Revision
 
 if TYPE_CHECKING:
@@ -34,7 +31,7 @@ def open_run(
     client: "MlflowClient", experiment: str, name: str, begin: float, tags: Mapping[str, str]
 ) -> str:
     """Create a run in state RUNNING that began at `begin` (Unix time, seconds); returns its id."""
-    tags = {_PROCESS: _this_process(), **tags}
+    tags = {_PROCESS: this_process(), **tags}
     tags = {key: _cut(value, _TAG_LENGTH) for key, value in tags.items()}
     run = client.create_run(experiment, start_time=int(begin * 1000), run_name=name, tags=tags)
     return run.info.run_id
@@ -87,10 +84,8 @@ def ended_run(
 
 def end_orphaned_runs(client: "MlflowClient", experiment: str) -> None:
     """Mark runs that dead processes of this machine left RUNNING as KILLED."""
-    host = platform.node()
     for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
-        process = run.data.tags.get(_PROCESS, "")
-        if process.startswith(f"{host} ") and not _is_alive(process):
+        if has_ended(run.data.tags.get(_PROCESS, "")):
             with suppress(Exception):  # a failure here must not keep the current run from logging
                 client.set_terminated(run.info.run_id, "KILLED")
 
@@ -108,21 +103,6 @@ def revision_of(run: "Run") -> Revision:
     why = tags.get(_UNKNOWN, "not recorded in its MLflow run")
     commit = tags.get(COMMIT, "")
     return Revision(commit, tags.get(DIRTY) == "True", "" if commit else why)
-
-
-def _this_process() -> str:
-    """Host, process id and start time in seconds, because process ids are reused."""
-    return f"{platform.node()} {os.getpid()} {psutil.Process().create_time():.0f}"
-
-
-def _is_alive(process: str) -> bool:
-    _, pid, started = process.rsplit(" ", 2)
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - float(started)) < 10
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.Error:  # it exists, but belongs to another user
-        return True
 
 
 def _parts(entries: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -1,11 +1,12 @@
-"""The Prefect server for flows: the user's, or a temporary one started here.
+"""The Prefect server for flows: the user's, that of `facsimile serve`, or a temporary one.
 
 Prefect's own temporary server outlives a killed parent, serves anyone who can reach its port,
-prints errors to the terminal and keeps its database in the home folder. The one started here ends
-with its parent, requires a secret, logs to a file and keeps its data in the project.
+prints errors to the terminal and keeps its database in the home folder. The servers started here
+end with their parent, require a secret, log to a file and keep their data in the project.
 """
 
 import atexit
+import json
 import os
 import secrets
 import socket
@@ -14,23 +15,43 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from facsimile.errors import FacsimileError
 from flows import state_folder
+from flows.process_identity import has_ended, this_process
 from flows.supervisor import supervised
 
 SECONDS_TO_ANSWER = 5.0
 LOG = "server.log"
+STANDING = "standing.json"
+"""Address and secret of the server of `facsimile serve`, in Prefect's home folder while it runs."""
 
 _POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server started here is, and who started it.
+
+    Attributes:
+        url: of the pages; the API is at ``<url>/api``.
+        secret: ``user:password`` of API and pages.
+        process: identity of the process that started the server.
+    """
+
+    url: str
+    secret: str
+    process: str
 
 
 def connect(root: Path) -> None:
     """Connect Prefect to a working server. Call it before running a flow.
 
     Uses the server that the user has configured (PREFECT_API_URL, a profile or any other Prefect
-    setting). Otherwise starts a temporary server, which ends with this process.
+    setting), or else the one of `facsimile serve` in the same project. Otherwise starts a temporary
+    server, which ends with this process.
 
     Args:
         root: project folder. Its state folder replaces ~/.prefect, unless PREFECT_HOME is set.
@@ -38,14 +59,76 @@ def connect(root: Path) -> None:
     Raises:
         FacsimileError: the server does not respond or start, or its folder is not writable.
     """
+    folder = prepare(root)
+    if _is_configured():
+        _check()
+    elif standing := _standing(folder):
+        _use(standing)
+    else:
+        _use(_start(folder, port=0, temporary=True))
+
+
+def connect_standing(root: Path, port: int) -> Address | None:
+    """Connect Prefect to the user's server, or start one for `facsimile serve`.
+
+    It also schedules runs and evaluates automations, which a temporary server does not.
+
+    Args:
+        root: project folder, see `connect`.
+        port: port of 127.0.0.1.
+
+    Returns:
+        Address of the server that was started; None for the user's.
+
+    Raises:
+        FacsimileError: as in `connect`; also if the project has such a server already, or the port
+            is taken.
+    """
+    folder = prepare(root)
+    if _is_configured():
+        _check()
+        return None
+    if standing := _standing(folder):
+        raise FacsimileError(f"this project is already served at {standing.url}")
+    address = _start(folder, port, temporary=False)
+    _use(address)
+    path = folder / STANDING
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(asdict(address)))
+    atexit.register(path.unlink, missing_ok=True)
+    return address
+
+
+def prepare(root: Path) -> Path:
+    """Set Prefect's home folder, and return it. Call it before importing Prefect."""
     os.environ.update(state_folder.user_environment(root))
-    folder = _prefect_home(root)
+    return _prefect_home(root)
+
+
+def _is_configured() -> bool:
     from prefect.settings import get_current_settings
 
-    if get_current_settings().api.url:
-        _check()
-    else:
-        _start(folder)
+    return bool(get_current_settings().api.url)
+
+
+def _standing(folder: Path) -> Address | None:
+    """The server of `facsimile serve`, if it runs."""
+    try:
+        address = Address(**json.loads((folder / STANDING).read_text()))
+    except (OSError, ValueError, TypeError):  # none, or the file is being written
+        return None
+    alive = not has_ended(address.process) and _answers(f"{address.url}/api/health")
+    return address if alive else None
+
+
+def _use(address: Address) -> None:
+    """Configure Prefect in this process and its children to use a server."""
+    from prefect.context import refresh_global_settings_context
+
+    os.environ["PREFECT_API_URL"] = f"{address.url}/api"
+    os.environ["PREFECT_API_AUTH_STRING"] = address.secret
+    _bypass_proxies()
+    refresh_global_settings_context()
 
 
 def _prefect_home(root: Path) -> Path:
@@ -93,20 +176,26 @@ def _check() -> None:
             ) from None
 
 
-def _start(folder: Path) -> None:
-    """Start a temporary server and configure Prefect to use it."""
-    from prefect.context import refresh_global_settings_context
+def _start(folder: Path, port: int, *, temporary: bool) -> Address:
+    """Start a server on a port of 127.0.0.1 (0: any free one)."""
     from prefect.settings import get_current_settings
 
     listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))  # refuses connections until the server listens
-    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    secret = f"facsimile:{secrets.token_urlsafe(32)}"
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))  # refuses connections until the server listens
+    except OSError as error:
+        raise FacsimileError(f"port {port}: {error.strerror}; choose another with --port") from None
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    address = Address(url, f"facsimile:{secrets.token_urlsafe(32)}", this_process())
     settings = {
-        "PREFECT_SERVER_API_AUTH_STRING": secret,
-        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": address,
+        "PREFECT_SERVER_API_AUTH_STRING": address.secret,
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": url,
+        "PREFECT_UI_API_URL": f"{url}/api",
+        "PREFECT_UI_STATIC_DIRECTORY": str(folder / "ui"),
     }
-    argv, options = supervised([sys.executable, "-m", "flows.server"])
+    command = [sys.executable, "-m", "flows.server"]
+    argv, options = supervised(command if temporary else [*command, "standing"])
     log = folder / LOG
     with listener, log.open("w") as file:
         server = subprocess.Popen(
@@ -115,16 +204,12 @@ def _start(folder: Path) -> None:
     atexit.register(_stop, server)
     timeout = get_current_settings().server.ephemeral.startup_timeout_seconds
     deadline = time.monotonic() + timeout
-    while not _answers(f"{address}/api/health"):
+    while not _answers(f"{url}/api/health"):
         if server.poll() is not None or time.monotonic() > deadline:
             _stop(server)
-            raise FacsimileError(f"the temporary Prefect server did not start; see {log}")
+            raise FacsimileError(f"the Prefect server did not start; see {log}")
         time.sleep(_POLL_SECONDS)
-
-    os.environ["PREFECT_API_URL"] = f"{address}/api"
-    os.environ["PREFECT_API_AUTH_STRING"] = secret
-    _bypass_proxies()
-    refresh_global_settings_context()
+    return address
 
 
 def _answers(url: str) -> bool:
@@ -148,15 +233,15 @@ def _stop(server: subprocess.Popen) -> None:
     server.wait()
 
 
-def _serve() -> None:
+def _serve(*, temporary: bool) -> None:
     """Run the server on the socket passed as standard input."""
     import uvicorn
     from prefect.server.api.server import create_app
 
-    app = create_app(ephemeral=True, final=True)
+    app = create_app(ephemeral=temporary, final=True)
     config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=0)])
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(temporary="standing" not in sys.argv[1:])

@@ -11,6 +11,7 @@ from tasks.params.filter import FilterParams
 from tasks.params.ingest import LANDMARK_COLUMNS, IngestParams, SourceParams
 from tasks.params.neutral import NeutralParams
 from tasks.params.neutralizer import NeutralizerParams
+from tasks.params.operations import OperationsParams
 from tasks.params.project import read_params
 from tasks.params.sampling import SamplingParams
 from tasks.params.section import PARAMS, Section, read_section
@@ -32,6 +33,7 @@ __all__ = [
     "IngestParams",
     "NeutralParams",
     "NeutralizerParams",
+    "OperationsParams",
     "SamplingParams",
     "Section",
     "SourceParams",

@@ -16,6 +16,7 @@ from tasks.params.filter import FilterParams
 from tasks.params.ingest import IngestParams
 from tasks.params.neutral import NeutralParams
 from tasks.params.neutralizer import NeutralizerParams
+from tasks.params.operations import OperationsParams
 from tasks.params.sampling import SamplingParams
 from tasks.params.section import PARAMS, Section, problems, read_yaml
 from tasks.params.synthesize import SynthesizeParams
@@ -38,6 +39,7 @@ SECTIONS: dict[str, type[Section] | None] = {
     "baseline": BaselineParams,
     "train": TrainParams,
     "evaluate": EvaluateParams,
+    "operations": OperationsParams,
     # Frozen stages check their own sections when they run.
     "generator": None,
     "oracle": None,

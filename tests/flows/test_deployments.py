@@ -16,6 +16,7 @@ import pytest
 from flows.supervisor import supervised
 from tests.flows.test_server import check_strangers_are_refused
 from tests.support.processes import ran, wait_for
+from tests.support.project import write_params
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +33,7 @@ def test_deployments_run_as_documented(project: Callable[..., Path], tmp_path: P
     )
     (root / "flows").symlink_to(ROOT / "flows")
     (root / "prefect.yaml").symlink_to(ROOT / "prefect.yaml")
+    write_params(root, {})
     operator = Operator(root, tmp_path / "home")
 
     operator.run("server.env) <<END")
@@ -45,22 +47,20 @@ def test_deployments_run_as_documented(project: Callable[..., Path], tmp_path: P
         operator.run("prefect deploy --all")
 
         api = Api(settings)
-        wait_for(lambda: api.nights_to_come() > 1, 120)
-        for _ in range(3):  # nights without a worker
-            api.ask("POST", f"/deployments/{api.deployment('regenerate/nightly')}/create_flow_run")
+        wait_for(lambda: api.coming_runs() > 1, 120)
+        assert api.cron("regenerate/scheduled") == "0 2 * * 0"
+        for _ in range(2):  # missed without a worker
+            api.ask("POST", f"/deployments/{api.deployment('regenerate/scheduled')}/create_flow_run")
         # Where it is started does not matter.
         worker = operator.start("prefect worker start --pool local", tmp_path / "home")
-        wait_for(lambda: api.states("nightly") == {"RUNNING": 1, "CANCELLED": 2}, 120)
-        # Kept in files, the place of a run is given up after a crash of the server, too.
-        leases = tmp_path / "home" / ".prefect" / "concurrency_leases"
-        assert len(list(leases.glob("*-*.json"))) == 1
+        wait_for(lambda: api.states("scheduled") == {"RUNNING": 2}, 120)
 
-        # What else works in the project waits.
-        operator.run("prefect deployment run retrain/on-demand")
-        wait_for(lambda: api.states("on-demand") == {"RUNNING": 1}, 120)
+        # Runs of one project take turns.
+        operator.run("prefect deployment run retrain/on-new-version")
+        wait_for(lambda: api.states("on-new-version") == {"RUNNING": 1}, 120)
         (root / "go").touch()
-        wait_for(lambda: api.states("on-demand") == {"COMPLETED": 1}, 120)
-        assert api.states("nightly") == {"COMPLETED": 1, "CANCELLED": 2}
+        wait_for(lambda: api.states("on-new-version") == {"COMPLETED": 1}, 120)
+        wait_for(lambda: api.states("scheduled") == {"COMPLETED": 2}, 120)
         assert ran(root) == ["baseline", "train"]
     finally:
         for process in filter(None, (worker, server)):
@@ -106,8 +106,8 @@ class Operator:
         (reading,) = (block for block in self.blocks if "set -a" in block)
         if (self.root / ".facsimile").exists():
             block = f"cd {self.root}\n{reading}cd - > /dev/null\n{block}"
-        if words == "prefect deployment run retrain/on-demand":
-            block = block.replace("prefect deployment run regenerate/nightly\n", "")
+        if words == "prefect deployment run retrain/on-new-version":
+            block = block.replace("prefect deployment run regenerate/scheduled\n", "")
         return block.replace("4200", self.port)
 
     def _options(self, folder: Path) -> dict[str, object]:
@@ -131,11 +131,15 @@ class Api:
     def deployment(self, name: str) -> str:
         return self.client.get(f"/deployments/name/{name}").json()["id"]
 
-    def nights_to_come(self) -> int:
-        return sum(run["auto_scheduled"] for run in self.runs("nightly"))
+    def cron(self, name: str) -> str:
+        deployment = self.client.get(f"/deployments/name/{name}").json()
+        return deployment["schedules"][0]["schedule"]["cron"]
+
+    def coming_runs(self) -> int:
+        return sum(run["auto_scheduled"] for run in self.runs("scheduled"))
 
     def states(self, deployment: str) -> Counter[str]:
-        """How many runs of a deployment are in which state, but for those of coming nights."""
+        """How many runs of a deployment are in which state, but for those that are due later."""
         runs = self.runs(deployment)
         return Counter(run["state_type"] for run in runs if not run["auto_scheduled"])
 

@@ -29,7 +29,7 @@ from facsimile.measurement import (
     score_edits,
     score_neutralization,
 )
-from flows import dvc, mlflow_runs
+from flows import dvc, mlflow_runs, process_identity
 from flows.mlflow_names import decode
 from flows.mlflow_runs import NOTE, REASON, revision_of
 from flows.mlflow_store import EXPERIMENT
@@ -371,7 +371,7 @@ def test_runs_of_a_process_that_was_killed_are_ended_by_the_next(
 ) -> None:
     tracker = Tracker(fitted, "alive")
     tracker.log_stage("fit", 0.0, 1.0)
-    host, pid, started = mlflow_runs._this_process().rsplit(" ", 2)
+    host, pid, started = process_identity.this_process().rsplit(" ", 2)
     others = {
         "gone": f"{host} 4194305 {started}",
         "same id": f"{host} {pid} {float(started) - 900:.0f}",
@@ -379,7 +379,7 @@ def test_runs_of_a_process_that_was_killed_are_ended_by_the_next(
     }
     for name, process in others.items():
         with monkeypatch.context() as patch:
-            patch.setattr(mlflow_runs, "_this_process", lambda process=process: process)
+            patch.setattr(mlflow_runs, "this_process", lambda process=process: process)
             Tracker(fitted, name).log_stage("fit", 0.0, 1.0)
     following = Tracker(fitted, "following")
     following.log_stage("fit", 0.0, 1.0)
