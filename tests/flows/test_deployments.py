@@ -50,7 +50,9 @@ def test_deployments_run_as_documented(project: Callable[..., Path], tmp_path: P
         wait_for(lambda: api.coming_runs() > 1, 120)
         assert api.cron("regenerate/scheduled") == "0 2 * * 0"
         for _ in range(2):  # missed without a worker
-            api.ask("POST", f"/deployments/{api.deployment('regenerate/scheduled')}/create_flow_run")
+            api.ask(
+                "POST", f"/deployments/{api.deployment('regenerate/scheduled')}/create_flow_run"
+            )
         # Where it is started does not matter.
         worker = operator.start("prefect worker start --pool local", tmp_path / "home")
         wait_for(lambda: api.states("scheduled") == {"RUNNING": 2}, 120)
@@ -130,6 +132,9 @@ class Api:
 
     def deployment(self, name: str) -> str:
         return self.client.get(f"/deployments/name/{name}").json()["id"]
+
+    def start(self, name: str) -> None:
+        self.ask("POST", f"/deployments/{self.deployment(name)}/create_flow_run")
 
     def cron(self, name: str) -> str:
         deployment = self.client.get(f"/deployments/name/{name}").json()

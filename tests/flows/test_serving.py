@@ -1,4 +1,4 @@
-"""`facsimile serve`: schedule, trigger and alerts, with its own server; killed and started again."""
+"""`facsimile serve`: schedule, trigger and alerts; killed and started again."""
 
 import json
 import os
