@@ -33,6 +33,7 @@ COMMANDS = (
     "predict",
     "retrain-ci",
     "release",
+    "serve",
     "generator import",
     "generator train",
 )
