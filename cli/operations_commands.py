@@ -1,4 +1,4 @@
-"""``facsimile serve``: run the pipeline on a schedule."""
+"""``facsimile serve`` and ``sync-mlflow``: leave the pipeline running."""
 
 from typing import Annotated
 
@@ -6,6 +6,7 @@ import typer
 from rich.table import Table
 
 from cli.shared import HERE, Root, console, examples, require_project
+from facsimile.errors import FacsimileError
 
 PANEL = "Operate"
 
@@ -50,3 +51,21 @@ def serve(
     if address:
         console.print(f"{address.url} (password {address.secret})", soft_wrap=True, highlight=False)
     serve_deployments(registered)
+
+
+@commands.command(
+    name="sync-mlflow", rich_help_panel=PANEL, epilog=examples("facsimile sync-mlflow")
+)
+def sync_mlflow(root: Root = HERE) -> None:
+    """Log to MLflow what earlier runs could not log.
+
+    Their results are kept in the project while the store does not respond. The next run
+    that reaches the store logs them as well.
+    """
+    require_project(root)
+    from flows.tracking import sync
+
+    logged, failure = sync(root.resolve())
+    console.print(f"{logged} logged")
+    if failure:
+        raise FacsimileError(f"others not logged to {failure}")

@@ -6,28 +6,25 @@
   the evaluation, its headline figures, report and contact sheet. It is FINISHED, FAILED (with the
   first reason) or KILLED.
 - The commit is the one checked out when the flow started.
-- A run that could not be fully logged is FAILED and says why. A run left RUNNING by a killed
-  process is set to KILLED by the next process on the same machine.
+- What cannot be logged, because the store does not respond or its disk is full, is kept in the
+  project and delivered by the next run that reaches the store, or by `sync`.
+- A run left RUNNING by a killed process is set to KILLED by the next process on the same machine.
 """
 
-import json
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facsimile.errors import FacsimileError
 from flows import events, mlflow_names
-from flows.mlflow_runs import (
-    NOTE,
-    REASON,
-    end_orphaned_runs,
-    ended_run,
-    log,
-    open_run,
-    revision_tags,
-)
+from flows.mlflow_records import FlowRecord, RunRecord, deliver, deliver_kept, keep, kept, open_flow
+from flows.mlflow_runs import NOTE, REASON, end_orphaned_runs, revision_tags
 from flows.mlflow_store import EXPERIMENT, MLflowStore
 from flows.outputs import CONTACT_SHEET, REPORT, figures, headline, read_metrics
 from tasks.provenance.dvc_files import locked_hashes, locked_params, locked_stages
@@ -38,7 +35,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _UP_TO_DATE = ("Completed", "Cached")
-_PARAMS = "params"
 
 
 class Tracker:
@@ -55,14 +51,15 @@ class Tracker:
 
     def __init__(self, root: Path, name: str, params: Mapping[str, object] | None = None) -> None:
         self.root = root
-        self.name = name
-        self.params = params or {}
         self.revision = read_revision(root)
-        self.begin = time.time()
+        self._flow = FlowRecord(uuid.uuid4().hex, name, time.time(), revision_tags(self.revision))
+        self._params = params or {}
         self._store = MLflowStore(root)
         self._parent = ""
+        self._opened = False
         self._missing: list[str] = []
         self._closed = False
+        self._lock = threading.Lock()
 
     @property
     def parent(self) -> str:
@@ -75,10 +72,18 @@ class Tracker:
         if not self._store.failure:
             return ""
         what = ", ".join(dict.fromkeys(self._missing)) if self._parent else "this run"
-        return f"{what} not logged to {self._store.failure}"
+        return (
+            f"{what or 'an earlier run'} not logged to {self._store.failure}; the next run logs it, "
+            "or `facsimile sync-mlflow`"
+        )
 
     def log_stage(
-        self, stage: str, begin: float, end: float, revision: Revision | None = None
+        self,
+        stage: str,
+        begin: float,
+        end: float,
+        revision: Revision | None = None,
+        usage: Mapping[str, float] | None = None,
     ) -> None:
         """Log params, metrics, figures, dvc.lock hashes and code revision of a stage that ran.
 
@@ -86,24 +91,20 @@ class Tracker:
             stage: name of the stage.
             begin, end: Unix time, seconds.
             revision: code revision when the stage started (default: when the flow started).
+            usage: further metrics, of the resources it used.
         """
         locked = locked_stages(self.root)[stage]
-
-        def write(client: "MlflowClient", run: str) -> None:
-            log(
-                client,
-                run,
-                metrics=read_metrics(self.root, stage) | {"seconds": end - begin},
-                params=locked_params(locked),
-                tags=_hash_tags(locked),
-                milliseconds=int(end * 1000),
-            )
-            client.log_inputs(run, list(_datasets(locked)))
-            for path in figures(self.root, stage):
-                client.log_artifact(run, str(path))
-
-        tags = revision_tags(revision or self.revision)
-        self._attempt(stage, begin, end, tags, "FINISHED", write)
+        self._log(
+            stage,
+            begin,
+            end,
+            "FINISHED",
+            metrics=read_metrics(self.root, stage) | (usage or {}) | {"seconds": end - begin},
+            params=locked_params(locked),
+            tags=revision_tags(revision or self.revision) | _hash_tags(locked),
+            inputs=_input_data(locked),
+            artifacts=tuple(map(str, figures(self.root, stage))),
+        )
 
     def log_failure(self, stage: str, begin: float, reason: str) -> None:
         """Log a failed stage or attempt.
@@ -114,13 +115,8 @@ class Tracker:
             reason: why it failed, in one line.
         """
         end = time.time()
-
-        def write(client: "MlflowClient", run: str) -> None:
-            metrics = {"seconds": end - begin}
-            log(client, run, metrics=metrics, milliseconds=int(end * 1000))
-
         tags = revision_tags(self.revision) | {REASON: reason, NOTE: reason}
-        self._attempt(stage, begin, end, tags, "FAILED", write)
+        self._log(stage, begin, end, "FAILED", metrics={"seconds": end - begin}, tags=tags)
 
     def close(
         self, status: str = "FINISHED", states: Mapping[str, str] | None = None, reason: str = ""
@@ -132,74 +128,72 @@ class Tracker:
             states: outcome of each stage.
             reason: why the flow failed.
         """
-        if self._closed:
+        if not self._opened:
+            self._closed = True
             return
-        self._closed = True
-        if self._parent:
-            parent = self._parent
-            if _PARAMS in self._missing:
-                status = "FAILED"
-
-            def write(client: "MlflowClient") -> None:
-                with ended_run(client, parent, status):
-                    self._log_outcome(client, parent, states or {}, reason)
-
-            self._write("the headline figures", write)
-
-    def _log_outcome(
-        self, client: "MlflowClient", run: str, states: Mapping[str, str], reason: str
-    ) -> None:
-        tags = {f"facsimile.stage.{stage}": state for stage, state in states.items()}
+        tags = {f"facsimile.stage.{stage}": state for stage, state in (states or {}).items()}
         if reason:
             tags |= {REASON: reason, NOTE: reason}
-        log(client, run, tags=tags)
-        if states.get("evaluate") not in _UP_TO_DATE:
-            return  # its folder holds the results of an earlier run
-        figures = headline(read_metrics(self.root, "evaluate"))
-        log(client, run, metrics=figures, milliseconds=int(time.time() * 1000))
-        for path in (self.root / REPORT, self.root / CONTACT_SHEET):
-            if path.exists():
-                client.log_artifact(run, str(path))
+        metrics, artifacts = {}, []
+        # Otherwise its folder holds the results of an earlier run.
+        if (states or {}).get("evaluate") in _UP_TO_DATE:
+            metrics = headline(read_metrics(self.root, "evaluate"))
+            artifacts = [self.root / REPORT, self.root / CONTACT_SHEET]
+        self._log(
+            "",
+            self._flow.begin,
+            time.time(),
+            status,
+            metrics=metrics,
+            tags=tags,
+            artifacts=tuple(str(path) for path in artifacts if path.exists()),
+        )
+        self._closed = True
 
-    def _attempt(
-        self,
-        stage: str,
-        begin: float,
-        end: float,
-        tags: Mapping[str, str],
-        status: str,
-        write: Callable[["MlflowClient", str], None],
-    ) -> None:
-        """Create a run for a stage, nested in the run of the flow, write to it, and end it."""
-        if self._closed:
-            return  # the flow has ended
+    def _log(self, name: str, begin: float, end: float, status: str, **values: Any) -> None:
+        """Deliver a record of a nested run, or of the run of the flow if `name` is empty."""
+        with self._lock:  # stages log from several threads
+            if self._closed:
+                return
+            if not self._opened:
+                self._opened = True
+                self._store.attempt(self._deliver_earlier)
+                self._send("params", self._record("", begin, begin, "", params=self._params))
+            self._send(name or "the outcome", self._record(name, begin, end, status, **values))
 
-        def use(client: "MlflowClient") -> None:
-            parent = self._open_parent(client)
-            nested = {"mlflow.parentRunId": parent, **tags}
-            run = open_run(client, self._store.experiment, stage, begin, nested)
-            with ended_run(client, run, status, end):
-                write(client, run)
+    def _record(self, *run: Any, **values: Any) -> RunRecord:
+        return RunRecord(uuid.uuid4().hex, self._flow, *run, **values)
 
-        self._write(stage, use)
+    def _send(self, what: str, record: RunRecord) -> None:
+        """Deliver a record, or keep it for later."""
 
-    def _open_parent(self, client: "MlflowClient") -> str:
-        if not self._parent:
-            experiment = self._store.experiment
-            end_orphaned_runs(client, experiment)
-            tags = revision_tags(self.revision)
-            self._parent = open_run(client, experiment, self.name, self.begin, tags)
-            parent = self._parent
-            self._write(_PARAMS, lambda client: log(client, parent, params=self.params))
-        return self._parent
-
-    def _write(self, what: str, use: Callable[["MlflowClient"], None]) -> None:
-        def report(client: "MlflowClient") -> bool:
-            use(client)
+        def use(client: "MlflowClient") -> bool:
+            if not self._parent:
+                self._parent = open_flow(client, self._store.experiment, self._flow)
+            deliver(client, self._store.experiment, record, self._parent)
             return True
 
-        if not self._store.attempt(report):
+        if not self._store.attempt(use):
             self._missing.append(what)
+            with suppress(OSError, FacsimileError):  # the disk may be full
+                keep(self.root, record)
+
+    def _deliver_earlier(self, client: "MlflowClient") -> None:
+        end_orphaned_runs(client, self._store.experiment)
+        deliver_kept(self.root, client, self._store.experiment)
+
+
+def sync(root: Path) -> tuple[int, str]:
+    """Log what earlier runs could not log.
+
+    Returns:
+        Number of records that were logged, and why others were not (empty if all were).
+    """
+    store = MLflowStore(root)
+    before = len(list(kept(root)))
+    if before:
+        store.attempt(lambda client: deliver_kept(root, client, store.experiment))
+    return before - len(list(kept(root))), store.failure
 
 
 def find_run(root: Path, stage: str, locked: Mapping[str, Any]) -> "Run | None":
@@ -241,13 +235,6 @@ def _hash_tags(locked: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _datasets(locked: Mapping[str, Any]) -> Iterator[Any]:
-    """Input data of a stage, with DVC hashes as digests.
-
-    MLflow's own digest of a data frame ignores boolean columns and rows beyond 10,000.
-    """
-    from mlflow.entities import Dataset, DatasetInput
-
-    for path, md5 in locked_hashes(locked, "deps").items():
-        if path.startswith("data/"):
-            yield DatasetInput(Dataset(path, md5, "local", json.dumps({"uri": path})))
+def _input_data(locked: Mapping[str, Any]) -> dict[str, str]:
+    hashes = locked_hashes(locked, "deps")
+    return {path: md5 for path, md5 in hashes.items() if path.startswith("data/")}

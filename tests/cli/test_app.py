@@ -34,6 +34,7 @@ COMMANDS = (
     "retrain-ci",
     "release",
     "serve",
+    "sync-mlflow",
     "generator import",
     "generator train",
 )

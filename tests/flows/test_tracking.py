@@ -16,7 +16,9 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from sqlalchemy.exc import OperationalError
+from typer.testing import CliRunner
 
+from cli.app import app
 from facsimile.faces.arms import training_arms
 from facsimile.faces.aus import AUS
 from facsimile.files import to_json
@@ -35,7 +37,7 @@ from flows.mlflow_runs import NOTE, REASON, revision_of
 from flows.mlflow_store import EXPERIMENT
 from flows.outputs import read_metrics
 from flows.run_params import RunParams
-from flows.tracking import Tracker, find_run
+from flows.tracking import Tracker, find_run, sync
 from tasks.provenance.dvc_files import locked_stages
 from tasks.provenance.git import Revision
 
@@ -343,25 +345,58 @@ def test_a_run_that_could_not_be_logged_in_full_is_failed(
     assert "not fully logged" in nested["fit"].data.tags[NOTE]
 
 
-def test_a_parent_without_its_params_is_failed(
-    fitted: Path,
+def test_what_could_not_be_logged_is_logged_by_the_next_run(
+    pipeline: Path,
+    mlflow_uri: str,
     children: Callable[[str], tuple[Run, dict[str, Run]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tracker = Tracker(fitted, "bare", {"a": "value that the store does not take"})
-    log_batch = MlflowClient.log_batch
+    """Params, a stage of which a part was logged, and the outcome with its artifacts."""
+    with monkeypatch.context() as patch:
+        log_batch = MlflowClient.log_batch
 
-    def refuse(self: MlflowClient, run: str, *arguments: Any, **entries: Any) -> None:
-        if "does not take" in str(entries.get("params")):
-            raise ValueError("refused")
-        log_batch(self, run, *arguments, **entries)
+        def refuse(self: MlflowClient, run: str, *arguments: Any, **entries: Any) -> None:
+            if entries.get("params") or "facsimile.stage" in str(entries.get("tags")):
+                raise ValueError("refused")
+            log_batch(self, run, *arguments, **entries)
 
-    monkeypatch.setattr(MlflowClient, "log_batch", refuse)
-    tracker.log_stage("fit", 0.0, 1.0)
-    tracker.close("FINISHED")
+        patch.setattr(MlflowClient, "log_batch", refuse)
+        earlier = Tracker(pipeline, "bare", {"a": 1})
+        earlier.log_stage("evaluate", 0.0, 1.0)
+        earlier.close("FAILED", {"evaluate": "Completed"}, "later: no")
+    assert earlier.failure.startswith("params, evaluate, the outcome not logged to MLflow at")
+    figures = artifacts(mlflow_uri, children("bare")[1]["evaluate"])
+    shutil.rmtree(pipeline / "data" / "evaluate")  # replaced by the next run
+
+    Tracker(pipeline, "afterwards").log_failure("evaluate", 0.0, "no")
     parent, nested = children("bare")
-    assert (parent.info.status, nested["fit"].info.status) == ("FAILED", "FINISHED")
-    assert tracker.failure.startswith("params not logged to MLflow")
+    assert parent.data.params == {"a": "1"}
+    assert (parent.info.status, nested["evaluate"].info.status) == ("FAILED", "FINISHED")
+    assert parent.data.metrics and "report.html" in artifacts(mlflow_uri, parent)
+    assert len(artifacts(mlflow_uri, nested["evaluate"])) > len(figures)
+    assert sync(pipeline) == (0, "")
+
+
+def test_a_store_that_did_not_respond_is_filled_later(
+    fitted: Path,
+    mlflow_uri: str,
+    children: Callable[[str], tuple[Run, dict[str, Run]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    tracker = Tracker(fitted, "offline for now")
+    tracker.log_stage("fit", 100.0, 102.5)
+    tracker.close("FINISHED", {"fit": "Completed"})
+    logged, failure = sync(fitted)
+    assert logged == 0 and failure.endswith("Connection refused")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
+    result = CliRunner().invoke(app, ["sync-mlflow", "--root", str(fitted)])
+    assert result.output == "3 logged\n"
+    parent, nested = children("offline for now")
+    assert parent.data.tags["facsimile.stage.fit"] == "Completed"
+    assert nested["fit"].data.metrics["f1.real"] == 0.5
+    assert {parent.info.status, nested["fit"].info.status} == {"FINISHED"}
+    assert (nested["fit"].info.start_time, nested["fit"].info.end_time) == (100_000, 102_500)
 
 
 def test_runs_of_a_process_that_was_killed_are_ended_by_the_next(
@@ -408,6 +443,7 @@ def test_unreachable_store_costs_no_work(fitted: Path, monkeypatch: pytest.Monke
     tracker.log_stage("fit", 0.0, 1.0)
     tracker.log_failure("evaluate", 0.0, "no")
     tracker.close()
-    assert (
-        tracker.failure == "this run not logged to MLflow at http://127.0.0.1:9: Connection refused"
+    assert tracker.failure == (
+        "this run not logged to MLflow at http://127.0.0.1:9: Connection refused; the next run "
+        "logs it, or `facsimile sync-mlflow`"
     )
