@@ -1,8 +1,10 @@
 """Display of a flow on the command line: progress of its stages, then a summary."""
 
+import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -72,6 +74,10 @@ class Display:
         if changed and not self.console.is_terminal:
             self._print(f"{stage}: {detail or state}")
 
+    def conclude(self, reports: "list[StageReport]") -> None:
+        """Print the outcome of each stage."""
+        self.console.print(summary(reports, self.seconds))
+
     def table(self) -> Table:
         """The current state of all stages."""
         title = f"{self.seconds:.0f} s"
@@ -87,6 +93,37 @@ class Display:
     def _print(self, line: str) -> None:
         # A single write: stages report from several threads.
         sys.stdout.write(f"[{self.seconds:4.0f} s] {line}\n")
+        sys.stdout.flush()
+
+
+class JsonLines:
+    """Progress and outcome of a flow as JSON lines on standard output, for collectors of logs.
+
+    Each line has ``time`` (ISO 8601), ``stage`` (empty for the run), ``state`` and ``detail``. The
+    last lines, one per stage, hold the fields of its `StageReport`.
+    """
+
+    def __init__(self) -> None:
+        self.begin = time.monotonic()
+
+    def __enter__(self) -> "JsonLines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def on_event(self, stage: str, state: str, detail: str) -> None:
+        """Handle an event of the flow; see `events.Listener`."""
+        self._print(stage=stage, state=state, detail=detail)
+
+    def conclude(self, reports: "list[StageReport]") -> None:
+        """Print the outcome of each stage."""
+        for report in reports:
+            self._print(**asdict(report))
+
+    def _print(self, **fields: object) -> None:
+        now = datetime.now().astimezone().isoformat(timespec="milliseconds")
+        sys.stdout.write(json.dumps({"time": now, **fields}, ensure_ascii=False) + "\n")
         sys.stdout.flush()
 
 

@@ -30,7 +30,7 @@ def serve(
     """Run the pipeline on the schedule of params.yaml, until interrupted.
 
     Starts a Prefect server, unless one is configured. Runs that became due in the meantime start
-    at once. Runs that fail, crash or are late are posted to FACSIMILE_ALERT_WEBHOOK.
+    at once. Runs that fail, crash, stall or are late are posted to FACSIMILE_ALERT_WEBHOOK.
     """
     require_project(root)
     from flows import server

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.display import Display, coloured, summary
+from cli.display import Display, JsonLines, coloured
 from cli.failures import complain
 from cli.result_commands import print_report
 from cli.shared import HERE, Root, console, examples, require_project
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 PANEL = "Run the pipeline"
 
 commands = typer.Typer()
+
+LogJson = Annotated[
+    bool, typer.Option("--log-json", help="Print progress as JSON lines instead of a table.")
+]
 
 
 @commands.command(
@@ -42,31 +46,38 @@ def demo(
             "read back by a separate project in build/plain-table."
         ),
     ] = "world",
+    log_json: LogJson = False,
 ) -> None:
     """Run the whole pipeline and print the path of the report.
 
     Stages whose inputs have not changed are skipped.
     """
     if dataset == "plain-table":
-        conduct(root, ["ingest"])
+        conduct(root, ["ingest"], log_json)
         from flows.demo import plain_table_project
 
         root = plain_table_project(root)
-    conduct(root, [])
-    print_report(root)
+    conduct(root, [], log_json)
+    if not log_json:
+        print_report(root)
 
 
 @commands.command(
     rich_help_panel=PANEL,
-    epilog=examples("facsimile run edit", "facsimile run train evaluate"),
+    epilog=examples(
+        "facsimile run edit",
+        "facsimile run train evaluate",
+        "facsimile run evaluate --log-json > run.jsonl",
+    ),
 )
 def run(
     stages: Annotated[list[str], typer.Argument(help="Stages of dvc.yaml.", metavar="STAGE...")],
     root: Root = HERE,
+    log_json: LogJson = False,
 ) -> None:
     """Bring stages, and everything they depend on, up to date."""
-    conduct(root, stages)
-    if "evaluate" in stages:
+    conduct(root, stages, log_json)
+    if "evaluate" in stages and not log_json:
         print_report(root)
 
 
@@ -138,20 +149,23 @@ def verify(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def conduct(root: Path, targets: list[str]) -> None:
+def conduct(root: Path, targets: list[str], log_json: bool = False) -> None:
     """Run the flow, see `run_flow`. Raises typer.Exit if a stage failed."""
-    _, failure = run_flow(root, targets)
+    _, failure = run_flow(root, targets, log_json)
     if failure:
         complain(failure)
         raise typer.Exit(ExitCode.FAILED)
 
 
-def run_flow(root: Path, targets: list[str]) -> "tuple[list[StageReport], str]":
-    """Run the flow `regenerate` with a live table, then print a summary.
+def run_flow(
+    root: Path, targets: list[str], log_json: bool = False
+) -> "tuple[list[StageReport], str]":
+    """Run the flow `regenerate` and show its progress and outcome.
 
     Args:
         root: project folder.
         targets: stages to bring up to date; none for the whole pipeline.
+        log_json: print JSON lines, not a table.
 
     Returns:
         The outcome of each stage, and why the first that failed did; empty if none failed.
@@ -174,7 +188,7 @@ def run_flow(root: Path, targets: list[str]) -> "tuple[list[StageReport], str]":
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     with console.status("starting"):
         server.connect(root)
-    display = Display(stages, console)
+    display = JsonLines() if log_json else Display(stages, console)
     with display, events.subscribed(display.on_event):
         from flows.conductor import regenerate
 
@@ -182,7 +196,7 @@ def run_flow(root: Path, targets: list[str]) -> "tuple[list[StageReport], str]":
     reports = state.result(raise_on_failure=False)
     if isinstance(reports, BaseException):  # the flow itself failed, not a stage
         raise reports
-    console.print(summary(reports, display.seconds))
+    display.conclude(reports)
     return reports, state.message if state.is_failed() else ""
 
 

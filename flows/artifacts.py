@@ -1,4 +1,4 @@
-"""Prefect artifacts of a flow run: stages, metrics, contact sheet, report."""
+"""Prefect artifacts of a flow run: links, stages, metrics, contact sheet, report."""
 
 import base64
 import platform
@@ -9,20 +9,24 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.outputs import CONTACT_SHEET, REPORT, headline, read_metrics
+from tasks.provenance.git import Revision
 
 
-def publish(root: Path, reports: list[dict[str, Any]]) -> str:
+def publish(root: Path, reports: list[dict[str, Any]], revision: Revision, mlflow_page: str) -> str:
     """Publish all available artifacts. A failure to publish does not fail the run.
 
     Args:
         root: project folder.
         reports: one row per stage of the run.
+        revision: code revision of the run.
+        mlflow_page: where to find its MLflow run; empty if it has none.
 
     Returns:
         One line that names the artifacts not published and the reason; empty if all were published.
     """
     failures = []
     for key, artifact in (
+        ("run", lambda: _run(root, revision, mlflow_page)),
         ("stages", lambda: _stages(reports)),
         ("metrics", lambda: _metrics(root, reports)),
         ("contact-sheet", lambda: _contact_sheet(root)),
@@ -43,6 +47,21 @@ def _attempt(artifact: Callable[[], None]) -> str:
     except Exception as error:
         return (str(error).strip().splitlines() or [type(error).__name__])[0]
     return ""
+
+
+def _run(root: Path, revision: Revision, mlflow_page: str) -> None:
+    """Where to find the run in the other tools."""
+    commit = f"`{revision.commit}`" if revision.commit else f"unknown: {revision.unknown}"
+    rows = {
+        "project": f"`{root}` on {platform.node()}",
+        "MLflow": mlflow_page or "no run: no stage ran",
+        "code": f"{commit}{', with uncommitted changes' if revision.changed else ''}",
+        "data": "`facsimile status` and `dvc.lock`, in the project",
+    }
+    if (root / REPORT).exists():
+        rows["report"] = f"`{root / REPORT}`, also in the MLflow run"
+    text = "\n".join(["| | |", "| --- | --- |", *(f"| {k} | {v} |" for k, v in rows.items())])
+    create_markdown_artifact(text, key="run", description="This run in MLflow, git and DVC")
 
 
 def _stages(reports: list[dict[str, Any]]) -> None:

@@ -5,6 +5,7 @@ on the existing data. Each stage is a task that runs ``dvc repro --single-item``
 is retried if it is killed or runs out of memory, but not on bad input or a bug.
 """
 
+import signal
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from facsimile.errors import FacsimileError
 from flows import dvc, events
+from flows.alerts import report_stall
 from flows.artifacts import publish
 from flows.device_lease import find_devices, lease
 from flows.graph import needed_by, read_graph
@@ -29,8 +31,10 @@ from flows.orphaned_runs import close_orphaned_runs, record_process
 from flows.outputs import check_shipped, key_figure
 from flows.project_lock import project_lock
 from flows.run_params import RunParams
+from flows.stage_watch import StageWatch
 from flows.tracking import Tracker
 from flows.verification import Verification, remove
+from tasks.params import PARAMS, OperationsParams, read_section
 from tasks.provenance.git import NOTED, since
 from tasks.shared.endings import remove_leftovers
 from tasks.shared.exit_codes import ExitCode
@@ -49,6 +53,16 @@ class StageReport:
     seconds: float
     key_figure: str
     reason: str
+    peak_memory_mb: float = 0.0
+    peak_gpu_memory_mb: float = 0.0
+    faces_per_second: float = 0.0
+
+
+def _read_operations(root: Path) -> OperationsParams:
+    path = root / PARAMS
+    return (
+        read_section(path, "operations", OperationsParams) if path.exists() else OperationsParams()
+    )
 
 
 class FlowRun:
@@ -75,6 +89,8 @@ class FlowRun:
         self.out_of_memory: Counter[str] = Counter()
         self.ended = False
         self.devices = find_devices()
+        self.operations = _read_operations(root)
+        self.usage: dict[str, dict[str, float]] = {}
         self.tracker = Tracker(root, flow_run.name, self.params.values)
 
     def is_current(self, stage: str) -> bool:
@@ -104,11 +120,23 @@ class FlowRun:
         revision = since(self.tracker.revision, self.root)
         environment[NOTED] = revision.to_json()
         logger = get_run_logger()
+        stalled = False
 
         def log(line: str) -> None:
             logger.info(line)
             events.emit(stage, events.RUNNING, line)
 
+        def on_stall() -> None:
+            nonlocal stalled
+            stalled = self.operations.kill_stalled
+            message = f"{stage}: no progress for {self.operations.stall_minutes:g} minutes"
+            logger.warning(message)
+            events.emit(stage, events.RUNNING, message)
+            report_stall(message)
+            if stalled:
+                dvc.kill(stage)
+
+        watch = StageWatch(log, 60 * self.operations.stall_minutes, on_stall)
         with ExitStack() as leases:
             if self.graph.nodes[stage]["stage"].needs_device:
                 events.emit(stage, events.WAITING)
@@ -118,16 +146,34 @@ class FlowRun:
             events.emit(stage, events.RUNNING)
             begin = time.time()
             self._check_params(stage)
-            ran = dvc.reproduce(stage, self.root, environment, log, lambda: self.ended)
-            if not ran and self._discard_corrupt(stage):
-                ran = dvc.reproduce(stage, self.root, environment, log, lambda: self.ended)
+            try:
+                with watch:
+                    ran = self._reproduce(stage, environment, watch)
+            except dvc.StageError as error:
+                if stalled:
+                    reason = (
+                        f"killed after {self.operations.stall_minutes:g} minutes without progress"
+                    )
+                    raise dvc.StageError(stage, -signal.SIGTERM, reason) from error
+                raise
             self._check_record(stage)
             end = time.time()
         if ran:
             self.rewritten.add(stage)
             self.seconds[stage] = end - begin
-            self.tracker.log_stage(stage, begin, end, revision)
+            self.usage[stage] = watch.usage()
+            self.tracker.log_stage(stage, begin, end, revision, self.usage[stage])
         return ran
+
+    def _reproduce(self, stage: str, environment: dict[str, str], watch: StageWatch) -> bool:
+        """Run a stage under watch, once more if what DVC restored is corrupt."""
+
+        def run() -> bool:
+            return dvc.reproduce(
+                stage, self.root, environment, watch.line, lambda: self.ended, watch.started
+            )
+
+        return run() or (self._discard_corrupt(stage) and run())
 
     def _discard_corrupt(self, stage: str) -> bool:
         """Discard the outputs of a stage if what DVC restored is corrupt.
@@ -280,7 +326,8 @@ def _submit(run: FlowRun) -> State:
     states = {report.stage: report.state for report in reports}
     unregistered = "" if failures else _register(run, states)
     run.tracker.close("FAILED" if failures else "FINISHED", states, "".join(failures[:1]))
-    unpublished = publish(run.root, [asdict(report) for report in reports])
+    rows = [asdict(report) for report in reports]
+    unpublished = publish(run.root, rows, run.tracker.revision, run.tracker.page)
     for line in filter(None, (unregistered, unpublished, run.tracker.failure)):
         get_run_logger().warning(line)
         events.add_note(line)
@@ -325,6 +372,7 @@ def _run_stages(run: FlowRun) -> list[StageReport]:
             run.seconds[stage],
             key_figure(run.root, stage),
             future.state.message or "",
+            **run.usage.get(stage, {}),
         )
         for stage, future in futures.items()
     ]

@@ -29,7 +29,7 @@ _ERROR = re.compile(r"ERROR: (failed to reproduce|unexpected error|interrupted b
 _SAVED = ("Updating lock file", "Generating lock file", "Use `dvc push`")
 _NOT_IN_CACHE = " not in cache"
 _VMSTAT = Path("/proc/vmstat")
-_RUNNING: set[subprocess.Popen] = set()
+_RUNNING: dict[str, subprocess.Popen] = {}
 
 
 class StageError(Exception):
@@ -213,6 +213,7 @@ def reproduce(
     environment: Mapping[str, str],
     log: Callable[[str], None],
     ended: Callable[[], bool] = lambda: False,
+    started: Callable[[int], None] = lambda pid: None,
 ) -> bool:
     """Run one stage through DVC if it is stale. Its processes end with this process.
 
@@ -222,6 +223,7 @@ def reproduce(
         environment: variables added to those of this process.
         log: called with each line the stage prints.
         ended: whether the run has ended; covers a `kill_all` just before the stage started.
+        started: called with the id of the process that runs the stage.
 
     Returns:
         Whether the stage's command ran; False if DVC found it unchanged or restored the outputs
@@ -249,7 +251,8 @@ def reproduce(
         errors="replace",
         **options,
     )
-    _RUNNING.add(process)
+    _RUNNING[stage] = process
+    started(process.pid)
     if ended():
         process.terminate()
     output = _Output(log)
@@ -259,7 +262,7 @@ def reproduce(
         code = process.wait()
     finally:
         process.terminate()
-        _RUNNING.discard(process)
+        _RUNNING.pop(stage, None)
     reader.join()
     if code == 0:
         with suppress(OSError):  # reported when the next stage starts
@@ -328,10 +331,16 @@ def discard_record(stage: str, root: Path) -> None:
     )
 
 
-def kill_all() -> None:
-    """End all running stages: by SIGTERM and, seconds later, by SIGKILL."""
-    for process in list(_RUNNING):
+def kill(stage: str) -> None:
+    """End a stage if it runs: by SIGTERM and, seconds later, by SIGKILL."""
+    if process := _RUNNING.get(stage):
         process.terminate()
+
+
+def kill_all() -> None:
+    """End all running stages."""
+    for stage in list(_RUNNING):
+        kill(stage)
 
 
 def _count_oom_kills() -> int:

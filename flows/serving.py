@@ -12,33 +12,16 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import prefect
-from prefect.automations import Automation
-from prefect.blocks.webhook import Webhook
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
-from prefect.events.actions import CallWebhook
-from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.deployment_triggers import DeploymentEventTrigger
 from pydantic import ValidationError
 
 from facsimile.errors import FacsimileError
+from flows.alerts import VERSION_PUBLISHED, WEBHOOK, register_alerts
 from flows.conductor import regenerate, retrain
 from flows.orphaned_runs import close_orphaned_runs
 from tasks.params import PARAMS, OperationsParams, read_section
-
-VERSION_PUBLISHED = "facsimile.version.published"
-"""Event of a new dataset version."""
-
-WEBHOOK = "FACSIMILE_ALERT_WEBHOOK"
-"""Environment variable with the URL that alerts are posted to. A URL often contains a secret, so it
-is not in params.yaml."""
-
-ALERTS = "facsimile-alerts"
-_ALERTING = ("Failed", "Crashed", "TimedOut", "Late")
-_MESSAGE = (
-    '{"text": {{ ["Facsimile:", flow.name, "(" ~ flow_run.name ~ ")", "is", flow_run.state.name ~ '
-    '".", flow_run.state.message or ""] | join(" ") | tojson }} }'
-)
 
 
 def read_schedule(root: Path) -> CronSchedule:
@@ -102,50 +85,6 @@ def serve(registered: list[RunnerDeployment]) -> None:
     register_alerts(os.environ.get(WEBHOOK, ""))
     close_orphaned_runs()
     prefect.serve(*registered, pause_on_shutdown=False, print_starting_message=False)
-
-
-def register_alerts(url: str) -> None:
-    """Post a message to a webhook whenever a flow run fails, crashes or is late.
-
-    The body is ``{"text": …}``, which Slack, Mattermost and Teams accept.
-
-    Args:
-        url: URL of the webhook; empty for no alerts, which removes an earlier one.
-    """
-    earlier = _find_automation(ALERTS)
-    if not url:
-        if earlier:
-            earlier.delete()
-        return
-    block = Webhook(method="POST", url=url, headers={"Content-Type": "application/json"})
-    block_id = block.save(ALERTS, overwrite=True)
-    trigger = EventTrigger(
-        expect={f"prefect.flow-run.{state}" for state in _ALERTING},
-        match={"prefect.resource.id": "prefect.flow-run.*"},
-        for_each={"prefect.resource.id"},
-        posture=Posture.Reactive,
-        threshold=1,
-    )
-    action = CallWebhook(block_document_id=block_id, payload=_MESSAGE)
-    # A server that has just created or updated an automation may miss the next events.
-    if earlier:
-        same = earlier.trigger.expect == trigger.expect and earlier.actions == [action]
-        if same:
-            return
-        earlier.delete()
-    Automation(
-        name=ALERTS,
-        description="A flow run failed, crashed or is late",
-        trigger=trigger,
-        actions=[action],
-    ).create()
-
-
-def _find_automation(name: str) -> Automation | None:
-    try:
-        return Automation.read(name=name)
-    except ValueError:
-        return None
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from facsimile.errors import FacsimileError
 from flows import events, mlflow_names
 from flows.mlflow_records import FlowRecord, RunRecord, deliver, deliver_kept, keep, kept, open_flow
 from flows.mlflow_runs import NOTE, REASON, end_orphaned_runs, revision_tags
-from flows.mlflow_store import EXPERIMENT, MLflowStore
+from flows.mlflow_store import EXPERIMENT, STORE, MLflowStore
 from flows.outputs import CONTACT_SHEET, REPORT, figures, headline, read_metrics
 from tasks.provenance.dvc_files import locked_hashes, locked_params, locked_stages
 from tasks.provenance.git import Revision, read_revision
@@ -67,14 +67,25 @@ class Tracker:
         return self._parent
 
     @property
+    def page(self) -> str:
+        """Address of the run, or its id and the command that shows it; empty without a run."""
+        uri = self._store.uri
+        if not self._parent:
+            return ""
+        if uri.startswith("http"):
+            return f"{uri}/#/experiments/{self._store.experiment}/runs/{self._parent}"
+        return f"run {self._parent}; `mlflow ui --backend-store-uri sqlite:///{STORE}` shows it"
+
+    @property
     def failure(self) -> str:
         """What could not be logged, and why, in one line; empty if everything was logged."""
         if not self._store.failure:
             return ""
         what = ", ".join(dict.fromkeys(self._missing)) if self._parent else "this run"
+        where = self._store.failure
         return (
-            f"{what or 'an earlier run'} not logged to {self._store.failure}; the next run logs it, "
-            "or `facsimile sync-mlflow`"
+            f"{what or 'an earlier run'} not logged to {where}; the next run logs it, or "
+            "`facsimile sync-mlflow`"
         )
 
     def log_stage(

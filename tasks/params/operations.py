@@ -1,13 +1,21 @@
-"""Section `operations`: when scheduled runs start. No stage reads it."""
+"""Section `operations`: when scheduled runs start and when a run is stuck. No stage reads it."""
+
+from pydantic import PositiveFloat
 
 from tasks.params.section import Section
 
 
 class OperationsParams(Section):
-    """Schedule of `facsimile serve` and of prefect.yaml.
+    """Operation without a user.
 
-    `schedule` is a cron expression and `timezone` an IANA time zone.
+    Attributes:
+        schedule: cron expression for `facsimile serve` and prefect.yaml.
+        timezone: IANA time zone of the schedule.
+        stall_minutes: a stage that prints nothing for so long is reported as stalled.
+        kill_stalled: whether it is also killed and retried.
     """
 
-    schedule: str
-    timezone: str
+    schedule: str = "0 2 * * 0"
+    timezone: str = "UTC"
+    stall_minutes: PositiveFloat = 60
+    kill_stalled: bool = False

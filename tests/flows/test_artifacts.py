@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from flows import artifacts
+from tasks.provenance.git import Revision
 
 REPORTS = [{"stage": "evaluate", "state": "Completed"}]
+REVISION = Revision("0123456789", changed=True)
+PAGE = "https://mlflow.example.com/#/experiments/1/runs/2"
 
 
 @pytest.fixture
@@ -36,8 +39,10 @@ def published(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
 
 
 def test_report_is_published_with_its_headline(evaluated: Path, published: dict[str, str]) -> None:
-    assert artifacts.publish(evaluated, REPORTS) == ""
-    assert published.keys() == {"stages", "metrics", "contact-sheet", "report"}
+    assert artifacts.publish(evaluated, REPORTS, REVISION, PAGE) == ""
+    assert published.keys() == {"run", "stages", "metrics", "contact-sheet", "report"}
+    assert PAGE in published["run"]
+    assert "`0123456789`, with uncommitted changes" in published["run"]
     assert f"`{evaluated / 'data/evaluate/report.html'}`" in published["report"]
     assert "| gain.real+generated | 0.25 |" in published["report"]
 
@@ -62,5 +67,5 @@ def test_a_failed_artifact_leaves_the_others(
     evaluated: Path, published: dict[str, str], spoil: Callable[[Path], None], line: str
 ) -> None:
     spoil(evaluated)
-    assert artifacts.publish(evaluated, REPORTS).startswith(line)
+    assert artifacts.publish(evaluated, REPORTS, REVISION, PAGE).startswith(line)
     assert "stages" in published

@@ -27,6 +27,7 @@ from flows.project_lock import project_lock
 from tests.support.detectors import train, write_faces
 from tests.support.files import cached, rot
 from tests.support.processes import ran
+from tests.support.project import write_params
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "mlflow_uri")
 
@@ -118,6 +119,38 @@ def test_killed_stage_is_retried(project: Callable[..., Path]) -> None:
     (root / "params").write_text("1")
     assert states(conduct(root, "a")) == {"a": "Completed"}
     assert ran(root) == ["a", "a"]
+
+
+def test_a_stage_without_progress_is_killed_and_retried(
+    project: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    hang = "if [ ! -e hung ]; then touch hung; sleep 600; fi"
+    root = project(a=stage("a", cmd=hang))
+    (root / "params").write_text("1")
+    write_params(root, {"operations": {"stall_minutes": 0.25, "kill_stalled": True}})
+    reported: list[str] = []
+    with events.subscribed(lambda _, state, detail: reported.append(detail)):
+        assert states(conduct(root, "a")) == {"a": "Completed"}
+    assert ran(root) == ["a", "a"]
+    assert "a: no progress for 0.25 minutes" in reported
+    assert "a: killed after 0.25 minutes without progress: retrying" in reported
+
+
+def test_memory_and_throughput_are_measured(project: Callable[..., Path], mlflow_uri: str) -> None:
+    # It holds the memory until it was measured.
+    script = (
+        "import time; block = b'x' * 300_000_000; "
+        "print('a: 1,000 of 1,000 faces, 9/s'); time.sleep(3)"
+    )
+    root = project(a=stage("a", cmd=f'python -c "{script}"'))
+    (root / "params").write_text("1")
+    report = conduct(root, "a")["a"]
+    assert 300 < report.peak_memory_mb < 1000
+    assert 0 < report.faces_per_second < 400
+    client = MlflowClient(mlflow_uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    newest = client.search_runs([experiment], "attributes.run_name = 'a'", max_results=1)[0]
+    assert newest.data.metrics["peak_memory_mb"] == report.peak_memory_mb
 
 
 def test_bad_input_is_not_retried_and_stops_dependent_stages(

@@ -18,7 +18,8 @@ import httpx
 import pytest
 
 from facsimile.errors import FacsimileError
-from flows.serving import VERSION_PUBLISHED, read_schedule
+from flows.alerts import VERSION_PUBLISHED
+from flows.serving import read_schedule
 from flows.supervisor import supervised
 from tests.flows.test_orphaned_runs import kill_everything
 from tests.support.processes import left_after, ran, wait_for
