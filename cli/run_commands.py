@@ -12,6 +12,7 @@ from cli.display import Display, JsonLines, coloured
 from cli.failures import complain
 from cli.result_commands import print_report
 from cli.shared import HERE, Root, console, examples, require_project
+from facsimile.errors import FacsimileError
 from flows import events
 from tasks.shared.exit_codes import ExitCode
 
@@ -189,13 +190,21 @@ def run_flow(
     with console.status("starting"):
         server.connect(root)
     display = JsonLines() if log_json else Display(stages, console)
-    with display, events.subscribed(display.on_event):
-        from flows.conductor import regenerate
+    from httpx import TransportError
 
-        state = regenerate(targets=targets or None, root=str(root), return_state=True)
-    reports = state.result(raise_on_failure=False)
-    if isinstance(reports, BaseException):  # the flow itself failed, not a stage
-        raise reports
+    from flows.conductor import regenerate
+
+    try:
+        with display, events.subscribed(display.on_event):
+            state = regenerate(targets=targets or None, root=str(root), return_state=True)
+        reports = state.result(raise_on_failure=False)
+        if isinstance(reports, BaseException):  # the flow itself failed, not a stage
+            raise reports
+    except TransportError as error:
+        raise FacsimileError(
+            f"the Prefect server stopped responding during the run ({error}); finished stages are "
+            "kept: run it again"
+        ) from error
     display.conclude(reports)
     return reports, state.message if state.is_failed() else ""
 

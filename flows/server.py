@@ -127,6 +127,8 @@ def _use(address: Address) -> None:
 
     os.environ["PREFECT_API_URL"] = f"{address.url}/api"
     os.environ["PREFECT_API_AUTH_STRING"] = address.secret
+    # Prefect would wait minutes for a server that has ended.
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "2")
     _bypass_proxies()
     refresh_global_settings_context()
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -18,7 +18,8 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 
 from facsimile.errors import FacsimileError
 from flows import server
-from tests.support.processes import left_after
+from tests.support.processes import left_after, ran, wait_for
+from tests.support.project import write_params
 
 pytestmark = pytest.mark.slow
 
@@ -190,3 +191,34 @@ def test_profiles_of_the_user_stay_in_force(
         text=True,
     )
     assert f"FacsimileError: Prefect API {url}" in found.stderr
+
+
+def test_a_server_that_ends_during_a_run(project: Callable[..., Path], marked: str) -> None:
+    held = "echo a >> log; until [ -e go ]; do sleep 0.1; done; echo a > a"
+    root = project(
+        a={"cmd": held, "outs": ["a"]},
+        evaluate={"cmd": "cp a evaluate", "deps": ["a"], "outs": ["evaluate"]},
+    )
+    write_params(root, {})
+    environment = {key: value for key, value in os.environ.items() if "PREFECT" not in key}
+    environment |= {"PYTHONPATH": str(ROOT), "PREFECT_CLIENT_MAX_RETRIES": "0"}
+    command = [sys.executable, "-m", "cli", "run", "evaluate"]
+
+    def start() -> subprocess.Popen:
+        return subprocess.Popen(
+            command, cwd=root, env=environment, stderr=subprocess.PIPE, text=True
+        )
+
+    run = start()
+    wait_for(lambda: ran(root) == ["a"], 120)
+    for process in psutil.Process(run.pid).children(recursive=True):
+        if "flows.server" in process.cmdline():
+            process.kill()
+    (root / "go").touch()
+    _, errors = run.communicate()
+    assert run.returncode == 2
+    assert "facsimile: the Prefect server stopped responding during the run" in errors
+
+    assert start().wait() == 0
+    assert ran(root) == ["a"] and (root / "evaluate").exists()
+    assert left_after(10, marked) == []
