@@ -5,8 +5,8 @@ import typer
 from cli import (
     generator_commands,
     model_commands,
-    predict_command,
     operations_commands,
+    predict_command,
     release_command,
     result_commands,
     retrain_command,
