@@ -9,9 +9,6 @@ from prefect.events.actions import CallWebhook
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.runtime import flow_run
 
-VERSION_PUBLISHED = "facsimile.version.published"
-"""Event of a new dataset version."""
-
 STALLED = "facsimile.stage.stalled"
 """Event of a stage that makes no progress; its resource is the flow run."""
 

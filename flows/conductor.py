@@ -30,11 +30,10 @@ from flows.graph import needed_by, read_graph
 from flows.orphaned_runs import close_orphaned_runs, record_process
 from flows.outputs import check_shipped, key_figure
 from flows.project_lock import project_lock
-from flows.run_params import RunParams
+from flows.run_params import RunParams, read_operations
 from flows.stage_watch import StageWatch
 from flows.tracking import Tracker
 from flows.verification import Verification, remove
-from tasks.params import PARAMS, OperationsParams, read_section
 from tasks.provenance.git import NOTED, since
 from tasks.shared.endings import remove_leftovers
 from tasks.shared.exit_codes import ExitCode
@@ -56,13 +55,6 @@ class StageReport:
     peak_memory_mb: float = 0.0
     peak_gpu_memory_mb: float = 0.0
     faces_per_second: float = 0.0
-
-
-def _read_operations(root: Path) -> OperationsParams:
-    path = root / PARAMS
-    return (
-        read_section(path, "operations", OperationsParams) if path.exists() else OperationsParams()
-    )
 
 
 class FlowRun:
@@ -89,7 +81,7 @@ class FlowRun:
         self.out_of_memory: Counter[str] = Counter()
         self.ended = False
         self.devices = find_devices()
-        self.operations = _read_operations(root)
+        self.operations = read_operations(root)
         self.usage: dict[str, dict[str, float]] = {}
         self.tracker = Tracker(root, flow_run.name, self.params.values)
 

@@ -15,6 +15,7 @@ from flows import events
 from flows.dvc_remote import read_remotes
 from flows.mlflow_runs import end_orphaned_runs, ended_run, log, open_run, revision_tags
 from flows.mlflow_store import MLflowStore
+from flows.orphaned_runs import record_process
 from flows.outputs import REPORT
 from flows.publication import publish_version
 from flows.run_params import RunParams
@@ -43,6 +44,7 @@ def publish(root: str = ".", branch: str = BRANCH, remote: str | None = None) ->
         remote: name, folder or URL of the DVC remote (default: the default remote, or a folder
             beside the project if there is none).
     """
+    record_process()
     folder, begin = Path(root).resolve(), time.time()
     try:
         publication = publish_version(folder, branch=branch, remote=remote, report=_report)

@@ -10,8 +10,20 @@ from typing import Any
 
 from ruamel.yaml import YAML  # DVC's parser, which reads 1e-3 as a number
 
-from tasks.params import PARAMS
+from tasks.params import PARAMS, OperationsParams, read_section
 from tasks.provenance.dvc_files import leaves, locked_params, locked_stages
+
+
+def read_operations(root: Path) -> OperationsParams:
+    """Section `operations`, or its defaults without a params.yaml.
+
+    Raises:
+        FacsimileError: the section is invalid.
+    """
+    path = root / PARAMS
+    if not path.exists():
+        return OperationsParams()
+    return read_section(path, "operations", OperationsParams)
 
 
 class RunParams:

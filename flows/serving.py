@@ -8,7 +8,6 @@ the same ones for workers of a work pool, with the schedule that this module pri
 
 import os
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import prefect
@@ -18,10 +17,13 @@ from prefect.events.schemas.deployment_triggers import DeploymentEventTrigger
 from pydantic import ValidationError
 
 from facsimile.errors import FacsimileError
-from flows.alerts import VERSION_PUBLISHED, WEBHOOK, register_alerts
-from flows.conductor import regenerate, retrain
+from flows.alerts import WEBHOOK, register_alerts
+from flows.conductor import retrain
+from flows.dataset_update import update_dataset
 from flows.orphaned_runs import close_orphaned_runs
-from tasks.params import PARAMS, OperationsParams, read_section
+from flows.publish import PUBLISHED
+from flows.run_params import read_operations
+from tasks.params import PARAMS
 
 
 def read_schedule(root: Path) -> CronSchedule:
@@ -30,7 +32,7 @@ def read_schedule(root: Path) -> CronSchedule:
     Raises:
         FacsimileError: a key is missing, or not a cron expression or time zone.
     """
-    section = read_section(root / PARAMS, "operations", OperationsParams)
+    section = read_operations(root)
     where = f"{root / PARAMS}: operations"
     try:
         ZoneInfo(section.timezone)
@@ -52,26 +54,23 @@ def deployments(root: Path) -> list[RunnerDeployment]:
     Raises:
         FacsimileError: see `read_schedule`.
     """
-    options: dict[str, Any] = {
-        "parameters": {"root": str(root.resolve())},
-        "entrypoint_type": EntrypointType.MODULE_PATH,
-    }
+    folder = str(root.resolve())
     schedule = read_schedule(root)
-    published = DeploymentEventTrigger(
-        name=f"retrain after {VERSION_PUBLISHED}", expect={VERSION_PUBLISHED}
-    )
+    published = DeploymentEventTrigger(name=f"retrain after {PUBLISHED}", expect={PUBLISHED})
     return [
-        regenerate.to_deployment(
+        update_dataset.to_deployment(
             "scheduled",
-            description="Bring everything up to date. Runs only what has changed.",
+            description="Bring everything up to date, and publish a version if it has changed.",
             schedule=schedule,
-            **options,
+            parameters={"root": folder, "branch": read_operations(root).publish},
+            entrypoint_type=EntrypointType.MODULE_PATH,
         ),
         retrain.to_deployment(
             "on-new-version",
             description="Train and evaluate on the faces accepted so far.",
             triggers=[published],
-            **options,
+            parameters={"root": folder},
+            entrypoint_type=EntrypointType.MODULE_PATH,
         ),
     ]
 

@@ -48,10 +48,10 @@ def test_deployments_run_as_documented(project: Callable[..., Path], tmp_path: P
 
         api = Api(settings)
         wait_for(lambda: api.coming_runs() > 1, 120)
-        assert api.cron("regenerate/scheduled") == "0 2 * * 0"
+        assert api.cron("update-dataset/scheduled") == "0 2 * * 0"
         for _ in range(2):  # missed without a worker
             api.ask(
-                "POST", f"/deployments/{api.deployment('regenerate/scheduled')}/create_flow_run"
+                "POST", f"/deployments/{api.deployment('update-dataset/scheduled')}/create_flow_run"
             )
         # Where it is started does not matter.
         worker = operator.start("prefect worker start --pool local", tmp_path / "home")
@@ -109,7 +109,7 @@ class Operator:
         if (self.root / ".facsimile").exists():
             block = f"cd {self.root}\n{reading}cd - > /dev/null\n{block}"
         if words == "prefect deployment run retrain/on-new-version":
-            block = block.replace("prefect deployment run regenerate/scheduled\n", "")
+            block = block.replace("prefect deployment run update-dataset/scheduled\n", "")
         return block.replace("4200", self.port)
 
     def _options(self, folder: Path) -> dict[str, object]:

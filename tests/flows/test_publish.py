@@ -10,12 +10,14 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from flows import server
+from flows.dataset_update import update_dataset
 from flows.mlflow_names import decode
 from flows.mlflow_runs import revision_of
 from flows.mlflow_store import EXPERIMENT
 from flows.publish import PUBLISHED, publish
 from flows.versions import VersionStore
 from tests.support.processes import wait_for
+from tests.support.versions import commit, write_figures
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "mlflow_uri")
 
@@ -84,3 +86,27 @@ def test_the_command_prints_the_version_or_the_reason(
     third = CliRunner().invoke(app, command)
     assert third.exit_code == 2, third.output
     assert "not up to date: filter, evaluate" in third.stderr and third.stderr.count("\n") == 1
+
+
+def test_scheduled_runs_publish_what_has_changed(version_project: Path) -> None:
+    root = version_project
+    first = update_dataset(root=str(root), return_state=True)
+    (version,) = VersionStore(root).all()
+    assert (first.is_completed(), first.message) == (True, f"published {version.name}")
+    second = update_dataset(root=str(root), return_state=True)
+    assert second.message == f"the data is {version.name}"
+
+    write_figures(root, 0.75)
+    commit(root)
+    third = update_dataset(root=str(root), return_state=True)
+    assert third.is_completed() and len(VersionStore(root).all()) == 2
+
+    write_figures(root, 0.8)
+    commit(root)
+    (root / "code.py").write_text("print('not committed')\n")
+    fourth = update_dataset(root=str(root), return_state=True)
+    assert fourth.is_failed()
+    assert fourth.message.startswith(
+        "regenerated, but not published: uncommitted changes in code.py"
+    )
+    assert update_dataset(root=str(root), branch=None, return_state=True).is_completed()
