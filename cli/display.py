@@ -15,7 +15,7 @@ from rich.text import Text
 from flows import events
 
 if TYPE_CHECKING:
-    from flows.conductor import StageReport
+    from flows.pipeline_run import StageReport
 
 
 @dataclass

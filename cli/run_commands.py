@@ -17,7 +17,7 @@ from flows import events
 from tasks.shared.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from flows.conductor import StageReport
+    from flows.pipeline_run import StageReport
 
 PANEL = "Run the pipeline"
 

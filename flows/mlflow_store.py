@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "facsimile"
 STORE = "mlflow.db"
+ARTIFACTS = "mlruns"
 
 # By default, MLflow waits up to 120 s for a response and retries each request for about 4 min.
 _PROBE = {"TIMEOUT": "5", "MAX_RETRIES": "0"}
@@ -109,11 +110,13 @@ class MLflowStore:
         with _request_settings(_PROBE):
             client = MlflowClient(uri)
             experiment = client.get_experiment_by_name(EXPERIMENT)
+        local = not os.environ.get("MLFLOW_TRACKING_URI")
+        artifacts = (self.root / ARTIFACTS).as_uri() if local else None
         if experiment:
             self.experiment = experiment.experiment_id
+            if local and experiment.artifact_location != artifacts:
+                _relocate(self.root / STORE, experiment.artifact_location, artifacts)
         elif not self.reading:
-            local = not os.environ.get("MLFLOW_TRACKING_URI")
-            artifacts = (self.root / "mlruns").as_uri() if local else None
             with _request_settings(_REQUEST):
                 self.experiment = client.create_experiment(EXPERIMENT, artifacts)
         return client
@@ -173,6 +176,38 @@ def _check_sqlite(uri: str) -> None:
     try:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
+    finally:
+        connection.close()
+
+
+# Columns in which MLflow stores where artifacts are, as absolute addresses.
+_LOCATIONS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+
+
+def _relocate(database: Path, old: str, new: str) -> None:
+    """Point a store to its artifacts after the project was moved or copied.
+
+    Otherwise, a copied project would write into the original one.
+
+    Args:
+        database: SQLite file of the store.
+        old, new: location of the artifacts before and after.
+    """
+    connection = sqlite3.connect(database, timeout=_SECONDS_LOCKED)
+    try:
+        with connection:
+            for table, column in _LOCATIONS:
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                    f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                    (new, len(old) + 1, old, len(old) + 1, f"{old}/"),
+                )
     finally:
         connection.close()
 

@@ -23,7 +23,7 @@ from tasks.provenance.git import changed_since
 
 if TYPE_CHECKING:
     from facsimile.detection.model_comparison import ModelComparison, PromotionRule
-    from flows.conductor import StageReport
+    from flows.pipeline_run import StageReport
 
 METRICS = "data/evaluate/metrics.json"
 _MOST_FILES = 20

@@ -196,6 +196,8 @@ def _start(folder: Path, port: int, *, temporary: bool) -> Address:
         "PREFECT_UI_API_URL": f"{url}/api",
         "PREFECT_UI_STATIC_DIRECTORY": str(folder / "ui"),
     }
+    if not temporary:  # runs older than 90 days are deleted
+        settings["PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"] = "events,flow_runs"
     command = [sys.executable, "-m", "flows.server"]
     argv, options = supervised(command if temporary else [*command, "standing"])
     log = folder / LOG

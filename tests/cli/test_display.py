@@ -9,7 +9,7 @@ from rich.console import Console
 
 from cli.display import Display, JsonLines, summary
 from flows import events
-from flows.conductor import StageReport
+from flows.pipeline_run import StageReport
 
 FOREIGN = "[/red] [Errno 28] No space left on device: 'a[b].png'"
 

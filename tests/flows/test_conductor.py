@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from facsimile.digests import record_digests
-from flows import artifacts, conductor, dvc, events
-from flows.conductor import FlowRun, StageReport, regenerate, retrain
+from flows import artifacts, conductor, dvc, events, pipeline_run
+from flows.conductor import regenerate, retrain
 from flows.device_lease import lease
 from flows.graph import read_graph
 from flows.mlflow_runs import REASON
 from flows.mlflow_store import EXPERIMENT
 from flows.model_registry import ModelRegistry
+from flows.pipeline_run import PipelineRun, StageReport
 from flows.project_lock import project_lock
 from tests.support.detectors import train, write_faces
 from tests.support.files import cached, rot
@@ -316,7 +317,7 @@ def test_leftovers_of_killed_processes_are_removed(project: Callable[..., Path])
 def test_nothing_starts_when_the_run_has_ended(project: Callable[..., Path]) -> None:
     root = project(a=stage("a"))
     (root / "params").write_text("1")
-    run = FlowRun(root, read_graph(root), ["a"])
+    run = PipelineRun(root, read_graph(root), ["a"])
     run.ended = True
     with pytest.raises(dvc.StageError, match="the run has ended"):
         run.check("a")
@@ -327,8 +328,8 @@ def test_stage_that_waits_for_a_device_does_not_start_when_the_run_has_ended(
 ) -> None:
     root = project(a=stage("a", meta=GPU))
     (root / "params").write_text("1")
-    monkeypatch.setattr(conductor, "get_run_logger", lambda: logging.getLogger())
-    run = FlowRun(root, read_graph(root), ["a"])
+    monkeypatch.setattr(pipeline_run, "get_run_logger", lambda: logging.getLogger())
+    run = PipelineRun(root, read_graph(root), ["a"])
     held = ExitStack()
     held.enter_context(lease(run.devices))
 
@@ -435,16 +436,16 @@ def test_an_interrupted_flow_leaves_a_killed_run(
     root = project(a=stage("a"))
     (root / "params").write_text("1")
 
-    def interrupt(run: conductor.FlowRun) -> list[StageReport]:
+    def interrupt(run: PipelineRun) -> list[StageReport]:
         run.reproduce("a")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(conductor, "_run_stages", interrupt)
-    monkeypatch.setattr(conductor, "get_run_logger", lambda: logging.getLogger())
+    monkeypatch.setattr(pipeline_run, "get_run_logger", lambda: logging.getLogger())
     graph = read_graph(root)
-    monkeypatch.setattr(conductor, "flow_run", SimpleNamespace(name="stopped"))
+    monkeypatch.setattr(pipeline_run, "flow_run", SimpleNamespace(name="stopped"))
     with pytest.raises(KeyboardInterrupt):
-        conductor._submit(conductor.FlowRun(root, graph, ["a"]))
+        conductor._submit(PipelineRun(root, graph, ["a"]))
     assert logged() == [("", "KILLED", "KeyboardInterrupt()"), ("a", "FINISHED", "")]
 
 

@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,37 @@ def test_projects_of_any_path(
     assert {path.name for path in root.iterdir()} == {STORE, "mlruns", "report ?.html"}
     with sqlite3.connect(root / STORE) as database:
         assert database.execute("SELECT status FROM runs WHERE name = 'x'").fetchall()
+
+
+def test_a_project_that_was_copied_uses_its_own_artifacts(
+    mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    MLflowStore(tmp_path).attempt(lambda client: client)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    # A store that is set up already: that takes seconds.
+    shutil.copy(mlflow_uri.removeprefix("sqlite:///"), first / STORE)
+    with closing(sqlite3.connect(first / STORE)) as database, database:
+        database.execute("DELETE FROM experiments WHERE name = 'facsimile'")
+    (tmp_path / "report.html").write_text("report")
+
+    def write(client: MlflowClient, store: MLflowStore, name: str) -> str:
+        run = open_run(client, store.experiment, name, 0.0, {})
+        with ended_run(client, run, "FINISHED"):
+            client.log_artifact(run, str(tmp_path / "report.html"))
+        client.create_registered_model(name)
+        client.create_model_version(name, f"{client.get_run(run).info.artifact_uri}/model", run)
+        return run
+
+    original = MLflowStore(first)
+    run = original.attempt(lambda client: write(client, original, "one"))
+    shutil.copytree(first, second)
+    shutil.rmtree(first / "mlruns")
+    copy = MLflowStore(second)
+    listed = copy.attempt(lambda client: [item.path for item in client.list_artifacts(run)])
+    assert listed == ["report.html"], copy.failure
+    version = copy.attempt(lambda client: client.get_model_version("one", "1"))
+    assert version.source == f"{(second / 'mlruns').as_uri()}/{run}/artifacts/model"
+    copy.attempt(lambda client: write(client, copy, "two"))
+    assert not (first / "mlruns").exists()
