@@ -62,7 +62,7 @@ def deployments(root: Path) -> list[RunnerDeployment]:
             "scheduled",
             description="Bring everything up to date, and publish a version if it has changed.",
             schedule=schedule,
-            parameters={"root": folder, "branch": read_operations(root).publish},
+            parameters={"root": folder},
             entrypoint_type=EntrypointType.MODULE_PATH,
         ),
         retrain.to_deployment(

@@ -97,7 +97,7 @@ def test_demo_runs_the_project_that_it_makes(
 ) -> None:
     conducted: list[tuple[str, list[str]]] = []
 
-    def conduct(root: Path, targets: list[str]) -> None:
+    def conduct(root: Path, targets: list[str], log_json: bool) -> None:
         conducted.append((str(root), targets))
         report = root / "data" / "evaluate" / "report.html"
         report.parent.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ def test_deployments_run_as_documented(project: Callable[..., Path], tmp_path: P
     )
     (root / "flows").symlink_to(ROOT / "flows")
     (root / "prefect.yaml").symlink_to(ROOT / "prefect.yaml")
-    write_params(root, {})
+    write_params(root, {"operations": {"publish": None}})
     operator = Operator(root, tmp_path / "home")
 
     operator.run("server.env) <<END")

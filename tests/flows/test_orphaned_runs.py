@@ -30,6 +30,8 @@ def test_a_killed_run_is_closed_by_the_next_one(project: Callable[..., Path], ma
         a={"cmd": hold, "outs": ["a"]},
         b={"cmd": "echo b >> log; cp a b", "deps": ["a"], "outs": ["b"]},
     )
+    with get_client(sync_client=True) as client:
+        earlier = {run.id for run in client.read_flow_runs()}
     flow = subprocess.Popen(
         [sys.executable, "-c", RUN],
         cwd=root,
@@ -41,13 +43,15 @@ def test_a_killed_run_is_closed_by_the_next_one(project: Callable[..., Path], ma
     kill_everything(marked)
     flow.wait()
     (root / "go").touch()
-
     state = regenerate(targets=["b"], root=str(root), return_state=True)
     assert state.is_completed()
     assert ran(root) == ["a", "a", "b"]
     with get_client(sync_client=True) as client:
-        runs = [run for run in client.read_flow_runs() if run.parameters.get("root") == "."]
-        (killed,) = runs
+        (killed,) = (
+            run
+            for run in client.read_flow_runs()
+            if run.id not in earlier and run.parameters["root"] == "."
+        )
         assert killed.state_type == StateType.CRASHED
         assert "its process was killed" in killed.state.message
         tasks = [task for task in client.read_task_runs() if task.flow_run_id == killed.id]

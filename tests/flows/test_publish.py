@@ -17,6 +17,7 @@ from flows.mlflow_store import EXPERIMENT
 from flows.publish import PUBLISHED, publish
 from flows.versions import VersionStore
 from tests.support.processes import wait_for
+from tests.support.project import write_params
 from tests.support.versions import commit, write_figures
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "mlflow_uri")
@@ -109,4 +110,5 @@ def test_scheduled_runs_publish_what_has_changed(version_project: Path) -> None:
     assert fourth.message.startswith(
         "regenerated, but not published: uncommitted changes in code.py"
     )
-    assert update_dataset(root=str(root), branch=None, return_state=True).is_completed()
+    write_params(root, {"operations": {"publish": None}})
+    assert update_dataset(root=str(root), return_state=True).message == "regenerated"
