@@ -7,7 +7,6 @@ from prefect.blocks.webhook import Webhook
 from prefect.events import emit_event
 from prefect.events.actions import CallWebhook
 from prefect.events.schemas.automations import EventTrigger, Posture
-from prefect.runtime import flow_run
 
 STALLED = "facsimile.stage.stalled"
 """Event of a stage that makes no progress; its resource is the flow run."""
@@ -25,10 +24,15 @@ _MESSAGE = (
 )
 
 
-def report_stall(text: str) -> None:
-    """Emit `STALLED` for the current flow run. A failure to emit it is ignored."""
+def report_stall(run: str, text: str) -> None:
+    """Emit `STALLED` for a flow run. A failure to emit it is ignored.
+
+    Args:
+        run: id of the flow run.
+        text: what to report, in one line.
+    """
     with suppress(Exception):
-        resource = {"prefect.resource.id": f"prefect.flow-run.{flow_run.id}"}
+        resource = {"prefect.resource.id": f"prefect.flow-run.{run}"}
         emit_event(STALLED, resource, payload={"text": text})
 
 

@@ -70,6 +70,7 @@ class PipelineRun:
         self.devices = find_devices()
         self.operations = read_operations(root)
         self.usage: dict[str, dict[str, float]] = {}
+        self.id = flow_run.id  # unknown in other threads
         self.tracker = Tracker(root, flow_run.name, self.params.values)
 
     def is_current(self, stage: str) -> bool:
@@ -111,7 +112,7 @@ class PipelineRun:
             message = f"{stage}: no progress for {self.operations.stall_minutes:g} minutes"
             logger.warning(message)
             events.emit(stage, events.RUNNING, message)
-            report_stall(message)
+            report_stall(self.id, message)
             if stalled:
                 dvc.kill(stage)
 

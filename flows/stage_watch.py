@@ -44,12 +44,13 @@ class StageWatch:
         self._on_stall = on_stall
         self._faces: dict[str, int] = {}
         self._pid = 0
-        self._begin = self._last_line = time.monotonic()
+        self._begin = self._last_line = 0.0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._gpu = shutil.which(_QUERY[0]) is not None
 
     def __enter__(self) -> Self:
+        self._begin = self._last_line = time.monotonic()
         self._thread.start()
         return self
 

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from prefect.client.orchestration import get_client
 from typer.testing import CliRunner
 
 from cli.app import app
 from facsimile.digests import record_digests
 from flows import artifacts, conductor, dvc, events, pipeline_run
+from flows.alerts import STALLED
 from flows.conductor import regenerate, retrain
 from flows.device_lease import lease
 from flows.graph import read_graph
@@ -27,7 +29,7 @@ from flows.pipeline_run import PipelineRun, StageReport
 from flows.project_lock import project_lock
 from tests.support.detectors import train, write_faces
 from tests.support.files import cached, rot
-from tests.support.processes import ran
+from tests.support.processes import ran, wait_for
 from tests.support.project import write_params
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "mlflow_uri")
@@ -139,6 +141,19 @@ def test_a_stage_without_progress_is_killed_and_retried(
     assert ran(root) == ["a", "a"]
     assert "a: no progress for 0.25 minutes" in reported
     assert "a: killed after 0.25 minutes without progress: retrying" in reported
+    wait_for(lambda: bool(events_named(STALLED)))
+    (event,) = events_named(STALLED)
+    assert event["payload"] == {"text": "a: no progress for 0.25 minutes"}
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(event["resource"]["prefect.resource.id"].rpartition(".")[2])
+    assert run.parameters["root"] == str(root)
+
+
+def events_named(name: str) -> list[dict[str, Any]]:
+    """Events that the Prefect server has received."""
+    query = {"filter": {"event": {"name": [name]}}}
+    with get_client(sync_client=True) as client:
+        return client.request("POST", "/events/filter", json=query).json()["events"]
 
 
 def test_memory_and_throughput_are_measured(project: Callable[..., Path], mlflow_uri: str) -> None:
@@ -443,7 +458,7 @@ def test_an_interrupted_flow_leaves_a_killed_run(
     monkeypatch.setattr(conductor, "_run_stages", interrupt)
     monkeypatch.setattr(pipeline_run, "get_run_logger", lambda: logging.getLogger())
     graph = read_graph(root)
-    monkeypatch.setattr(pipeline_run, "flow_run", SimpleNamespace(name="stopped"))
+    monkeypatch.setattr(pipeline_run, "flow_run", SimpleNamespace(id="", name="stopped"))
     with pytest.raises(KeyboardInterrupt):
         conductor._submit(PipelineRun(root, graph, ["a"]))
     assert logged() == [("", "KILLED", "KeyboardInterrupt()"), ("a", "FINISHED", "")]
