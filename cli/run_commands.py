@@ -122,25 +122,22 @@ def verify(
     """
     require_project(root)
     from flows.project_lock import project_lock
-    from flows.verification import Verification, remove
+    from flows.verification import HashingProgress, Verification, remove
 
     root = root.resolve()
-    files, size = 0, 0
     with console.status("verifying") as status:
-
-        def on_file(file_size: int) -> None:
-            nonlocal files, size
-            files, size = files + 1, size + file_size
-            status.update(f"verifying: {files:,} files, {size / 1e6:,.0f} MB")
-
+        progress = HashingProgress(
+            lambda files, size: status.update(f"verifying: {files:,} files, {size / 1e6:,.0f} MB")
+        )
         with project_lock(root, "verify", lambda holder: status.update(f"waiting for {holder}")):
-            faults = list(Verification(root, on_file).faults())
+            faults = list(Verification(root, progress).faults())
             deleted = remove(root, faults) if repair else []
     for fault in faults:
         console.print(f"{fault.stage}: {fault.path}: {fault.problem}", markup=False, soft_wrap=True)
     corrupt = sum(fault.corrupt for fault in faults)
     console.print(
-        f"{files:,} files, {size / 1e6:,.0f} MB: {corrupt} corrupt, {len(faults) - corrupt} missing"
+        f"{progress.files:,} files, {progress.bytes / 1e6:,.0f} MB: {corrupt} corrupt, "
+        f"{len(faults) - corrupt} missing"
     )
     if deleted:
         console.print(f"deleted {len(deleted)}; `facsimile demo` restores or regenerates them")

@@ -1,8 +1,7 @@
 """``facsimile publish``, ``versions``, ``checkout`` and ``diff``: versions of the dataset."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -56,11 +55,11 @@ def publish(
     from flows import server
 
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    with _progress("starting") as report:
+    with console.status("starting") as status:
         server.connect(root)
         from flows.publish import publish as flow
 
-        with events.subscribed(lambda _stage, _state, detail: report(detail)):
+        with events.subscribed(lambda _stage, _state, detail: status.update(detail)):
             state = flow(root=str(root), branch=branch, remote=remote, return_state=True)
     publication = state.result(raise_on_failure=False)
     if isinstance(publication, BaseException):
@@ -99,7 +98,7 @@ def versions(root: Root = HERE) -> None:
         table.add_row(
             "*" if version.outputs == here else "",
             version.name,
-            f"{version.published[:16].replace('T', ' ')}",
+            version.published[:16].replace("T", " "),
             f"{version.contents.faces(REAL):,}",
             f"{sum(generated.values()):,}" + (f" ({parts})" if parts else ""),
             *(f"{means[arm]:.3f}" if arm in means else "–" for arm in arms),
@@ -134,8 +133,8 @@ def checkout(
     require_project(root)
     from flows.version_checkout import check_out, switch_command
 
-    with _progress("reading versions") as report:
-        result = check_out(root, version, force=force, report=report)
+    with console.status("reading versions") as status:
+        result = check_out(root, version, force=force, report=status.update)
     name = result.version.name
     print(f"{name}: {result.version.contents.summary()}, {result.bytes / 1e6:,.0f} MB verified")
     if result.changed_code:
@@ -220,10 +219,3 @@ def _mean_f1(contents: "Contents") -> dict[str, float]:
         for name, value in contents.figures.items()
         if name.startswith("f1.") and name.endswith(".mean")
     }
-
-
-@contextmanager
-def _progress(text: str) -> Iterator[Callable[[str], None]]:
-    """Show one line of progress on a terminal; call the result to change it."""
-    with console.status(text) as status:
-        yield lambda detail: status.update(detail)

@@ -111,9 +111,7 @@ def _transfer(root: Path, arguments: tuple[str, ...], report: Callable[[str], No
     process = subprocess.Popen(
         command,
         cwd=root,
-        env=dvc.process_environment(
-            root, {"DVC_IGNORE_ISATTY": "1"}
-        ),  # show progress in a pipe, too
+        env=dvc.process_environment(root, {"DVC_IGNORE_ISATTY": "1"}),  # progress in a pipe, too
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -1,10 +1,8 @@
 """Reads the AUs of pictures and videos with a registered model, or serves the model over HTTP."""
 
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facsimile.errors import FacsimileError
+from flows.loopback import HOST, answers, reserve
 from flows.model_registry import CHAMPION, ModelRegistry, RegisteredVersion
 from flows.registered_model import RegisteredModel
 from flows.supervisor import supervised
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     from facsimile.datasets import Preprocessing
 
-HOST = "127.0.0.1"
 _BATCH = 64  # faces held in memory
 _SERVER = Path(__file__).with_name("scoring_process.py")
 _POLL_SECONDS = 0.2
@@ -124,11 +122,11 @@ def serve(
     """
     registry = ModelRegistry(root)
     version = registry.require(model)
-    _check_port(port)
+    reserve(port).close()
     command, options = supervised([sys.executable, "-P", str(_SERVER), version.uri, str(port)])
     server = subprocess.Popen(command, env=registry.environment, **options)
     try:
-        while server.poll() is None and not _answers(port):
+        while server.poll() is None and not answers(f"http://{HOST}:{port}/ping"):
             time.sleep(_POLL_SECONDS)
         if server.poll() is None:
             on_ready(version, f"http://{HOST}:{port}/invocations")
@@ -190,23 +188,3 @@ def _read(
         values = next(rows)
         error = values.pop("error", None)
         yield Reading(path, frame, {} if error else values, error or "")
-
-
-def _check_port(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise FacsimileError(
-                f"port {port}: {error.strerror}; choose another with --port"
-            ) from None
-
-
-def _answers(port: int) -> bool:
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with direct.open(f"http://{HOST}:{port}/ping", timeout=5):
-            return True
-    except OSError:
-        return False

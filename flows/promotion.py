@@ -22,7 +22,8 @@ from flows.model_registry import (
     RegisteredVersion,
 )
 from flows.registered_model import RegisteredModel
-from flows.registration import DATA, INGEST, VALIDATION, training_data, validation_faces
+from flows.registration import DATA, INGEST, VALIDATION, validation_faces
+from flows.tracking import input_data
 from tasks.provenance.dvc_files import locked_stages
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _detected(registry: ModelRegistry, version: RegisteredVersion) -> np.ndarray
 
     Read from the run of the version if it was registered with the same faces.
     """
-    ingested = training_data(locked_stages(registry.root).get("train", {})).get(INGEST.as_posix())
+    ingested = input_data(locked_stages(registry.root).get("train", {})).get(INGEST.as_posix())
     if ingested and version.tags.get(f"{DATA}{INGEST.as_posix()}") == ingested:
         with tempfile.TemporaryDirectory() as folder:
             file = registry.use(

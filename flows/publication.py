@@ -12,7 +12,7 @@ from facsimile.errors import FacsimileError
 from flows.dvc_remote import choose_remote, push
 from flows.project_lock import project_lock
 from flows.status import stage_states
-from flows.verification import Verification, uncached_outputs
+from flows.verification import require_intact, uncached_outputs
 from flows.version_contents import read_contents
 from flows.versions import BRANCH, Version, VersionStore, current_outputs, shorten
 from tasks.params import PARAMS
@@ -66,7 +66,10 @@ def publish_version(
         _check_code(store)
         _check_git_outputs(store)
         store.check_branch(branch)
-        _check_files(root, report)
+        # Nothing corrupt is published.
+        require_intact(
+            root, report, "run `facsimile verify --repair` and `facsimile demo`, then publish"
+        )
         contents = read_contents(root)
         remote = choose_remote(root, remote)
         push(root, remote, report)
@@ -119,21 +122,4 @@ def _check_git_outputs(store: VersionStore) -> None:
         raise FacsimileError(
             f"{shorten(sorted(unknown))} differs from the last commit, and DVC does not store it: "
             "commit it first"
-        )
-
-
-def _check_files(root: Path, report: Callable[[str], None]) -> None:
-    """Nothing corrupt is published: hash all outputs and their cached copies."""
-    size = 0
-
-    def on_file(file_size: int) -> None:
-        nonlocal size
-        size += file_size
-        report(f"hashing: {size / 1e6:,.0f} MB")
-
-    fault = next(Verification(root, on_file).faults(), None)
-    if fault:
-        raise FacsimileError(
-            f"{fault.path}: {fault.problem}; run `facsimile verify --repair` and `facsimile demo`, "
-            "then publish"
         )

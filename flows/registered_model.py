@@ -23,7 +23,7 @@ class RegisteredModel:
 
     Args:
         uri: any URI that MLflow loads, such as ``models:/name@alias``.
-        environment: environment variables of its process, see `MLflowStore.environment`.
+        environment: environment variables of its process, see `ModelRegistry.environment`.
 
     Attributes:
         metadata: metadata of the model, once it is loaded.

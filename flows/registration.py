@@ -29,9 +29,9 @@ from flows.model_registry import (
     ModelRegistry,
     RegisteredVersion,
 )
-from flows.tracking import find_run
+from flows.tracking import find_run, input_data
 from tasks.params import PARAMS, read_params
-from tasks.provenance.dvc_files import locked_hashes, locked_stages
+from tasks.provenance.dvc_files import locked_stages
 from tasks.provenance.git import Revision, read_revision
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ ARM = "facsimile.arm"
 MEAN_F1 = "facsimile.validation.f1"
 DATA = "dvc.deps."
 """Prefix of the tags with the hashes of the data that a version was trained on."""
-
 
 VALIDATION = "validation.parquet"
 """Artifact of a version's run: presence that it detected on the validation faces, ``AUxx``."""
@@ -126,16 +125,6 @@ def validation_faces(root: Path) -> Iterator[pd.DataFrame]:
             yield faces.reset_index(drop=True)
 
 
-def training_data(locked: Mapping[str, Any]) -> dict[str, str]:
-    """Path → MD5 of the data that stage `train` read.
-
-    Args:
-        locked: what dvc.lock records for the stage.
-    """
-    deps = locked_hashes(locked, "deps")
-    return {path: md5 for path, md5 in deps.items() if path.startswith("data/")}
-
-
 def annotated_dataset(root: Path) -> str:
     """The dataset of params.yaml that detectors are trained on and validated with."""
     return read_params(root / PARAMS)["datasets"].aus
@@ -192,7 +181,7 @@ class _Candidate:
         }
         self.mean_f1 = mean_defined(scores)
         locked = locked_stages(root).get("train", {})
-        self.training_data = training_data(locked)
+        self.training_data = input_data(locked)
         run = find_run(root, "train", locked) if locked else None
         self.revision: Revision = revision_of(run) if run else read_revision(root)
 

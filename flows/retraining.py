@@ -8,7 +8,7 @@ Markdown report says what changed, how the figures changed, and whether the chal
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows import dvc
@@ -17,6 +17,7 @@ from flows.model_registry import ModelRegistry
 from flows.outputs import figures, headline
 from flows.promotion import Decision, apply, judge
 from flows.registration import register
+from flows.versions import paths_within
 from tasks.params import PARAMS
 from tasks.provenance.dvc_files import LOCK, PIPELINE
 from tasks.provenance.git import changed_since
@@ -80,12 +81,9 @@ def find_changes(root: Path, base: str) -> Retraining:
     stages = [graph.nodes[name]["stage"] for name in graph]
     outputs = {out for stage in stages for out in stage.outs if not stage.frozen}
     dependencies = {dep for stage in stages for dep in stage.deps} - outputs
-    watched = {PurePosixPath(path) for path in (PARAMS, PIPELINE, LOCK, *dependencies)}
     commit, files = changed_since(root, base)
-    changes = [
-        file for file in files if watched & {PurePosixPath(file), *PurePosixPath(file).parents}
-    ]
-    return Retraining(base, commit, changes)
+    watched = (PARAMS, PIPELINE, LOCK, *dependencies)
+    return Retraining(base, commit, paths_within(files, watched))
 
 
 def decide(root: Path, retraining: Retraining, rule: "PromotionRule", promotes: bool) -> None:

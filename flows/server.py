@@ -13,17 +13,15 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from facsimile.errors import FacsimileError
 from flows import state_folder
+from flows.loopback import HOST, SECONDS_TO_ANSWER, answers, reserve
 from flows.process_identity import has_ended, this_process
 from flows.supervisor import supervised
 
-SECONDS_TO_ANSWER = 5.0
 LOG = "server.log"
 STANDING = "standing.json"
 """Address and secret of the server of `facsimile serve`, in Prefect's home folder while it runs."""
@@ -117,7 +115,7 @@ def _standing(folder: Path) -> Address | None:
         address = Address(**json.loads((folder / STANDING).read_text()))
     except (OSError, ValueError, TypeError):  # none, or the file is being written
         return None
-    alive = not has_ended(address.process) and _answers(f"{address.url}/api/health")
+    alive = not has_ended(address.process) and answers(f"{address.url}/api/health")
     return address if alive else None
 
 
@@ -182,13 +180,8 @@ def _start(folder: Path, port: int, *, temporary: bool) -> Address:
     """Start a server on a port of 127.0.0.1 (0: any free one)."""
     from prefect.settings import get_current_settings
 
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))  # refuses connections until the server listens
-    except OSError as error:
-        raise FacsimileError(f"port {port}: {error.strerror}; choose another with --port") from None
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    listener = reserve(port)
+    url = f"http://{HOST}:{listener.getsockname()[1]}"
     address = Address(url, f"facsimile:{secrets.token_urlsafe(32)}", this_process())
     settings = {
         "PREFECT_SERVER_API_AUTH_STRING": address.secret,
@@ -208,21 +201,12 @@ def _start(folder: Path, port: int, *, temporary: bool) -> Address:
     atexit.register(_stop, server)
     timeout = get_current_settings().server.ephemeral.startup_timeout_seconds
     deadline = time.monotonic() + timeout
-    while not _answers(f"{url}/api/health"):
+    while not answers(f"{url}/api/health"):
         if server.poll() is not None or time.monotonic() > deadline:
             _stop(server)
             raise FacsimileError(f"the Prefect server did not start; see {log}")
         time.sleep(_POLL_SECONDS)
     return address
-
-
-def _answers(url: str) -> bool:
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with direct.open(url, timeout=SECONDS_TO_ANSWER):
-            return True
-    except OSError:
-        return False
 
 
 def _bypass_proxies() -> None:

@@ -113,7 +113,7 @@ class Tracker:
             metrics=read_metrics(self.root, stage) | (usage or {}) | {"seconds": end - begin},
             params=locked_params(locked),
             tags=revision_tags(revision or self.revision) | _hash_tags(locked),
-            inputs=_input_data(locked),
+            inputs=input_data(locked),
             artifacts=tuple(map(str, figures(self.root, stage))),
         )
 
@@ -246,6 +246,11 @@ def _hash_tags(locked: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _input_data(locked: Mapping[str, Any]) -> dict[str, str]:
+def input_data(locked: Mapping[str, Any]) -> dict[str, str]:
+    """Path → MD5 of the data that a stage read.
+
+    Args:
+        locked: what dvc.lock records for the stage.
+    """
     hashes = locked_hashes(locked, "deps")
     return {path: md5 for path, md5 in hashes.items() if path.startswith("data/")}

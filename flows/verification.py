@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from facsimile.digests import file_md5
+from facsimile.errors import FacsimileError
 from flows.dvc import cache_folder
 from tasks.provenance.dvc_files import declared_stages, locked_hashes, locked_stages
 
@@ -110,6 +111,41 @@ class Verification:
             elif found[name] != contents.get(name):
                 problem = "differs from dvc.lock" if name in contents else "not in dvc.lock"
                 yield Fault(stage, where, problem, corrupt=True, cached=False)
+
+
+class HashingProgress:
+    """Counts hashed files; an `on_file` of the functions here.
+
+    Args:
+        report: called after each file with the number of files and bytes so far.
+    """
+
+    def __init__(self, report: Callable[[int, int], None]) -> None:
+        self.files = 0
+        self.bytes = 0
+        self._report = report
+
+    def __call__(self, size: int) -> None:
+        self.files += 1
+        self.bytes += size
+        self._report(self.files, self.bytes)
+
+
+def require_intact(root: Path, report: Callable[[str], None], remedy: str) -> int:
+    """Hash all outputs and their cached copies. Returns their size, in bytes.
+
+    Args:
+        root: project folder.
+        report: called with the progress as text.
+        remedy: end of the error.
+
+    Raises:
+        FacsimileError: a file is corrupt or missing.
+    """
+    progress = HashingProgress(lambda files, size: report(f"hashing: {size / 1e6:,.0f} MB"))
+    if fault := next(Verification(root, progress).faults(), None):
+        raise FacsimileError(f"{fault.path}: {fault.problem}; {remedy}")
+    return progress.bytes
 
 
 def remove(root: Path, faults: Iterable[Fault]) -> list[Path]:

@@ -11,11 +11,12 @@ from flows import dvc
 from flows.dvc_remote import fetch, read_remotes
 from flows.project_lock import project_lock
 from flows.verification import (
-    Verification,
+    HashingProgress,
     cached_path,
     hash_files,
     output_digest,
     read_listing,
+    require_intact,
     uncached_outputs,
 )
 from flows.versions import Version, VersionStore, current_outputs, outputs_digest, shorten
@@ -81,7 +82,11 @@ def check_out(
                 temporary.write_bytes(store.read(version.name, path))
         if outputs:
             dvc.query(root, "checkout", "--force", *outputs)
-        size = _verify(root, report)
+        size = require_intact(
+            root,
+            report,
+            "`facsimile verify --repair` deletes corrupt files, then check out again",
+        )
     return CheckedOut(
         version,
         size,
@@ -169,13 +174,9 @@ class _Published:
 
 def _check_nothing_is_lost(store: VersionStore, report: Callable[[str], None]) -> None:
     published = _Published(store)
-    size = 0
-
-    def on_file(file_size: int) -> None:
-        nonlocal size
-        size += file_size
-        report(f"hashing current files: {size / 1e6:,.0f} MB")
-
+    progress = HashingProgress(
+        lambda files, size: report(f"hashing current files: {size / 1e6:,.0f} MB")
+    )
     lost = list(published.git_files())
     is_recorded = published.has_lock()
     if not is_recorded:
@@ -184,7 +185,7 @@ def _check_nothing_is_lost(store: VersionStore, report: Callable[[str], None]) -
     uncached = set().union(*map(uncached_outputs, declared_stages(store.root).values()))
     for path in current_outputs(store.root).keys() - uncached:
         output = store.root / path
-        if output.exists() and not published.has_output(output, recorded.get(path, ""), on_file):
+        if output.exists() and not published.has_output(output, recorded.get(path, ""), progress):
             lost.append(path)
     if lost:
         raise FacsimileError(
@@ -228,25 +229,3 @@ def _missing(root: Path, outputs: dict[str, str]) -> list[str]:
         if not all(cached_path(cache, file).exists() for file in files):
             missing.append(path)
     return missing
-
-
-def _verify(root: Path, report: Callable[[str], None]) -> int:
-    """Hash all files. Returns the size of the data, in bytes.
-
-    Raises:
-        FacsimileError: a file is not that of the version.
-    """
-    size = 0
-
-    def on_file(file_size: int) -> None:
-        nonlocal size
-        size += file_size
-        report(f"hashing: {size / 1e6:,.0f} MB")
-
-    fault = next(Verification(root, on_file).faults(), None)
-    if fault:
-        raise FacsimileError(
-            f"{fault.path}: {fault.problem}; `facsimile verify --repair` deletes corrupt files, "
-            "then check out again"
-        )
-    return size

@@ -170,13 +170,8 @@ class VersionStore:
     def read_by_stages(self, version: Version, paths: Iterable[str]) -> list[str]:
         """Those of the paths that results depend on: dvc.yaml and dependencies of its stages."""
         declared = yaml.safe_load(self.read(version.name, PIPELINE))["stages"]
-        read = {PurePosixPath(PIPELINE)}
-        read |= {PurePosixPath(dep) for stage in declared.values() for dep in stage.get("deps", ())}
-        return [
-            path
-            for path in paths
-            if read.intersection((PurePosixPath(path), *PurePosixPath(path).parents))
-        ]
+        deps = (dep for stage in declared.values() for dep in stage.get("deps", ()))
+        return paths_within(paths, [PIPELINE, *deps])
 
     def check_branch(self, branch: str) -> None:
         """Check that versions can be committed to a branch.
@@ -333,6 +328,16 @@ def current_outputs(root: Path) -> dict[str, str]:
 def outputs_digest(outputs: Mapping[str, str]) -> str:
     """Digest of outputs, given as path → MD5. Versions with the same digest have the same data."""
     return hashlib.md5(json.dumps(sorted(outputs.items())).encode()).hexdigest()
+
+
+def paths_within(paths: Iterable[str], places: Iterable[Path | str]) -> list[str]:
+    """Those of the paths that are among some files and folders, or below them."""
+    found = set(map(PurePosixPath, places))
+    return [
+        path
+        for path in paths
+        if found.intersection((PurePosixPath(path), *PurePosixPath(path).parents))
+    ]
 
 
 def shorten(names: Sequence[str]) -> str:

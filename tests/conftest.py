@@ -92,6 +92,6 @@ def registered_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def registered(registered_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it. Its artifacts stay in the folder of the original."""
+    """A copy of it, with its own artifacts."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return shutil.copytree(registered_once, tmp_path / "registered")

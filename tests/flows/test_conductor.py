@@ -29,6 +29,7 @@ from flows.pipeline_run import PipelineRun, StageReport
 from flows.project_lock import project_lock
 from tests.support.detectors import train, write_faces
 from tests.support.files import cached, rot
+from tests.support.prefect_api import events_named
 from tests.support.processes import ran, wait_for
 from tests.support.project import write_params
 
@@ -147,13 +148,6 @@ def test_a_stage_without_progress_is_killed_and_retried(
     with get_client(sync_client=True) as client:
         run = client.read_flow_run(event["resource"]["prefect.resource.id"].rpartition(".")[2])
     assert run.parameters["root"] == str(root)
-
-
-def events_named(name: str) -> list[dict[str, Any]]:
-    """Events that the Prefect server has received."""
-    query = {"filter": {"event": {"name": [name]}}}
-    with get_client(sync_client=True) as client:
-        return client.request("POST", "/events/filter", json=query).json()["events"]
 
 
 def test_memory_and_throughput_are_measured(project: Callable[..., Path], mlflow_uri: str) -> None:

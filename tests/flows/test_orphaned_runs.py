@@ -1,14 +1,11 @@
 """Flow runs that were killed, as by a reboot: the next run closes them and starts at once."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
@@ -16,7 +13,7 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.conductor import regenerate
 from flows.process_identity import has_ended, this_process
-from tests.support.processes import ran, wait_for
+from tests.support.processes import kill_everything, ran, wait_for
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "mlflow_uri")
 
@@ -56,14 +53,6 @@ def test_a_killed_run_is_closed_by_the_next_one(project: Callable[..., Path], ma
         assert "its process was killed" in killed.state.message
         tasks = [task for task in client.read_task_runs() if task.flow_run_id == killed.id]
         assert {task.state_type for task in tasks} <= {StateType.CRASHED, StateType.PENDING}
-
-
-def kill_everything(mark: str) -> None:
-    """Kill all processes with a mark at once, as when the machine goes down."""
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.pid != os.getpid() and mark in process.environ().values():
-                process.send_signal(signal.SIGKILL)
 
 
 def test_a_running_process_has_not_ended() -> None:

@@ -1,11 +1,9 @@
 """The flow `publish`: what Prefect and MLflow learn of a version, and what the command prints."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from prefect.client.orchestration import get_client
 from typer.testing import CliRunner
 
 from cli.app import app
@@ -16,21 +14,12 @@ from flows.mlflow_runs import revision_of
 from flows.mlflow_store import EXPERIMENT
 from flows.publish import PUBLISHED, publish
 from flows.versions import VersionStore
+from tests.support.prefect_api import ask, events_named
 from tests.support.processes import wait_for
 from tests.support.project import write_params
 from tests.support.versions import commit, write_figures
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "mlflow_uri")
-
-
-def ask(path: str, query: dict[str, Any]) -> Any:
-    """Query the API of the test server."""
-    with get_client(sync_client=True) as client:
-        return client.request("POST", path, json=query).json()
-
-
-def published_events() -> list[dict[str, Any]]:
-    return ask("/events/filter", {"filter": {"event": {"name": [PUBLISHED]}}})["events"]
 
 
 def test_a_version_is_announced_once(version_project: Path, mlflow_uri: str) -> None:
@@ -41,8 +30,8 @@ def test_a_version_is_announced_once(version_project: Path, mlflow_uri: str) -> 
     again = publish(root=str(root), return_state=True)
     assert (again.name, again.message) == ("Cached", f"the data is {version.name}")
 
-    wait_for(lambda: bool(published_events()))
-    (event,) = published_events()
+    wait_for(lambda: bool(events_named(PUBLISHED)))
+    (event,) = events_named(PUBLISHED)
     assert event["resource"]["prefect.resource.id"] == f"facsimile.version.{version.name}"
     assert event["payload"] == {
         "version": version.name,

@@ -21,8 +21,7 @@ from facsimile.errors import FacsimileError
 from flows.publish import PUBLISHED
 from flows.serving import read_schedule
 from flows.supervisor import supervised
-from tests.flows.test_orphaned_runs import kill_everything
-from tests.support.processes import left_after, ran, wait_for
+from tests.support.processes import kill_everything, left_after, ran, wait_for
 from tests.support.project import write_params
 
 ROOT = Path(__file__).parents[2]

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,16 +31,29 @@ def left_after(seconds: float, mark: str) -> list[str]:
 
     def left() -> list[str]:
         commands = []
-        for process in psutil.process_iter():
+        for process in _marked(mark):
             with suppress(psutil.Error):
-                if (
-                    process.pid != os.getpid()
-                    and process.status() != psutil.STATUS_ZOMBIE
-                    and mark in process.environ().values()
-                ):
-                    commands.append(" ".join(process.cmdline()))
+                commands.append(" ".join(process.cmdline()))
         return commands
 
     with suppress(AssertionError):
         wait_for(lambda: not left(), seconds)
     return left()
+
+
+def kill_everything(mark: str) -> None:
+    """Kill all other processes with `mark` in their environment, as when the machine goes down."""
+    for process in _marked(mark):
+        with suppress(psutil.Error):
+            process.kill()
+
+
+def _marked(mark: str) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if (
+                process.pid != os.getpid()
+                and process.status() != psutil.STATUS_ZOMBIE
+                and mark in process.environ().values()
+            ):
+                yield process
