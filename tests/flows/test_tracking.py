@@ -31,7 +31,7 @@ from facsimile.measurement import (
     score_edits,
     score_neutralization,
 )
-from flows import dvc, mlflow_runs, process_identity
+from flows import dvc, events, mlflow_runs, process_identity
 from flows.mlflow_names import decode
 from flows.mlflow_runs import NOTE, REASON, revision_of
 from flows.mlflow_store import EXPERIMENT
@@ -390,6 +390,7 @@ def test_a_store_that_did_not_respond_is_filled_later(
     logged, failure = sync(fitted)
     assert logged == 0 and failure.endswith("Connection refused")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
+    events.take_notes()  # those of other tests
     result = CliRunner().invoke(app, ["sync-mlflow", "--root", str(fitted)])
     assert result.output == "3 logged\n"
     parent, nested = children("offline for now")
