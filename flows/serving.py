@@ -3,10 +3,12 @@
 `serve` registers them with the Prefect server and runs them in this machine; prefect.yaml registers
 the same ones for workers of a work pool, with the schedule that this module prints:
 
-    python -m flows.serving
+    python -m flows.serving cron
+    python -m flows.serving timezone
 """
 
 import os
+import sys
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -87,4 +89,4 @@ def serve(registered: list[RunnerDeployment]) -> None:
 
 
 if __name__ == "__main__":
-    print(read_schedule(Path()).cron)
+    print(getattr(read_schedule(Path()), sys.argv[1]))

@@ -33,7 +33,7 @@ def test_deployments_run_as_documented(project: Callable[..., Path], tmp_path: P
     )
     (root / "flows").symlink_to(ROOT / "flows")
     (root / "prefect.yaml").symlink_to(ROOT / "prefect.yaml")
-    write_params(root, {"operations": {"publish": None}})
+    write_params(root, {"operations": {"publish": None, "timezone": "Europe/Rome"}})
     operator = Operator(root, tmp_path / "home")
 
     operator.run("server.env) <<END")
@@ -48,7 +48,8 @@ def test_deployments_run_as_documented(project: Callable[..., Path], tmp_path: P
 
         api = Api(settings)
         wait_for(lambda: api.coming_runs() > 1, 120)
-        assert api.cron("update-dataset/scheduled") == "0 2 * * 0"
+        schedule = api.schedule("update-dataset/scheduled")
+        assert (schedule["cron"], schedule["timezone"]) == ("0 2 * * 0", "Europe/Rome")
         for _ in range(2):  # missed without a worker
             api.ask(
                 "POST", f"/deployments/{api.deployment('update-dataset/scheduled')}/create_flow_run"
@@ -136,9 +137,9 @@ class Api:
     def start(self, name: str) -> None:
         self.ask("POST", f"/deployments/{self.deployment(name)}/create_flow_run")
 
-    def cron(self, name: str) -> str:
+    def schedule(self, name: str) -> dict[str, Any]:
         deployment = self.client.get(f"/deployments/name/{name}").json()
-        return deployment["schedules"][0]["schedule"]["cron"]
+        return deployment["schedules"][0]["schedule"]
 
     def coming_runs(self) -> int:
         return sum(run["auto_scheduled"] for run in self.runs("scheduled"))
