@@ -119,15 +119,16 @@ class AUDetector(nn.Module):
 class DetectorTraining:
     """Options for training an `AUDetector`; `run` trains one.
 
-    All arms see real faces equally often. Generated faces are added to each batch in the same
-    number as real ones: there are fewer real faces, but their labels are exact.
+    A step costs the same in all arms. If there are generated faces, they are half of each batch,
+    however many there are: the labels of real faces are exact.
 
     Attributes:
         seed: seed of weights, order and augmentation.
         reweight: weight each AU by its inverse frequency in the training set (IV-D2).
         lr: peak learning rate of AdamW, reached after 30 % of the steps, followed by cosine decay.
-        batch_size: real faces per step, and as many generated ones.
-        epoch_faces: real faces per epoch. The history has one row per epoch.
+        batch_size: faces per step. With generated faces, half of them are generated; of an odd
+            number, the larger half is real.
+        epoch_faces: faces per epoch. The history has one row per epoch.
         epochs: number of epochs.
         device: "cpu" or "cuda".
     """
@@ -140,13 +141,18 @@ class DetectorTraining:
     epochs: int = 15
     device: str = "cpu"
 
-    def run(self, train: LabelledFaces, val: LabelledFaces) -> AUDetector:
+    def run(
+        self, train: LabelledFaces, val: LabelledFaces, initial: AUDetector | None = None
+    ) -> AUDetector:
         """Train a detector and choose its thresholds on the validation faces.
 
         It learns the AUs that at least one training face is annotated for.
 
         Args:
             train, val: faces of different people.
+            initial: detector whose convolutional weights and BatchNorm statistics training starts
+                from, for example pretrained without labels (IV-D2); None for random weights. The
+                linear layers always start at random.
 
         Returns:
             The detector, with ``history_`` (epoch, train_loss), one row per epoch.
@@ -165,12 +171,14 @@ class DetectorTraining:
             none if train.presence_only is None else train.presence_only
         )
         learnt = ~np.isnan(train.aus).all(axis=0)
-        batches = _BalancedBatches(none if train.generated is None else train.generated)
+        batches = BalancedBatches(none if train.generated is None else train.generated)
         weights = inverse_frequency(train.aus) if self.reweight else torch.ones(len(AUS))
         generator = torch.Generator().manual_seed(self.seed)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             model = AUDetector()
+            if initial is not None:
+                model.net.features.load_state_dict(initial.net.features.state_dict())
             labels = torch.tensor(train.aus, dtype=torch.float32)
             with torch.no_grad():
                 model.net.classifier[-1].bias.copy_(labels.nanmean(0).nan_to_num())
@@ -210,8 +218,8 @@ class DetectorTraining:
         return model.eval()
 
 
-class _BalancedBatches:
-    """Batches of row numbers, with equally many real and generated rows if there are both.
+class BalancedBatches:
+    """Batches of row numbers, half of them of generated faces if there are both kinds.
 
     Each kind has its own shuffled order and is reshuffled when exhausted.
     """
@@ -222,14 +230,14 @@ class _BalancedBatches:
         self.orders = [torch.empty(0, dtype=torch.long)] * len(self.pools)
 
     def draw(self, size: int, generator: torch.Generator) -> Tensor:
-        """`size` rows of each kind, generated ones last."""
+        """`size` rows, generated ones last. Of an odd number, the larger half is real."""
         rows = []
         for kind, pool in enumerate(self.pools):
-            order = self.orders[kind]
-            while len(order) < size:
+            order, count = self.orders[kind], len(range(kind, size, len(self.pools)))
+            while len(order) < count:
                 order = torch.cat([order, pool[torch.randperm(len(pool), generator=generator)]])
-            rows.append(order[:size])
-            self.orders[kind] = order[size:]
+            rows.append(order[:count])
+            self.orders[kind] = order[count:]
         return torch.cat(rows)
 
 

@@ -6,7 +6,7 @@ import torch
 
 from facsimile.detection import AUDetector, DetectorTraining, LabelledFaces
 from facsimile.detection.augmentation import augment
-from facsimile.detection.detector import _BalancedBatches, inverse_frequency, masked_mse
+from facsimile.detection.detector import BalancedBatches, inverse_frequency, masked_mse
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.measurement import pearson_per_au
@@ -72,16 +72,17 @@ def test_a_new_detector_is_shallow_and_its_answers_depend_on_the_face():
     assert answers.std(0).mean() > 0.015
 
 
-def test_batches_have_as_many_generated_as_real_faces_and_go_through_all():
+def test_batches_are_half_real_and_half_generated_and_go_through_all():
     generated = np.arange(60) % 6 == 0
-    draws, generator = _BalancedBatches(generated), torch.Generator().manual_seed(0)
-    batches = [draws.draw(4, generator).numpy() for _ in range(25)]
+    draws, generator = BalancedBatches(generated), torch.Generator().manual_seed(0)
+    batches = [draws.draw(8, generator).numpy() for _ in range(25)]
     assert all(generated[rows].tolist() == [False] * 4 + [True] * 4 for rows in batches)
     counts = np.bincount(np.concatenate(batches), minlength=60)
     assert set(counts[~generated]) == {2} and set(counts[generated]) == {10}
     assert not np.array_equal(batches[0][4:], batches[5][4:])
+    assert generated[draws.draw(5, generator)].tolist() == [False] * 3 + [True] * 2
     for kind in (True, False):
-        rows = _BalancedBatches(np.full(4, kind)).draw(4, generator)
+        rows = BalancedBatches(np.full(4, kind)).draw(4, generator)
         assert sorted(rows.tolist()) == list(range(4))
 
 
@@ -138,6 +139,23 @@ def test_detector_is_reproducible_and_leaves_the_global_generator_alone():
     runs = [training.run(faces, faces) for _ in range(2)]
     np.testing.assert_array_equal(runs[0].predict(images), runs[1].predict(images))
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_training_starts_from_the_backbone_of_an_initial_detector_and_a_head_of_its_own(trained):
+    images, aus = bars(16, seed=3)
+    faces = LabelledFaces(images, aus)
+    frozen = DetectorTraining(seed=5, lr=1e-9, epoch_faces=8, batch_size=8, epochs=1)
+    fresh, started = frozen.run(faces, faces), frozen.run(faces, faces, trained)
+    statistics = ("running_mean", "running_var", "num_batches_tracked")  # one step moves them
+    expected = trained.net.features.state_dict()
+    for name, value in started.net.features.state_dict().items():
+        if not name.endswith(statistics):
+            torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-6)
+    assert started.net.features[0][1].num_batches_tracked == 1 + 5 * 16
+    for given, put in zip(fresh.net.classifier, started.net.classifier, strict=True):
+        for name, value in put.state_dict().items():
+            torch.testing.assert_close(value, given.state_dict()[name], rtol=0, atol=1e-6)
+    assert not np.allclose(fresh.predict(images), started.predict(images), atol=1e-3)
 
 
 def test_saved_detector_reads_the_same(trained, tmp_path):
