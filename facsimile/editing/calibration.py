@@ -9,19 +9,28 @@ training people, measures edited images of validation people:
               show AU k
     unmix     w_k ← w_k − Σ_j c_kj w_j, with c_kj the rise of AU j in edits of AU k beyond its rise
               in real faces when AU k alone rises, as a share of what an edit of AU j achieves
+
+`ImageCalibration` does so for any directions, once its reader is fitted.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
 import torch
 
+from facsimile.detection import LabelledFaces, OracleTraining
+from facsimile.editing.base import EditorData, Progress, no_progress
 from facsimile.editing.directions import Directions
 from facsimile.editing.regression import effects
+from facsimile.editor_options import LinearOptions
+from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
-from facsimile.faces.tables import to_uint8
+from facsimile.faces.tables import evenly_spaced, to_uint8
 from facsimile.generator import Codes, Generator
+from facsimile.measurement import pearson_per_au
 
 Reader = Callable[[np.ndarray], np.ndarray]
 """AU readings (N, 12) of images uint8 (N, H, W, 3)."""
@@ -29,6 +38,83 @@ Reader = Callable[[np.ndarray], np.ndarray]
 MIN_SCALE = 0.5
 MIN_RELIABILITY = 0.5
 """Readings of an AU are used for unmixing if they correlate this well with labels of new people."""
+
+
+@dataclass(frozen=True)
+class ImageCalibration:
+    """Measures edits of neutral validation faces with an AU reader.
+
+    Attributes:
+        generator: decodes the edits.
+        read: the reader, fitted on training faces.
+        examples: codes of the neutral faces, with x_T.
+        scales: step lengths to measure, as multiples of a direction, ascending.
+        real: result of `real_rises` on all validation faces, (12, 12).
+        reliability: correlation (12,) of readings and labels of all validation faces.
+    """
+
+    generator: Generator
+    read: Reader
+    examples: Codes
+    scales: Sequence[float]
+    real: np.ndarray
+    reliability: np.ndarray
+
+    @classmethod
+    def fit(
+        cls,
+        data: EditorData,
+        generator: Generator,
+        options: LinearOptions,
+        progress: Progress = no_progress,
+    ) -> Self:
+        """Fit the reader.
+
+        It has the oracle's architecture, because its readings keep rising beyond the intensities
+        of real faces, unlike those of a detector.
+
+        Args:
+            data: faces to fit and to measure on.
+            generator: generator of the codes.
+            options: `calibration` and `seed` are used.
+            progress: shows the epochs.
+
+        Raises:
+            FacsimileError: there are no neutral validation faces.
+        """
+        if not len(data.neutral):
+            raise FacsimileError(
+                "linear editor: there are no inverted neutral validation faces to calibrate "
+                "directions on; set encode.neutral_per_subject.val above 0"
+            )
+        calibration = options.calibration
+        images, aus = data.val.read_images(), data.val.aus.astype(np.float32)
+        training = OracleTraining(options.seed, calibration.epochs, device=str(generator.device))
+        train = LabelledFaces(
+            data.train.read_images(), data.train.aus.astype(np.float32), data.train.subjects
+        )
+        with progress("train the reader", calibration.epochs, "epochs") as advance:
+            reader = training.run(train, LabelledFaces(images, aus), on_epoch=lambda _: advance(1))
+        rows = evenly_spaced(pd.DataFrame(index=range(len(data.neutral))), calibration.faces).index
+        return cls(
+            generator,
+            reader.predict,
+            data.neutral[rows.to_list()],
+            calibration.scales,
+            real_rises(images, aus, data.val.subjects, reader.predict),
+            pearson_per_au(aus, reader.predict(images)),
+        )
+
+    def measure(self, directions: Directions) -> tuple[pd.DataFrame, pd.Series]:
+        """`edited_rises` of directions, and the `image_scales` to stretch them by."""
+        rises = edited_rises(directions, self.generator, self.examples, self.read, self.scales)
+        return rises, image_scales(rises, np.diag(self.real))
+
+    def crosstalk(
+        self, directions: Directions, rises: pd.DataFrame, scales: pd.Series
+    ) -> pd.DataFrame:
+        """`crosstalk` of directions with these results of `measure`."""
+        return crosstalk(rises, scales, self.real, self.reliability, directions)
 
 
 def real_rises(

@@ -22,7 +22,7 @@ SECTIONS = ("expressions", "direct", "nuisances", "effects", "overrides")
 
 
 class CausalWarning(UserWarning):
-    """A hand-written conditioning set that the graph advises against."""
+    """A conditioning set that leaves or opens a path between AUs."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ class CausalGraph:
         Starts with the annotated AUs that are d-connected with `au`, except descendants of `au`,
         colliders and descendants of colliders. Most AUs are common effects of several expressions,
         so conditioning on them can open a path to another AU, which is then added too. This repeats
-        until every remaining annotated AU is d-separated from `au` or not allowed.
+        until every remaining annotated AU is d-separated from `au` or not allowed. A path opened to
+        an effect of `au` (M-bias) cannot be closed in this way: a `CausalWarning` names it.
 
         Args:
             au: the AU whose direction is fitted.
@@ -141,7 +142,26 @@ class CausalGraph:
             if not nx.is_d_separator(self.dag, {au}, {other}, chosen)
         }:
             chosen |= opened
+        self._warn_of_opened_paths(au, annotated, chosen)
         return tuple(other for other in AUS if other in chosen)
+
+    def _warn_of_opened_paths(self, au: str, annotated: set[str], chosen: set[str]) -> None:
+        """Warn of effects of `au` that are confounded with it only because of the conditioning."""
+        backdoor = self.dag.copy()
+        backdoor.remove_edges_from(list(self.dag.out_edges(au)))
+        for other in annotated.intersection(self.entailed(au)):
+            before, after = (
+                nx.is_d_separator(backdoor, {au}, {other}, given) for given in (set(), chosen)
+            )
+            if before and not after:
+                names = ", ".join(name for name in AUS if name in chosen)
+                warnings.warn(
+                    f"{self.source}: conditioning {au} on {names} opens a path to {other}, which "
+                    f"{au} causes and which cannot be conditioned on: the direction of {au} may "
+                    f"take up {other}; `overrides` can name a smaller set",
+                    CausalWarning,
+                    stacklevel=3,
+                )
 
     def entailed(self, au: str) -> tuple[str, ...]:
         """Descendants of `au` among the AUs, in FACS order.

@@ -142,6 +142,7 @@ def fit_directions(
     attributes: AnnotatedFaces | None,
     graph: CausalGraph,
     options: LinearOptions,
+    off_other_aus: bool = False,
 ) -> Directions:
     """Fit one direction for every annotated AU and every labelled nuisance.
 
@@ -151,6 +152,8 @@ def fit_directions(
             SVM, others by ridge regression.
         graph: gives the adjustment set of each AU among those annotated on the same faces.
         options: options of the fit; `calibration` is not used here.
+        off_other_aus: project each AU off the directions of all other AUs as well ("AU Proj." in
+            Fig. 12).
 
     Raises:
         FacsimileError: an AU has no active or no inactive face, a nuisance in `project` has no
@@ -191,13 +194,15 @@ def fit_directions(
     projected_off = [nuisance_vectors[name] for name in options.project]
     for index, au in enumerate(annotated):
         w = unprojected[au]
-        if projected_off:
-            w = project_off(w, orthonormal_basis(np.stack(projected_off)))
+        others = [other for other in annotated if other != au] if off_other_aus else []
+        off = [*projected_off, *(unprojected[other] for other in others)]
+        if off:
+            w = project_off(w, orthonormal_basis(np.stack(off)))
         au_rows.append(
             _row(au, "au", options.model, w, au_effects[index], pearson[index])
             | {
                 "conditioned_on": list(conditioned_on[au]),
-                "projected_off": list(options.project),
+                "projected_off": [*options.project, *others],
                 "entails": [other for other in graph.entailed(au) if other in annotated],
                 "norm_before": np.linalg.norm(unprojected[au]),
                 "norm_after": np.linalg.norm(w),

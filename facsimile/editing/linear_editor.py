@@ -14,24 +14,14 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from facsimile.detection import LabelledFaces, OracleTraining
 from facsimile.digests import file_md5
 from facsimile.editing.base import EditorData, Progress, Targets, no_progress
-from facsimile.editing.calibration import (
-    crosstalk,
-    edited_rises,
-    image_scales,
-    real_rises,
-    stretch,
-    unmix,
-)
+from facsimile.editing.calibration import ImageCalibration, stretch, unmix
 from facsimile.editing.directions import Directions, fit_directions
 from facsimile.editor_options import LinearOptions
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
-from facsimile.faces.tables import evenly_spaced
 from facsimile.generator.base import Codes, Generator
-from facsimile.measurement import pearson_per_au
 
 RISES_FILE = "rises.parquet"
 _DEFAULTS = LinearOptions()
@@ -79,63 +69,14 @@ class LinearEditor:
     def fit(self, data: EditorData, generator: Generator, progress: Progress = no_progress) -> Self:
         """Fit directions on training faces, then calibrate them on decoded validation faces.
 
-        The reader used for calibration is trained on the training faces too. It has the oracle's
-        architecture, because its readings keep rising beyond the intensities of real faces, unlike
-        those of a detector.
+        The reader used for calibration is fitted on the training faces too.
         """
-        if not len(data.neutral):
-            raise FacsimileError(
-                "linear editor: there are no inverted neutral validation faces to calibrate "
-                "directions on; set encode.neutral_per_subject.val above 0"
-            )
-        aus = self._fittable(data)
-        labels = np.where(np.isin(AUS, aus), data.train.aus, np.nan)
-        fitted = fit_directions(
-            replace(data.train, aus=labels), data.attributes, data.graph, self.options
-        )
-
-        calibration = self.options.calibration
-        images, val_aus = data.val.read_images(), data.val.aus.astype(np.float32)
-        training = OracleTraining(
-            self.options.seed, calibration.epochs, device=str(generator.device)
-        )
-        train = LabelledFaces(
-            data.train.read_images(), data.train.aus.astype(np.float32), data.train.subjects
-        )
-        with progress("train the reader", calibration.epochs, "epochs") as advance:
-            reader = training.run(
-                train, LabelledFaces(images, val_aus), on_epoch=lambda _: advance(1)
-            )
-        real = real_rises(images, val_aus, data.val.subjects, reader.predict)
-        reliability = pearson_per_au(val_aus, reader.predict(images))
-        rows = evenly_spaced(pd.DataFrame(index=range(len(data.neutral))), calibration.faces).index
-        examples = data.neutral[rows.to_list()]
-        self.rises_ = edited_rises(fitted, generator, examples, reader.predict, calibration.scales)
-        scales = image_scales(self.rises_, np.diag(real))
-        self.crosstalk_ = crosstalk(self.rises_, scales, real, reliability, fitted)
+        fitted = fit_known(data, self.options)
+        calibration = ImageCalibration.fit(data, generator, self.options, progress)
+        self.rises_, scales = calibration.measure(fitted)
+        self.crosstalk_ = calibration.crosstalk(fitted, self.rises_, scales)
         self.directions_ = unmix(stretch(fitted, scales), self.crosstalk_)
         return self
-
-    def _fittable(self, data: EditorData) -> tuple[str, ...]:
-        """AUs to fit. With one intercept per subject, warns of AUs constant within every subject
-        and leaves them out."""
-        if not self.options.within_subject:
-            return data.aus
-        labels = pd.DataFrame(data.train.aus, columns=list(AUS))
-        varies = labels.groupby(data.train.subjects)[list(data.aus)].nunique().gt(1).any()
-        kept = tuple(au for au in data.aus if varies[au])
-        if not kept:
-            raise FacsimileError(
-                "linear editor: option within_subject is true, but no AU varies within any person; "
-                "set it to false"
-            )
-        if left_out := [au for au in data.aus if au not in kept]:
-            warnings.warn(
-                f"edits {', '.join(kept)}; skipped {', '.join(left_out)}: constant within every "
-                "person",
-                stacklevel=3,
-            )
-        return kept
 
     def edit(self, codes: Codes, targets: Tensor) -> Codes:
         """Add ``Σ_k s_k w_k`` to codes; s = 1 raises an AU by FACS level E."""
@@ -193,3 +134,32 @@ class LinearEditor:
         editor = cls.from_directions(Directions.load(path))
         editor.digest = file_md5(path)
         return editor
+
+
+def fit_known(data: EditorData, options: LinearOptions, off_other_aus: bool = False) -> Directions:
+    """Fit directions of the AUs with enough labels; see `fit_directions`.
+
+    With one intercept per subject, warns of AUs constant within every subject and leaves them out.
+
+    Raises:
+        FacsimileError: no AU is left.
+    """
+    aus = data.aus
+    if options.within_subject:
+        labels = pd.DataFrame(data.train.aus, columns=list(AUS))
+        varies = labels.groupby(data.train.subjects)[list(data.aus)].nunique().gt(1).any()
+        aus = tuple(au for au in data.aus if varies[au])
+        if not aus:
+            raise FacsimileError(
+                "linear editor: option within_subject is true, but no AU varies within any person; "
+                "set it to false"
+            )
+        if left_out := [au for au in data.aus if au not in aus]:
+            warnings.warn(
+                f"edits {', '.join(aus)}; skipped {', '.join(left_out)}: constant within every "
+                "person",
+                stacklevel=3,
+            )
+    labels = np.where(np.isin(AUS, aus), data.train.aus, np.nan)
+    train = replace(data.train, aus=labels)
+    return fit_directions(train, data.attributes, data.graph, options, off_other_aus)

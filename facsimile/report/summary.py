@@ -140,7 +140,8 @@ def _edits(evidence: Evidence) -> Tile | None:
     return Tile(
         "Edits: on / off target",
         f"{on:.2f} / {off:.2f}",
-        "change read in the edited AU / mean absolute change in the others, per unit; ideal 1 / 0",
+        "change read in the edited AU / mean absolute change in the others, per face and unit; "
+        "ideal 1 / 0",
     )
 
 

@@ -120,3 +120,19 @@ def test_entailed_aus_are_descendants():
     graph = CausalGraph.from_config(config)
     assert graph.entailed("AU26") == ("AU20", "AU25")
     assert graph.entailed("AU20") == () == graph.entailed("AU01")
+
+
+def test_a_path_that_conditioning_opens_to_an_effect_is_named() -> None:
+    # AU04 ← a → AU12 ← b → AU25 is closed at AU12, and AU04 → AU25 is its own effect.
+    m_bias = {"expressions": {"a": ["AU04", "AU12"], "b": ["AU12", "AU25"]}}
+    arrow = {"direct": {"AU04": ["AU25"]}}
+    with pytest.warns(CausalWarning, match="conditioning AU04 on AU12 opens a path to AU25"):
+        CausalGraph.from_config(m_bias | arrow).adjustment_set("AU04")
+
+
+@pytest.mark.parametrize("au", AUS)
+def test_the_graph_of_the_project_opens_no_such_path(au: str) -> None:
+    graph = CausalGraph.from_yaml(DEFAULT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        graph.adjustment_set(au)

@@ -21,19 +21,19 @@ def test_edit_effects_per_unit():
     before = np.zeros((3, K))
     after = np.zeros((3, K))
     after[0, 0], after[1, 0] = 0.5, 0.8  # AU01 was to reach 0.5 and 1
-    after[:2, 1] = 0.1  # and AU02 follows
+    after[:2, 1] = 0.1, -0.1  # AU02 rises on one face and falls on the other
     after[2, 2] = 1.0
     edits = pd.DataFrame({"edited_au": ["AU01", "AU01", "AU04"], "intensity": [0.5, 1.0, 1.0]})
     effects = edit_effects(before, after, edits["edited_au"], edits["intensity"])
     assert effects.loc["AU01", "AU01"] == pytest.approx(0.9)
-    assert effects.loc["AU01", "AU02"] == pytest.approx(0.15)
+    assert effects.loc["AU01", "AU02"] == pytest.approx(0.05)
     assert effects.loc["AU05"].isna().all()
 
     scores = score_edits(before, after, np.eye(3), np.eye(3)[[0, 0, 0]], edits, threshold=0.4)
     pd.testing.assert_frame_equal(scores.effects, effects)
     edit, identity = scores.metrics()["edit"], scores.metrics()["identity"]
     assert edit["on_target"] == pytest.approx(0.95)
-    assert edit["off_target"] == pytest.approx(0.15 / 22)
+    assert edit["off_target"] == pytest.approx((0.2 + 0.1) / 33)  # nothing cancels
     assert edit["on_target_per_au"]["AU04"] == 1
     assert identity["drift"] == identity["lost"] == pytest.approx(2 / 3)
     assert identity["threshold"] == 0.4
