@@ -75,18 +75,20 @@ def heatmap(
     positive: str = VERMILION,
     negative: str = BLUE,
     numbers_from: float = 0.0,
+    rows: tuple[str, ...] | None = None,
 ) -> None:
-    """Draw a square matrix; opacity = |value| / limit, hue = sign. NaN cells are left empty.
+    """Draw a matrix; opacity = |value| / limit, hue = sign. NaN cells are left empty.
 
     Args:
         axes: axes to draw on.
-        matrix: (K, K).
-        labels: K names of rows and of columns.
+        matrix: (R, K).
+        labels: K names of columns.
         limit: value drawn at full strength.
         positive, negative: hues.
         numbers_from: smallest absolute value that is also printed in its cell.
+        rows: R names of rows; None if they are those of the columns.
     """
-    size = len(matrix)
+    rows = labels if rows is None else rows
     cells, colours = [], []
     for (row, column), value in np.ndenumerate(matrix):
         if np.isnan(value):
@@ -100,9 +102,10 @@ def heatmap(
             text = axes.text(column, row, text.replace("-", "−"), fontsize=6, **_CENTRED)
             text.set_in_layout(False)  # it lies inside its cell; measuring it is slow
     axes.add_collection(PolyCollection(cells, facecolors=colours, linewidths=0))
-    axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), aspect="equal")
-    axes.set_xticks(range(size), [label.removeprefix("AU") for label in labels], fontsize=7)
-    axes.set_yticks(range(size), labels, fontsize=7)
+    axes.set(xlim=(-0.5, len(labels) - 0.5), ylim=(len(rows) - 0.5, -0.5), aspect="equal")
+    names = [label.removeprefix("AU") for label in labels]
+    axes.set_xticks(range(len(labels)), names, fontsize=7)
+    axes.set_yticks(range(len(rows)), rows, fontsize=7)
     axes.spines[:].set_visible(False)
 
 

@@ -1,4 +1,4 @@
-"""The six sets of the embedded world: their people, domains, splits and annotations."""
+"""The sets of the embedded world: their people, domains, splits and annotations."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from facsimile.world import expressions
 from facsimile.world.expressions import ExpressionDraws
 
 _TEST_ONLY = {"train": 0.0, "val": 0.0, "test": 1.0}
+_TRAIN_ONLY = {"train": 1.0, "val": 0.0, "test": 0.0}
 
 
 @dataclass(frozen=True)
@@ -98,5 +99,38 @@ SETS: dict[str, WorldSet] = {
         expressions=lambda draws, _: expressions.uncorrelated(draws, draws.kind, few=0.2),
         aus=AUS,
         nuisances=NUISANCES,
+    ),
+    # Further people of world-disfa, which only `facsimile paper` uses: to measure on, to learn from
+    # with exact labels in place of generated faces, and the same with AUs that do not co-occur.
+    "world-population": WorldSet(
+        stands_for="further people of DISFA",
+        subjects=216,
+        splits=_TEST_ONLY,
+        domains={"studio": 1.0},
+        ages=(18.0, 50.0),
+        letters=True,
+        one_session=True,
+        aus=AUS,
+        nuisances=NUISANCES,
+    ),
+    "world-further": WorldSet(
+        stands_for="further people of DISFA",
+        subjects=68,
+        splits=_TRAIN_ONLY,
+        domains={"studio": 1.0},
+        ages=(18.0, 50.0),
+        letters=True,
+        one_session=True,
+        aus=AUS,
+    ),
+    "world-balanced": WorldSet(
+        stands_for="further people who pose AUs independently",
+        subjects=68,
+        splits=_TRAIN_ONLY,
+        domains={"studio": 1.0},
+        expressions=lambda draws, _: expressions.uncorrelated(draws, draws.kind, few=0.5),
+        ages=(18.0, 50.0),
+        one_session=True,
+        aus=AUS,
     ),
 }

@@ -204,6 +204,7 @@ def test_photographs_of_one_person_share_what_does_not_change():
         ("world-celeba", (), NUISANCES),
         ("world-ffhq", (), ()),
         ("world-oracle", AUS, NUISANCES),
+        ("world-population", AUS, ()),
     ],
 )
 def test_only_what_the_set_annotates(name, aus, nuisances):
@@ -230,7 +231,7 @@ def test_ages_are_stored_as_a_fraction():
 
 
 def test_unknown_sets_are_named():
-    known = "world-disfa, world-feafa, world-bp4d, world-celeba, world-ffhq, world-oracle"
+    known = ", ".join(SETS)
     with pytest.raises(
         FacsimileError, match=f"^no set 'disfa' in the embedded world, only {known}"
     ):
