@@ -47,7 +47,7 @@ from tasks.helpers.codes import read_encoded, stack_codes
 from tasks.helpers.generator_loading import load_generator
 from tasks.params import PARAMS, DatasetsParams, EvaluateParams, SamplingParams
 from tasks.params.section import read_yaml
-from tasks.provenance.dvc_files import locked_stages
+from tasks.provenance.dvc_files import declared_stages, locked_stages
 from tasks.provenance.git import current_revision
 from tasks.shared.artefacts import (
     EDIT,
@@ -214,7 +214,7 @@ def read_real(dataset: str, split: str, aus: tuple[str, ...]) -> pd.DataFrame:
 
 def lineage() -> dict[str, Any]:
     """Provenance: params, hashes of all earlier artefacts, commit and packages."""
-    revision = current_revision(Path())
+    revision, declared = current_revision(Path()), declared_stages(Path())
     return {
         "git_commit": revision.commit,
         "git_dirty": revision.changed,
@@ -230,7 +230,7 @@ def lineage() -> dict[str, Any]:
                 "outs": stage["outs"],
             }
             for name, stage in locked_stages(Path()).items()
-            if name != "evaluate"
+            if name != "evaluate" and name in declared
         ],
     }
 

@@ -1,4 +1,4 @@
-"""Correct the labels of every generated face, and accept or reject it with a reason.
+"""Correct the labels of all generated faces, and accept or reject each with a reason.
 
     python -m tasks.filter [--device cuda] [--batch-size N]
 
@@ -67,15 +67,14 @@ def run(
     reader = AUEnsemble.load(BASELINE, compute.device)
     corrector = fit_corrector(reader, datasets.aus)
     readings = reader.predict(images)
-    candidates[list(AUS)] = corrector.correct(
-        requested, readings, candidates["au_presence_only"].to_numpy(bool)
-    )
+    if filter.correct_labels:
+        candidates[list(AUS)] = corrector.correct(
+            requested, readings, candidates["au_presence_only"].to_numpy(bool)
+        )
 
     train = select_split(annotated, "train", INGEST / datasets.aus)
     references = pd.concat([train, evenly_spaced(attributes, filter.reference_faces)])
-    face_filter = FaceFilter(
-        FilterLimits(**filter.model_dump(exclude={"reference_faces", "seed"})), seed=filter.seed
-    ).fit(
+    face_filter = FaceFilter(FilterLimits(**filter.limits), seed=filter.seed).fit(
         RealFaces(
             read_images(datasets, references["sample_id"]),
             stack_codes(references["z"]),

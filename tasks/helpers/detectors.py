@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from facsimile.detection import DetectorTraining, LabelledFaces
+from facsimile.detection import AUDetector, DetectorTraining, LabelledFaces
 from facsimile.faces.aus import AUS
 from facsimile.measurement.metrics import mean_defined
 from tasks.shared.stage import Compute, progress
@@ -20,14 +20,20 @@ COLUMNS = ["sample_id", "subject_id", "split", "origin", "image", "au_presence_o
 
 
 def fit(
-    folder: Path, faces: LabelledFaces, val: LabelledFaces, options: dict[str, Any], device: str
+    folder: Path,
+    faces: LabelledFaces,
+    val: LabelledFaces,
+    options: dict[str, Any],
+    device: str,
+    initial: AUDetector | None = None,
 ) -> tuple[Path, float]:
     """Train and save one detector. Returns its folder and mean squared validation error.
 
     Args:
         options: arguments of `DetectorTraining`, except the device.
+        initial: see `DetectorTraining.run`.
     """
-    detector = DetectorTraining(**options, device=device).run(faces, val).to("cpu")
+    detector = DetectorTraining(**options, device=device).run(faces, val, initial).to("cpu")
     detector.save(folder)
     detector.history_.to_csv(folder / "history.csv", index=False)
     return folder, mean_defined((detector.predict(val.images) - val.aus) ** 2)

@@ -7,17 +7,23 @@ from tasks.params.edit import EditParams
 from tasks.params.editor import EditorParams
 from tasks.params.encode import EncodeParams
 from tasks.params.evaluate import EvaluateParams
+from tasks.params.fidelity import FidelityParams
 from tasks.params.filter import FilterParams
 from tasks.params.ingest import LANDMARK_COLUMNS, IngestParams, SourceParams
 from tasks.params.neutral import NeutralParams
 from tasks.params.neutralizer import NeutralizerParams
 from tasks.params.operations import OperationsParams
+from tasks.params.paper import PaperParams
+from tasks.params.plain import PlainParams
+from tasks.params.population import PopulationParams
+from tasks.params.pretrain import PretrainParams
 from tasks.params.project import read_params
 from tasks.params.sampling import SamplingParams
 from tasks.params.section import PARAMS, Section, read_section
 from tasks.params.synthesize import SynthesizeParams
 from tasks.params.train import TrainParams
 from tasks.params.transfer import TransferParams
+from tasks.params.trials import TrialsParams
 
 __all__ = [
     "LANDMARK_COLUMNS",
@@ -29,17 +35,23 @@ __all__ = [
     "EditorParams",
     "EncodeParams",
     "EvaluateParams",
+    "FidelityParams",
     "FilterParams",
     "IngestParams",
     "NeutralParams",
     "NeutralizerParams",
     "OperationsParams",
+    "PaperParams",
+    "PlainParams",
+    "PopulationParams",
+    "PretrainParams",
     "SamplingParams",
     "Section",
     "SourceParams",
     "SynthesizeParams",
     "TrainParams",
     "TransferParams",
+    "TrialsParams",
     "read_params",
     "read_section",
 ]

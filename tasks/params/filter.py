@@ -8,12 +8,17 @@ from tasks.params.section import Section, Share
 
 
 class FilterParams(Section):
-    """Limits (see `facsimile.filtering.FilterLimits`) and the number of reference faces.
+    """Limits for accepting faces, see `facsimile.filtering.FilterLimits`, and their labels.
 
-    The references for real faces are the annotated training faces and at most `reference_faces`
-    faces of the attribute set.
+    Attributes:
+        correct_labels: correct labels by AU readings (see `facsimile.filtering.LabelCorrector`);
+            otherwise they stay as requested.
+        reference_faces: faces of the attribute set, at most, that count as references for real
+            faces beside the annotated training faces.
+        seed: seed of all random draws.
     """
 
+    correct_labels: bool = True
     min_jaccard: Share
     realism_quantile: Share
     mahalanobis_quantile: Share
@@ -21,3 +26,8 @@ class FilterParams(Section):
     balance_slack: Annotated[float, Field(ge=1)]
     reference_faces: NonNegativeInt
     seed: int
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Arguments of `facsimile.filtering.FilterLimits`."""
+        return self.model_dump(exclude={"correct_labels", "reference_faces", "seed"})

@@ -12,16 +12,22 @@ from tasks.params.edit import EditParams
 from tasks.params.editor import EditorParams
 from tasks.params.encode import EncodeParams
 from tasks.params.evaluate import EvaluateParams
+from tasks.params.fidelity import FidelityParams
 from tasks.params.filter import FilterParams
 from tasks.params.ingest import IngestParams
 from tasks.params.neutral import NeutralParams
 from tasks.params.neutralizer import NeutralizerParams
 from tasks.params.operations import OperationsParams
+from tasks.params.paper import PaperParams
+from tasks.params.plain import PlainParams
+from tasks.params.population import PopulationParams
+from tasks.params.pretrain import PretrainParams
 from tasks.params.sampling import SamplingParams
 from tasks.params.section import PARAMS, Section, problems, read_yaml
 from tasks.params.synthesize import SynthesizeParams
 from tasks.params.train import TrainParams
 from tasks.params.transfer import TransferParams
+from tasks.params.trials import TrialsParams
 
 SECTIONS: dict[str, type[Section] | None] = {
     "datasets": DatasetsParams,
@@ -39,6 +45,12 @@ SECTIONS: dict[str, type[Section] | None] = {
     "baseline": BaselineParams,
     "train": TrainParams,
     "evaluate": EvaluateParams,
+    "population": PopulationParams,
+    "plain": PlainParams,
+    "pretrain": PretrainParams,
+    "trials": TrialsParams,
+    "paper": PaperParams,
+    "fidelity": FidelityParams,
     "operations": OperationsParams,
     # Frozen stages check their own sections when they run.
     "generator": None,

@@ -35,17 +35,52 @@ _HEAD = "schema: '2.0'\nstages:\n"
 _KEEPING = threading.Lock()
 
 
-def declared_stages(root: Path) -> dict[str, dict[str, Any]]:
+def declared_stages(root: Path, paper: bool = False) -> dict[str, dict[str, Any]]:
     """What dvc.yaml declares for each stage: cmd, deps, params, outs and more, as written there.
+
+    A stage with a ``matrix`` of one key stands for one stage per value, ``name@value``.
+
+    Args:
+        root: project folder.
+        paper: whether to include the stages that only `facsimile paper` needs, which are marked
+            ``meta: {paper: true}``. They belong to no version of the dataset and retrain no model.
 
     Raises:
         FacsimileError: there is no readable dvc.yaml in `root`.
     """
     path = root / PIPELINE
     try:
-        return (yaml.safe_load(path.read_text()) or {}).get("stages") or {}
+        stages = (yaml.safe_load(path.read_text()) or {}).get("stages") or {}
     except (OSError, yaml.YAMLError) as error:
         raise FacsimileError(f"{path}: not a readable pipeline ({error})") from error
+    return {
+        name: body
+        for stage in stages.items()
+        for name, body in _expand(*stage)
+        if paper or not (body.get("meta") or {}).get("paper")
+    }
+
+
+def _expand(name: str, stage: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A stage, or all stages of its matrix, named as DVC names them."""
+    if "matrix" not in stage:
+        yield name, stage
+        return
+    ((key, values),) = stage["matrix"].items()
+    rest = {field: value for field, value in stage.items() if field != "matrix"}
+    for value in values:
+        yield f"{name}@{value}", _fill(rest, f"${{item.{key}}}", str(value))
+
+
+def _fill(node: Any, variable: str, value: str) -> Any:
+    """A copy with `variable` replaced in all strings and keys."""
+    if isinstance(node, str):
+        return node.replace(variable, value)
+    if isinstance(node, list):
+        return [_fill(entry, variable, value) for entry in node]
+    if isinstance(node, Mapping):
+        return {_fill(k, variable, value): _fill(v, variable, value) for k, v in node.items()}
+    return node
 
 
 def locked_stages(root: Path) -> dict[str, dict[str, Any]]:

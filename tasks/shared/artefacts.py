@@ -25,6 +25,12 @@ SYNTHESIZE = DATA / "synthesize"
 TRANSFER = DATA / "transfer"
 FILTER = DATA / "filter"
 TRAIN = DATA / "train"
+EVALUATE = DATA / "evaluate"
+POPULATION = DATA / "population"
+PLAIN = DATA / "plain"
+PRETRAIN = DATA / "pretrain"
+TRIALS = DATA / "trials"
+FIDELITY = DATA / "fidelity"
 GENERATOR = DATA / "generator"
 ORACLE = DATA / "oracle"
 AU_GRAPH = DATA / "config" / "au_graph.yaml"
@@ -32,6 +38,10 @@ AU_GRAPH = DATA / "config" / "au_graph.yaml"
 NEUTRALIZER_FILE = NEUTRALIZER / "neutralizer.safetensors"
 
 LABELS = [*AUS, *NUISANCES]
+
+# Sets of the embedded world in POPULATION; empty if the AU dataset is not of that world.
+MEASURED, FURTHER, BALANCED = "world-population", "world-further", "world-balanced"
+UNLABELLED = "world-ffhq"
 
 
 def generated_tables() -> list[Path]:

@@ -2,6 +2,8 @@
 
 import math
 import os
+import platform
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -60,6 +62,22 @@ def count_processors() -> int:
     else:
         count = os.cpu_count()
     return max(1, math.ceil(min(count or 1, _quota())))
+
+
+def describe_machine(device: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Device and processor of this machine, such as ``2 cores, Intel(R) Xeon(R) Processor``.
+
+    Args:
+        device: torch device that was used.
+        cpuinfo: where Linux names the processor.
+    """
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    processor = platform.processor() or platform.machine()
+    with suppress(OSError, StopIteration):
+        lines = cpuinfo.read_text().splitlines()
+        processor = next(line for line in lines if line.startswith("model name")).split(": ", 1)[1]
+    return f"{count_processors()} cores, {processor}"
 
 
 def _quota(groups: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> float:

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,6 +59,7 @@ def main(
     name: str,
     run: Callable[..., Mapping[str, Any]],
     *,
+    items: Collection[str] = (),
     before: Callable[[], None] = lambda: None,
     after: Callable[[Path], None] = lambda out: None,
 ) -> None:
@@ -66,6 +67,8 @@ def main(
 
     Args:
         name: name of the stage; its output folder is ``data/<name>``.
+        items: values of the stage's ``matrix``. One of them is the argument of the command and a
+            parameter ``item`` of `run`; its output folder is ``data/<name>/<item>``.
         run: ``run(out, compute, **sections) -> metrics``. It writes into the folder `out`, which
             becomes ``data/<name>`` on success. Each further parameter is named after a section of
             params.yaml and receives it.
@@ -79,14 +82,18 @@ def main(
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     raise_on_signals()
     try:
-        compute = _parse(name, summary)
-        sections = _read_sections(run)
+        compute, item = _parse(name, summary, items)
+        folder = DATA / name
+        arguments: dict[str, Any] = _read_sections(run)
+        sections = dict(arguments)
+        if item:
+            name, folder, arguments["item"] = f"{name} {item}", folder / item, item
         # The inner `explain_faults` measures free disk space before the partial output is removed.
-        with explain_faults(), atomic_directory(DATA / name) as out, explain_faults():
-            remove_leftovers(DATA)
+        with explain_faults(), atomic_directory(folder) as out, explain_faults():
+            remove_leftovers(folder.parent)
             begin = time.monotonic()
             before()
-            metrics = run(out, compute, **sections)
+            metrics = run(out, compute, **arguments)
             write_json(out / "metrics.json", metrics)
             _check_params_unchanged(run, sections)
             after(out)
@@ -135,12 +142,15 @@ def _check_params_unchanged(run: Callable[..., Any], sections: Mapping[str, Sect
 
 def sections_of(run: Callable[..., Any]) -> tuple[str, ...]:
     """Sections of params.yaml that a stage reads: the names of its further parameters."""
-    return tuple(inspect.signature(run).parameters)[2:]
+    return tuple(name for name in list(inspect.signature(run).parameters)[2:] if name != "item")
 
 
-def _parse(name: str, summary: str) -> Compute:
+def _parse(name: str, summary: str, items: Collection[str]) -> tuple[Compute, str]:
+    """Options of the command, and its item; empty for a stage without a matrix."""
     environment = os.environ.get
     parser = argparse.ArgumentParser(prog=f"python -m tasks.{name}", description=summary)
+    if items:
+        parser.add_argument("item", choices=sorted(items), metavar="ITEM", help=", ".join(items))
     parser.add_argument("--device", help=DEVICE_HELP)
     parser.add_argument(
         "--batch-size",
@@ -163,12 +173,13 @@ def _parse(name: str, summary: str) -> Compute:
     arguments = parser.parse_args()
     # The flow lowers the scale after an out-of-memory failure.
     scale = float(environment("FACSIMILE_BATCH_SCALE", "1"))
-    return Compute(
+    compute = Compute(
         find_device(arguments.device),
         max(1, int(arguments.batch_size * scale)),
         max(1, int(arguments.workers * scale)),
         arguments.compile,
     )
+    return compute, arguments.item if items else ""
 
 
 def is_out_of_memory(error: Exception) -> bool:

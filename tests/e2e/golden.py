@@ -47,6 +47,7 @@ SAME_CPU = Tolerance(1e-5)
 # Other CPUs differ in the last bits. Up to `transfer` that stays so. Detectors amplify it, and from
 # `neutral` on detectors that have hardly been trained decide which faces are chosen. Measured with
 # the kernels for AVX2 against those for SSE: 9 of 79 accepted faces more or less, F1 within 0.06.
+# The readings of these detectors correlate by 0.05 with labels on one CPU, by -0.06 on another.
 OTHER_CPU = {
     "sources": Tolerance(0),
     "ingest": Tolerance(1e-5),
@@ -55,7 +56,7 @@ OTHER_CPU = {
     "neutralizer": Tolerance(1e-3),
     "synthesize": Tolerance(5e-3),
     "transfer": Tolerance(1e-3),
-    "baseline": Tolerance(0.02),
+    "baseline": Tolerance(0.2),
     "neutral": Tolerance(0.02, details=False),
     "edit": Tolerance(0.05, details=False),
     "filter": Tolerance(0.2, counts=12, details=False),

@@ -207,8 +207,9 @@ def test_pipeline(project: Path, request: pytest.FixtureRequest) -> None:
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["edit"]["intensity"] = 0.6
     (project / "params.yaml").write_text(yaml.safe_dump(params))
-    assert dvc.stale_stages(project).keys() == {"edit"}
+    pipeline = set(read_graph(project))
+    assert pipeline.intersection(dvc.stale_stages(project)) == {"edit"}
     status = facsimile(project, "status").stdout.splitlines()
     behind = {line.split()[0] for line in status if " behind " in line}
     assert behind == {"filter", "train", "evaluate"}
-    assert set(read_graph(project)) == set(lock)
+    assert pipeline == set(lock)

@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.paper_results import correlations, counts, edit_tables
+
+__all__ = ["correlations", "counts", "edit_tables"]
+
 ROOT = Path(__file__).parents[2]
 
 

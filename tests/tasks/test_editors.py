@@ -24,7 +24,7 @@ from facsimile.generator import (
     LatentNetConfig,
     UNetConfig,
 )
-from tasks import edit, editor, encode, synthesize
+from tasks import edit, editor, encode, plain, synthesize
 from tasks.params import EditorParams, read_params
 from tasks.shared.artefacts import (
     EDIT,
@@ -34,6 +34,7 @@ from tasks.shared.artefacts import (
     INGEST,
     NEUTRAL,
     NEUTRALIZER_FILE,
+    PLAIN,
     SYNTHESIZE,
 )
 from tasks.shared.stage import Compute, sections_of
@@ -48,6 +49,8 @@ PARAMS = {
     "encode": {"neutral_per_subject": {"train": 2, "val": 1, "test": 1}},
     "edit": {"mixed": 1, "unannotated": {"single": 1, "mixed": 0}},
     "synthesize": {"per_cell": 1, "mixed": 1},
+    "editor": {"linear": {"calibration": {"faces": 1, "scales": [1.0], "epochs": 1}}},
+    "plain": {"per_subject": 2, "per_cell": 1},
 }
 
 
@@ -163,8 +166,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def faces(dataset: str, count: int, rng: np.random.Generator) -> pd.DataFrame:
     """Noise; in `aus`, every second face shows one of two AUs, the others none."""
-    subjects = [f"{dataset}/S{n % 3}" for n in range(count)]
-    splits = ("train", "val", "test") if dataset == "aus" else ("train",)
+    splits = ("train", "train", "val", "train", "test") if dataset == "aus" else ("train",) * 3
+    subjects = [f"{dataset}/S{n % len(splits)}" for n in range(count)]
     ids = [f"{subject}/{n:06d}" for n, subject in enumerate(subjects)]
     labels = np.zeros((count, len(AUS))) if dataset == "aus" else np.full((count, 12), np.nan)
     if dataset == "aus":
@@ -209,3 +212,17 @@ def test_labels_that_an_edit_entails_are_unknown(project: Path) -> None:
     frowns = edited[edited["edited_au"] == "AU04"]
     assert len(frowns) and frowns["AU12"].isna().all()
     assert (edited.loc[edited["edited_au"] == "AU12", "AU04"] == 0).all()
+
+
+def test_faces_of_the_published_method_show_one_au_each_as_requested(project: Path) -> None:
+    PLAIN.mkdir()
+    sections = read_params()
+    used = {name: sections[name] for name in sections_of(plain.run)}
+    metrics = plain.run(PLAIN, Compute("cpu", 16, 1), **used)
+    faces = read_faces(project / PLAIN / "faces")
+    # Two neutral faces of each training person, and one person of each gender and age group.
+    assert metrics == {"generated": 24, "edited": 12, "synthetic": 12}
+    assert faces["origin"].value_counts().to_dict() == {"edited": 12, "synthetic": 12}
+    assert set(faces["edited_au"]) == set(SHOWN) and set(faces["editor"]) == {"linear"}
+    labels = faces[list(AUS)].to_numpy(float)
+    assert (labels.max(axis=1) == 1).all() and (labels.sum(axis=1) == 1).all()

@@ -54,6 +54,7 @@ def test_scales_are_those_of_the_library() -> None:
             {"encode.neutral_per_subject": {"val": 4}, "neutral.faces": 0},
             "encode.neutral_per_subject.train and neutral.faces are both 0",
         ),
+        ({"fidelity.strengths": [0.5]}, "fidelity.strengths: (0.5,) must contain 1"),
         ({"edits": {}}, "unknown section 'edits'"),
         ({"datasets.aus": "disfa"}, "datasets: 'disfa' is neither under ingest.faces nor"),
         ({"ingest.paths": {"world-disfa": "x"}}, "world-disfa is both under faces and under paths"),

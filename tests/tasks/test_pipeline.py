@@ -8,7 +8,9 @@ import networkx as nx
 import pytest
 import yaml
 
+from facsimile.paper import TRIALS
 from flows.graph import read_graph
+from tasks.provenance.dvc_files import declared_stages
 from tasks.shared.stage import sections_of
 from tests.tasks.code_graph import CodeGraph
 
@@ -22,6 +24,7 @@ STAGES = [name for name, stage in DECLARED.items() if not stage.get("frozen")]
 WHOLE = (
     "facsimile/faces",  # what a face is: every stage reads or writes tables of faces
     "facsimile/generator",  # how codes become images; training is in facsimile/pretraining
+    "facsimile/world",  # how faces are rendered
     "tasks/shared",  # how a stage runs
 )
 """Small packages that dvc.yaml names as a whole, although a stage may do without a part of them."""
@@ -78,14 +81,33 @@ def test_branches_are_independent() -> None:
 
 def test_each_stage_owns_its_folder() -> None:
     for name in STAGES:
-        assert DECLARED[name]["cmd"] == f"python -m tasks.{name}"
-        assert DECLARED[name]["outs"] == [f"data/{name}"]
+        (argument, folder) = (
+            (" ${item.arm}", "/${item.arm}") if "matrix" in DECLARED[name] else ("", "")
+        )
+        assert DECLARED[name]["cmd"] == f"python -m tasks.{name}{argument}"
+        assert DECLARED[name]["outs"] == [f"data/{name}{folder}"]
         assert f"/{name}\n" in (ROOT / "data" / ".gitignore").read_text()
 
 
+def test_the_matrix_has_all_trials() -> None:
+    assert DECLARED["trials"]["matrix"] == {"arm": list(TRIALS)}
+
+
+def test_no_stage_of_the_pipeline_depends_on_the_paper() -> None:
+    declared = declared_stages(ROOT, paper=True)
+    outs = {
+        out for name in declared.keys() - declared_stages(ROOT) for out in declared[name]["outs"]
+    }
+    assert len(outs) > len(TRIALS)
+    for name, stage in declared_stages(ROOT).items():
+        assert not outs.intersection(stage["deps"]), name
+
+
 def test_metrics_and_plots_are_outputs() -> None:
+    measured = [name for name in STAGES if not (DECLARED[name].get("meta") or {}).get("paper")]
     assert PIPELINE["metrics"] == [
-        f"data/{name}/metrics.json" for name in STAGES if name != "sources"
+        *(f"data/{name}/metrics.json" for name in measured if name != "sources"),
+        "data/paper/metrics.json",
     ]
     plotted = set()
     for plot in PIPELINE["plots"]:

@@ -159,3 +159,11 @@ def test_no_device_is_named_twice(has: Callable[..., None]) -> None:
     has(cuda=1)
     with pytest.raises(FacsimileError, match=r"available: cpu, cuda:0, cuda$"):
         machine.find_device("mps")
+
+
+def test_machine_is_described_by_its_processor(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor\t: 0\nmodel name\t: Fast Chip 9\nmodel name\t: other\n")
+    described = machine.describe_machine("cpu", cpuinfo)
+    assert described == f"{machine.count_processors()} cores, Fast Chip 9"
+    assert " cores, " in machine.describe_machine("cpu", tmp_path / "none")

@@ -1,0 +1,165 @@
+"""Measure every claim of the paper, and write the report.
+
+    python -m tasks.paper [--device cuda]
+
+Reads   data/ingest, data/filter, data/train, data/trials, data/population, data/evaluate,
+        data/fidelity; params datasets, paper.
+Writes  data/paper/results.json (every number of every figure), results.md, report.html,
+        figures/*.png, metrics.json (headline figures).
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from facsimile.detection import AUDetector
+from facsimile.faces.arms import ALL_GENERATED
+from facsimile.faces.aus import AUS
+from facsimile.faces.demographics import NOT_ANNOTATED, cell_names
+from facsimile.faces.origins import REAL
+from facsimile.faces.tables import read_faces
+from facsimile.files import to_json
+from facsimile.paper import TRIALS as PAPER_ARMS
+from facsimile.paper import edit_findings, findings
+from facsimile.paper.claims import CLAIMS
+from facsimile.paper.comparisons import Comparisons, People, Run
+from facsimile.paper.markdown import to_markdown
+from facsimile.paper.page import write_paper_report
+from tasks.helpers.measured_faces import VALIDATION, measured_faces, predict
+from tasks.params import DatasetsParams, PaperParams
+from tasks.provenance.git import current_revision
+from tasks.shared.artefacts import EVALUATE, FIDELITY, FILTER, INGEST, MEASURED, TRAIN, TRIALS
+from tasks.shared.machine import describe_machine
+from tasks.shared.stage import Compute, main, write_json
+
+
+def run(
+    out: Path, compute: Compute, datasets: DatasetsParams, paper: PaperParams
+) -> dict[str, Any]:
+    """Score all arms, then write one section per claim."""
+    faces = {name: rows.drop(columns="image") for name, rows in measured_faces(datasets)}
+    people = {name: describe(rows) for name, rows in faces.items()}
+    arms = {}
+    for arm in (REAL, ALL_GENERATED):
+        folders = {number(path): path for path in sorted((TRAIN / arm).glob("seed-*"))}
+        arms[arm] = read_runs(TRAIN / arm, predict(folders, datasets, compute), faces)
+    for arm in PAPER_ARMS:
+        path = TRIALS / arm / "predictions.parquet"
+        if path.exists():
+            arms[arm] = read_runs(TRIALS / arm, pd.read_parquet(path), faces)
+
+    measured = MEASURED if MEASURED in people else datasets.aus
+    others = tuple(name for name in people if name not in (measured, VALIDATION))
+    compared = Comparisons(people, arms, seed=paper.seed, draws=paper.draws)
+    sections = measure(findings.Scene(compared, measured, others, VALIDATION), datasets)
+    results = {
+        "commit": str(current_revision(Path())),
+        "machine": describe_machine(compute.device),
+        "measured_on": measured,
+        "people": {name: len(np.unique(group.subjects)) for name, group in people.items()},
+        "seeds": {arm: len(runs) for arm, runs in arms.items()},
+        "sections": to_json(sections),
+    }
+    write_json(out / "results.json", results)
+    (out / "results.md").write_text(to_markdown(results))
+    write_paper_report(results, pd.read_parquet(FIDELITY / "examples.parquet"), out)
+    return headline(sections)
+
+
+def measure(scene: findings.Scene, datasets: DatasetsParams) -> dict[str, Any]:
+    """All sections, in the order of the report."""
+    train = read_faces(INGEST / datasets.aus, ["subject_id", "split"])
+    train = train[train["split"] == "train"]
+    evaluated = json.loads((EVALUATE / "metrics.json").read_text())
+    sections = edit_sections() | {
+        "occurrence": findings.occurrence(pd.read_parquet(EVALUATE / "au_counts.parquet")),
+        "correlation": findings.correlation(pd.read_parquet(EVALUATE / "correlations.parquet")),
+        "detection": findings.detection(scene),
+        "learning_curve": findings.learning_curve(scene, train["subject_id"].nunique(), len(train)),
+        "pair_fpr": findings.pair_fpr(scene),
+        "strategies": findings.strategies(scene),
+        "ablation": findings.ablation(scene),
+        "neutralization": findings.neutralization(evaluated),
+        "amount": findings.amount(scene, len(read_faces(FILTER / "faces", ["sample_id"]))),
+        "groups": findings.groups(scene),
+    }
+    return {name: sections[name] for name in CLAIMS if sections.get(name)}
+
+
+def edit_sections() -> dict[str, Any]:
+    """Sections on single edits."""
+    metrics = json.loads((FIDELITY / "metrics.json").read_text())
+    summary, effects, linear = (
+        pd.read_parquet(FIDELITY / f"{name}.parquet")
+        for name in ("summary", "effects", "linearity")
+    )
+    return {
+        "fidelity": edit_findings.fidelity(summary, metrics),
+        "disentanglement": edit_findings.disentanglement(summary, effects, metrics),
+        "linearity": edit_findings.linearity(linear, metrics),
+    }
+
+
+def describe(faces: pd.DataFrame) -> People:
+    """Labels, people and groups of a set."""
+    cells = cell_names(faces["male"], faces["age"])
+    known = cells != NOT_ANNOTATED
+    return People(
+        faces[list(AUS)].to_numpy(float),
+        faces["subject_id"].to_numpy(),
+        cells if known.all() else None,
+    )
+
+
+def read_runs(
+    folder: Path, predictions: pd.DataFrame, faces: Mapping[str, pd.DataFrame]
+) -> list[Run]:
+    """The detectors of an arm: their predictions, in the order of the faces, and thresholds.
+
+    Args:
+        folder: has ``seed-<n>``.
+        predictions: see `tasks.helpers.measured_faces.predict`.
+        faces: name → faces of each set.
+    """
+    runs = []
+    for seed, rows in predictions.groupby("seed"):
+        by_set = {
+            name: rows[rows["set"] == name].set_index("sample_id")[list(AUS)] for name in faces
+        }
+        ordered = {
+            name: by_set[name].loc[faces[name]["sample_id"]].to_numpy(float) for name in faces
+        }
+        model = AUDetector.load(folder / f"seed-{seed}")
+        runs.append(Run(ordered, model.thresholds.numpy()))
+    return runs
+
+
+def number(folder: Path) -> int:
+    """Seed of a detector by the name of its folder."""
+    return int(folder.name.removeprefix("seed-"))
+
+
+def headline(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of metrics.json; the first is the relative gain of F1."""
+    measured = sections["detection"]["sets"]
+    best = next(iter(measured.values()))["best"]
+    fpr = next(iter(sections["pair_fpr"]["sets"].values()))
+    curve = sections["learning_curve"]
+    return {
+        "relative_f1_gain": best["relative"],
+        "f1_gain": best["gain"]["mean"],
+        "pair_fpr_change": fpr["difference"]["mean"],
+        "correlation_ratio": sections["correlation"]["ratio"],
+        "worth_of_people": curve["people"]["multiple"]["mean"],
+        "share_of_gain": {
+            name: ceiling["share_of_gain"] for name, ceiling in curve["ceilings"].items()
+        },
+    }
+
+
+if __name__ == "__main__":
+    main("paper", run)
