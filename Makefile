@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # A worker takes up to 4 GiB. Files run in their order: tests/e2e, the longest, among the first.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-fast retrain-ci lint format clean
+.PHONY: demo paper test test-fast retrain-ci lint format clean
 .DEFAULT_GOAL := demo
 
 # --no-deps: the lock is complete, and pip would lose the hashes of packages with extras if it
@@ -18,6 +18,9 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 demo: $(VENV)/.installed  ## run the whole pipeline on the embedded world (DATASET=plain-table: from CSV files) and print the path of the report
 	$(BIN)/facsimile demo $(if $(DATASET),--dataset $(DATASET))
+
+paper: $(VENV)/.installed  ## measure every claim of the paper (PRESET=full: for a GPU) and print the path of the report
+	$(BIN)/facsimile paper $(if $(PRESET),--preset $(PRESET))
 
 test: $(VENV)/.installed  ## run all tests, a file at a time on each core
 	$(BIN)/python -m pytest $(PARALLEL)

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from flows.pipeline_run import StageReport
 
 PANEL = "Run the pipeline"
+PAPER_REPORT = Path("data/paper/report.html")
+PAPER_RESULTS = Path("data/paper/results.json")
 
 commands = typer.Typer()
 
+FlowName = Literal["regenerate", "paper"]
 LogJson = Annotated[
     bool, typer.Option("--log-json", help="Print progress as JSON lines instead of a table.")
 ]
@@ -66,6 +69,44 @@ def demo(
 @commands.command(
     rich_help_panel=PANEL,
     epilog=examples(
+        "facsimile paper",
+        "facsimile paper --preset full",
+        "FACSIMILE_DEVICE=cuda facsimile paper --preset full",
+    ),
+)
+def paper(
+    root: Root = HERE,
+    preset: Annotated[
+        Literal["small", "full"] | None,
+        typer.Option(
+            help="Write these values to params.yaml first. small: what two CPU cores do in about "
+            "an hour, the values that params.yaml comes with. full: more people, faces and "
+            "repeats, for a GPU.",
+            show_default=False,
+        ),
+    ] = None,
+    log_json: LogJson = False,
+) -> None:
+    """Measure every claim of the paper, and print the path of the report.
+
+    Runs the pipeline first if it is not up to date. Stages whose inputs have not changed are
+    skipped.
+    """
+    require_project(root)
+    if preset:
+        from flows.presets import apply_preset
+
+        for change in apply_preset(root, preset):
+            console.print(f"params.yaml: {change}", markup=False)
+    conduct(root, ["evaluate", "paper"], log_json, flow="paper")
+    if not log_json:
+        console.print(f"report: {(root / PAPER_REPORT).resolve()}", markup=False, soft_wrap=True)
+        console.print(f"figures: {(root / PAPER_RESULTS).resolve()}", markup=False, soft_wrap=True)
+
+
+@commands.command(
+    rich_help_panel=PANEL,
+    epilog=examples(
         "facsimile run edit",
         "facsimile run train evaluate",
         "facsimile run evaluate --log-json > run.jsonl",
@@ -84,9 +125,14 @@ def run(
 
 @commands.command(
     rich_help_panel=PANEL,
-    epilog=examples("facsimile status", "facsimile status --root ../other"),
+    epilog=examples("facsimile status", "facsimile status --paper"),
 )
-def status(root: Root = HERE) -> None:
+def status(
+    root: Root = HERE,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="Include the stages that only `facsimile paper` needs.")
+    ] = False,
+) -> None:
     """Show which stages are up to date, which would run, and why.
 
     Runs nothing, and works while another run is in progress.
@@ -96,7 +142,7 @@ def status(root: Root = HERE) -> None:
     from flows.status import stage_states
 
     table = Table("stage", "state", "because", "key figure", box=None)
-    for row in stage_states(root):
+    for row in stage_states(root, paper):
         why, figure = Text(row.why), Text(key_figure(root, row.stage))
         table.add_row(row.stage, coloured(row.state), why, figure)
     _warn_without_git(root)
@@ -147,23 +193,26 @@ def verify(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def conduct(root: Path, targets: list[str], log_json: bool = False) -> None:
-    """Run the flow, see `run_flow`. Raises typer.Exit if a stage failed."""
-    _, failure = run_flow(root, targets, log_json)
+def conduct(
+    root: Path, targets: list[str], log_json: bool = False, flow: FlowName = "regenerate"
+) -> None:
+    """Run a flow, see `run_flow`. Raises typer.Exit if a stage failed."""
+    _, failure = run_flow(root, targets, log_json, flow)
     if failure:
         complain(failure)
         raise typer.Exit(ExitCode.FAILED)
 
 
 def run_flow(
-    root: Path, targets: list[str], log_json: bool = False
+    root: Path, targets: list[str], log_json: bool = False, flow: FlowName = "regenerate"
 ) -> "tuple[list[StageReport], str]":
-    """Run the flow `regenerate` and show its progress and outcome.
+    """Run a flow and show its progress and outcome.
 
     Args:
         root: project folder.
         targets: stages to bring up to date; none for the whole pipeline.
         log_json: print JSON lines, not a table.
+        flow: of `flows.conductor`; the flow `paper` has the targets "evaluate" and "paper".
 
     Returns:
         The outcome of each stage, and why the first that failed did; empty if none failed.
@@ -179,7 +228,7 @@ def run_flow(
 
     # Bad params are reported now, not after the server has started.
     read_params(root / PARAMS)
-    stages = needed_by(read_graph(root), targets or ["evaluate"])
+    stages = needed_by(read_graph(root, paper=True), targets or ["evaluate"])
     _warn_without_git(root)
 
     # The table replaces Prefect's own log on the console; its server still gets the log.
@@ -189,11 +238,16 @@ def run_flow(
     display = JsonLines() if log_json else Display(stages, console)
     from httpx import TransportError
 
-    from flows.conductor import regenerate
+    from flows import conductor
 
     try:
         with display, events.subscribed(display.on_event):
-            state = regenerate(targets=targets or None, root=str(root), return_state=True)
+            if flow == "paper":
+                state = conductor.paper(root=str(root), return_state=True)
+            else:
+                state = conductor.regenerate(
+                    targets=targets or None, root=str(root), return_state=True
+                )
         reports = state.result(raise_on_failure=False)
         if isinstance(reports, BaseException):  # the flow itself failed, not a stage
             raise reports

@@ -22,13 +22,17 @@ class Stage:
     frozen: bool
 
 
-def read_graph(root: Path) -> nx.DiGraph:
+def read_graph(root: Path, paper: bool = False) -> nx.DiGraph:
     """Graph of stage names, with node attribute ``stage`` and edges from producer to consumer.
+
+    Args:
+        root: project folder.
+        paper: whether to include the stages that only `facsimile paper` needs.
 
     Raises:
         FacsimileError: dvc.yaml is missing or unreadable, or the stages form a cycle.
     """
-    stages = [_stage(name, body) for name, body in declared_stages(root).items()]
+    stages = [_stage(name, body) for name, body in declared_stages(root, paper).items()]
 
     graph = nx.DiGraph()
     for stage in stages:

@@ -19,12 +19,17 @@ CONTACT_SHEET = Path("data/evaluate/contact_sheet.png")
 _DETAILS = ("per_au", "per_seed", "by_au", "by_reason", "generator")
 
 
+def folder_of(stage: str) -> Path:
+    """Folder of the outputs of a stage, relative to the project; ``a@b`` has ``data/a/b``."""
+    return Path("data", *stage.split("@"))
+
+
 def read_metrics(root: Path, stage: str) -> dict[str, float]:
-    """Numbers in data/<stage>/metrics.json by dotted name; empty without the file.
+    """Numbers in the metrics.json of a stage by dotted name; empty without the file.
 
     The first one is the key figure of the stage.
     """
-    path = root / "data" / stage / "metrics.json"
+    path = root / folder_of(stage) / "metrics.json"
     return dict(flatten(json.loads(path.read_text()))) if path.exists() else {}
 
 
@@ -83,7 +88,7 @@ def key_figure(root: Path, stage: str) -> str:
 
 def figures(root: Path, stage: str) -> list[Path]:
     """Images and HTML pages of a stage."""
-    folder = root / "data" / stage
+    folder = root / folder_of(stage)
     return sorted(path for path in folder.rglob("*") if path.suffix in (".png", ".html"))
 
 

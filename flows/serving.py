@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from facsimile.errors import FacsimileError
 from flows.alerts import WEBHOOK, register_alerts
-from flows.conductor import retrain
+from flows.conductor import paper, retrain
 from flows.dataset_update import update_dataset
 from flows.orphaned_runs import close_orphaned_runs
 from flows.publish import PUBLISHED
@@ -71,6 +71,12 @@ def deployments(root: Path) -> list[RunnerDeployment]:
             "on-new-version",
             description="Train and evaluate on the faces accepted so far.",
             triggers=[published],
+            parameters={"root": folder},
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        ),
+        paper.to_deployment(
+            "on-demand",
+            description="Measure every claim of the paper.",
             parameters={"root": folder},
             entrypoint_type=EntrypointType.MODULE_PATH,
         ),

@@ -28,13 +28,17 @@ class StageStatus:
     why: str = ""
 
 
-def stage_states(root: Path) -> list[StageStatus]:
+def stage_states(root: Path, paper: bool = False) -> list[StageStatus]:
     """Status of all stages, in topological order.
+
+    Args:
+        root: project folder.
+        paper: whether to include the stages that only `facsimile paper` needs.
 
     Raises:
         FacsimileError: `root` has no pipeline, or `dvc status` failed.
     """
-    graph = read_graph(root)
+    graph = read_graph(root, paper)
     running, stale = _running_and_stale(root, graph)
     states: list[StageStatus] = []
     behind: set[str] = set()

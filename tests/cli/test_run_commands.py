@@ -1,13 +1,17 @@
 """``facsimile run`` and ``status``: what they say without running a flow."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from cli import run_commands
 from cli.app import app
 from flows import dvc
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_status_shows_what_would_run_and_why(project: Callable[..., Path]) -> None:
@@ -26,6 +30,34 @@ def test_status_shows_what_would_run_and_why(project: Callable[..., Path]) -> No
     assert "changed" in rows["a"] and "in modified" in rows["a"]
     assert "behind" in rows["b"] and "a will run" in rows["b"]
     assert "up to date" in rows["c"]
+
+
+def test_status_of_the_paper_is_shown_on_request(project: Callable[..., Path]) -> None:
+    paper = {"cmd": "x", "deps": ["a"], "outs": ["paper"], "meta": {"paper": True}}
+    project(a={"cmd": "echo 1 > a", "outs": ["a"]}, paper=paper)
+
+    def rows(*options: str) -> set[str]:
+        output = CliRunner().invoke(app, ["status", *options]).stdout
+        return {line.split()[0] for line in output.splitlines()[1:]}
+
+    assert rows() == {"a"}
+    assert rows("--paper") == {"a", "paper"}
+
+
+def test_paper_sets_a_preset_and_runs(
+    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = project(evaluate={"cmd": "x", "outs": ["e"]}, paper={"cmd": "x", "outs": ["p"]})
+    shutil.copy(ROOT / "params.yaml", root / "params.yaml")
+    targets = []
+    monkeypatch.setattr(
+        run_commands, "conduct", lambda root, stages, *_, flow: targets.append((stages, flow))
+    )
+    result = CliRunner().invoke(app, ["paper", "--preset", "full"])
+    assert result.exit_code == 0, result.output
+    assert targets == [(["evaluate", "paper"], "paper")]
+    assert "params.yaml: trials.seeds: [0, 1] → [0, 1, 2, 3, 4]" in result.output
+    assert f"report: {root / 'data/paper/report.html'}" in result.output
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from cli.app import app
 from facsimile.digests import record_digests
 from flows import artifacts, conductor, dvc, events, pipeline_run
 from flows.alerts import STALLED
-from flows.conductor import regenerate, retrain
+from flows.conductor import paper, regenerate, retrain
 from flows.device_lease import lease
 from flows.graph import read_graph
 from flows.mlflow_runs import REASON
@@ -72,6 +72,46 @@ def test_stages_run_once_and_after_their_inputs(project: Callable[..., Path]) ->
     # Nothing has changed: no stage process is started.
     assert states(conduct(root, "c")) == dict.fromkeys("abc", "Cached")
     assert ran(root) == ["a", "b", "c"]
+
+
+def test_stages_of_the_paper_run_only_in_its_flow(project: Callable[..., Path]) -> None:
+    for_paper = {"meta": {"paper": True}}
+    command = "echo ${item.arm} >> log && mkdir -p data/trials/${item.arm}"
+    metrics = """echo '{"loss": 0.5}' > data/trials/${item.arm}/metrics.json"""
+    root = project(
+        evaluate=stage("evaluate"),
+        trials={
+            "matrix": {"arm": ["a", "b-2"]},
+            "cmd": f"{command} && {metrics}",
+            "deps": ["evaluate"],
+            "outs": ["data/trials/${item.arm}"],
+            **for_paper,
+        },
+        paper={"cmd": "ls data/trials > paper", "deps": ["data/trials"], "outs": ["paper"]}
+        | for_paper,
+    )
+    (root / "params").write_text("1\n")
+    assert states(conduct(root, "evaluate")) == {"evaluate": "Completed"}
+    state = paper(root=str(root), return_state=True)
+    reports = {report.stage: report for report in state.result(raise_on_failure=False)}
+    done = dict.fromkeys(("trials@a", "trials@b-2", "paper"), "Completed")
+    assert states(reports) == {"evaluate": "Cached"} | done
+    assert reports["trials@b-2"].key_figure == "loss 0.5"
+    assert (root / "paper").read_text() == "a\nb-2\n"
+
+    # A change of one arm runs that arm, and what reads it.
+    shutil.rmtree(root / "data" / "trials" / "a")
+    pipeline = root / "dvc.yaml"
+    pipeline.write_text(pipeline.read_text().replace("b-2", "c"))
+    state = paper(root=str(root), return_state=True)
+    reports = {report.stage: report for report in state.result(raise_on_failure=False)}
+    assert states(reports) == {
+        "evaluate": "Cached",
+        "trials@a": "Cached",  # restored
+        "trials@c": "Completed",
+        "paper": "Completed",
+    }
+    assert sorted(ran(root)) == ["a", "b-2", "c", "evaluate"]
 
 
 def test_detectors_are_registered_by_the_run_that_trains_them(

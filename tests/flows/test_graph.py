@@ -64,3 +64,24 @@ def test_cycle_is_named(tmp_path: Path) -> None:
 def test_folder_without_pipeline(tmp_path: Path) -> None:
     with pytest.raises(FacsimileError, match=r"dvc\.yaml: not a readable pipeline"):
         read_graph(tmp_path)
+
+
+def test_a_matrix_is_one_stage_per_value(tmp_path: Path) -> None:
+    trial = {
+        "matrix": {"arm": ["a", "b-2"]},
+        "cmd": "try ${item.arm}",
+        "deps": ["data/codes"],
+        "outs": [{"out/${item.arm}": {"cache": False}}],
+    }
+    judge = {"cmd": "x", "deps": ["out"], "outs": ["verdict"]}
+    graph = read_graph(write(tmp_path, STAGES | {"trials": trial, "judge": judge}))
+    assert needed_by(graph, ["judge"])[-3:] == ["trials@a", "trials@b-2", "judge"]
+    assert graph.nodes["trials@b-2"]["stage"].outs == ("out/b-2",)
+    assert list(graph.predecessors("trials@a")) == ["encode"]
+
+
+def test_stages_of_the_paper_are_left_out_unless_asked_for(tmp_path: Path) -> None:
+    paper = {"cmd": "x", "deps": ["fit.json"], "outs": ["paper"], "meta": {"paper": True}}
+    root = write(tmp_path, STAGES | {"paper": paper})
+    assert set(read_graph(root)) == set(STAGES)
+    assert needed_by(read_graph(root, paper=True), ["paper"])[-1] == "paper"
