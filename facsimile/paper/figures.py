@@ -49,7 +49,7 @@ def correlation(values: Values) -> Figure:
         grid = figure.subplots(1, len(matrices), squeeze=False)[0]
         for axes, (panel, matrix) in zip(grid, matrices.items(), strict=True):
             heatmap(axes, np.where(lower, matrix, np.nan), AUS, limit=0.8, numbers_from=0.1)
-            axes.set_title(f"{PANELS[panel]}: {values['mean_abs'][panel]:.3f}")
+            axes.set_title(f"{PANELS[panel]}\nmean |r| {values['mean_abs'][panel]:.3f}")
         return figure
 
 
@@ -108,7 +108,7 @@ def pair_fpr(values: Values) -> Figure:
         panels = (("real", real), ("real + generated", generated), ("difference", generated - real))
         for axes, (name, matrix) in zip(figure.subplots(1, 3), panels, strict=True):
             heatmap(axes, matrix, AUS, limit=limit, negative=GREEN, numbers_from=0.1 * limit)
-            axes.set_title(f"{name}: mean {100 * np.nanmean(matrix):.1f} points")
+            axes.set_title(f"{name}: mean {100 * np.nanmean(matrix):.1f} %".replace("-", "−"))
             axes.set_xlabel("AU that is present")
         figure.axes[0].set_ylabel("AU that is absent, yet detected")
         return figure

@@ -13,6 +13,7 @@ from facsimile.faces.aus import AU_NAMES
 from facsimile.faces.tables import atomic_file
 from facsimile.paper import figures
 from facsimile.paper.claims import CLAIMS
+from facsimile.paper.edit_findings import NAMES
 from facsimile.paper.tables import TABLES, Table
 from facsimile.report.html import Block, blocks, environment
 from facsimile.report.style import to_png, to_svg
@@ -71,7 +72,8 @@ def write_paper_report(results: Values, examples: pd.DataFrame, folder: Path) ->
         folder: folder to write to.
     """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
-    sheets = [blocks(sheet) for _, sheet in examples.groupby("sheet", sort=False)]
+    named = examples.replace({"column": NAMES, "row": NAMES})
+    sheets = [blocks(sheet) for _, sheet in named.groupby("sheet", sort=False)]
     sections = []
     for name, values in results["sections"].items():
         claim = CLAIMS[name]
