@@ -1,6 +1,7 @@
 """Files, commands, options and modules named in the documentation exist."""
 
 import ast
+import json
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 import typer
 
 from cli.app import app
+from facsimile.paper.markdown import headline, to_markdown
+from tools import publish_results
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -65,3 +68,10 @@ def test_imports_in_python_examples_work(page: Path) -> None:
         body = ast.parse(block).body
         imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
         exec(compile(ast.Module(imports, []), page.name, "exec"), {})
+
+
+def test_results_are_those_of_one_run() -> None:
+    results = json.loads((ROOT / "docs" / "results.json").read_text())
+    assert (ROOT / "docs" / "results.md").read_text() == to_markdown(results)
+    readme = (ROOT / "README.md").read_text()
+    assert publish_results.replace_block(readme, headline(results)) == readme
