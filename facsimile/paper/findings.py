@@ -31,7 +31,7 @@ LADDER = ("plain", "calibrated", "mixed", "unannotated", "filtered", "corrected"
 
 DEFAULT_TITLE = "+ transferred expressions: the default"
 
-ALONE = ("plain-edited", "plain-synthetic", "edited", "synthetic")
+ALONE = ("plain-edited", "plain-synthetic", "edited-only", "synthetic-only")
 STRATEGIES = (
     REAL,
     "reweighted",
@@ -376,8 +376,10 @@ def amount(scene: Scene, generated: int) -> dict[str, Any]:
 
 
 def groups(scene: Scene) -> dict[str, Any]:
-    """F1 of each gender × age group, before and after."""
+    """F1 of each gender × age group, before and after; empty if they are not annotated."""
     compared, place = scene.comparisons, scene.main
+    if compared.people[place].groups is None:
+        return {}
     values = {arm: compared.group_f1(arm, place) for arm in (REAL, ALL_GENERATED)}
     gaps = {arm: max(f1.values()) - min(f1.values()) for arm, f1 in values.items()}
     return {

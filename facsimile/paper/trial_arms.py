@@ -97,8 +97,8 @@ TRIALS: dict[str, Trial] = {
     "unannotated": Trial("+ unannotated people", Added(accepted=False, corrected=False)),
     "filtered": Trial("+ filter", Added(corrected=False)),
     "corrected": Trial("+ corrected labels", Added()),
-    "edited": Trial("edited only", Added(origins=(EDITED,))),
-    "synthetic": Trial("synthetic only", Added(origins=(SYNTHETIC,))),
+    "edited-only": Trial("edited only", Added(origins=(EDITED,))),
+    "synthetic-only": Trial("synthetic only", Added(origins=(SYNTHETIC,))),
 }
 """Name → arm. `dvc.yaml` lists the same names in the matrix of stage `trials`. The arms "real" and
 "real+generated", which the last addition (transfers) completes, come from the stage `train`."""

@@ -72,7 +72,7 @@ def test_ablation_compares_each_step_with_the_one_before(scene, sections) -> Non
     arms = sections["ablation"]["arms"]
     assert list(arms)[: len(findings.LADDER)] == list(findings.LADDER)
     assert arms["calibrated"]["step"]["from"] == "plain"
-    assert arms["edited"]["step"]["from"] == REAL
+    assert arms["edited-only"]["step"]["from"] == REAL
     total = sum(arms[name]["step"]["mean"] for name in findings.LADDER)
     assert total == pytest.approx(arms[ALL_GENERATED]["gain"]["mean"])
 

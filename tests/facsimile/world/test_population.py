@@ -204,7 +204,7 @@ def test_photographs_of_one_person_share_what_does_not_change():
         ("world-celeba", (), NUISANCES),
         ("world-ffhq", (), ()),
         ("world-oracle", AUS, NUISANCES),
-        ("world-population", AUS, ()),
+        ("world-population", AUS, NUISANCES),
     ],
 )
 def test_only_what_the_set_annotates(name, aus, nuisances):

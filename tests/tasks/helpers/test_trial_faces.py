@@ -93,7 +93,7 @@ def test_a_share_of_the_generated_faces(project: Path, real: pd.DataFrame) -> No
 
 @pytest.mark.parametrize("name", ["edited", "synthetic"])
 def test_single_origins(name: str, project: Path, real: pd.DataFrame) -> None:
-    assert set(added(name, real)["origin"]) == {name}
+    assert set(added(f"{name}-only", real)["origin"]) == {name}
     assert kinds(added(f"plain-{name}", real)) == {name}
     assert {name} < kinds(added("plain", real))
 
