@@ -98,7 +98,9 @@ def paper(
 
         for change in apply_preset(root, preset):
             console.print(f"params.yaml: {change}", markup=False)
-    conduct(root, ["evaluate", "paper"], log_json, flow="paper")
+    from flows.graph import PAPER_TARGETS
+
+    conduct(root, list(PAPER_TARGETS), log_json, flow="paper")
     if not log_json:
         console.print(f"report: {(root / PAPER_REPORT).resolve()}", markup=False, soft_wrap=True)
         console.print(f"figures: {(root / PAPER_RESULTS).resolve()}", markup=False, soft_wrap=True)
@@ -212,7 +214,7 @@ def run_flow(
         root: project folder.
         targets: stages to bring up to date; none for the whole pipeline.
         log_json: print JSON lines, not a table.
-        flow: of `flows.conductor`; the flow `paper` has the targets "evaluate" and "paper".
+        flow: of `flows.conductor`; `paper` has its own targets, ``PAPER_TARGETS``.
 
     Returns:
         The outcome of each stage, and why the first that failed did; empty if none failed.
@@ -223,12 +225,13 @@ def run_flow(
     """
     require_project(root)
     from flows import server
-    from flows.graph import needed_by, read_graph
+    from flows.graph import TARGETS, needed_by, read_graph
     from tasks.params import PARAMS, read_params
 
     # Bad params are reported now, not after the server has started.
     read_params(root / PARAMS)
-    stages = needed_by(read_graph(root, paper=True), targets or ["evaluate"])
+    targets = targets or list(TARGETS)
+    stages = needed_by(read_graph(root, paper=True), targets)
     _warn_without_git(root)
 
     # The table replaces Prefect's own log on the console; its server still gets the log.
@@ -245,9 +248,7 @@ def run_flow(
             if flow == "paper":
                 state = conductor.paper(root=str(root), return_state=True)
             else:
-                state = conductor.regenerate(
-                    targets=targets or None, root=str(root), return_state=True
-                )
+                state = conductor.regenerate(targets=targets, root=str(root), return_state=True)
         reports = state.result(raise_on_failure=False)
         if isinstance(reports, BaseException):  # the flow itself failed, not a stage
             raise reports

@@ -7,7 +7,7 @@ but not on bad input or a bug.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,14 +22,11 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from facsimile.errors import FacsimileError
 from flows import dvc, events
 from flows.artifacts import publish
-from flows.graph import needed_by, read_graph
+from flows.graph import PAPER_TARGETS, TARGETS, needed_by, read_graph
 from flows.orphaned_runs import close_orphaned_runs, record_process
 from flows.outputs import key_figure
 from flows.pipeline_run import RETRIES, PipelineRun, StageReport
 from flows.project_lock import project_lock
-
-TARGETS = ("evaluate",)
-PAPER = "paper"
 
 
 def _is_retryable(_task: Task, _task_run: TaskRun, state: State) -> bool:
@@ -80,8 +77,7 @@ def regenerate(targets: list[str] | None = None, root: str = ".") -> State:
         targets: stages of dvc.yaml (default: ``evaluate``, which depends on all others).
         root: project folder.
     """
-    graph = read_graph(Path(root), paper=True)
-    return conduct(Path(root).resolve(), graph, needed_by(graph, targets or TARGETS))
+    return _bring_up_to_date(root, targets or TARGETS)
 
 
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=64), persist_result=False)
@@ -91,8 +87,12 @@ def paper(root: str = ".") -> State:
     Args:
         root: project folder.
     """
+    return _bring_up_to_date(root, PAPER_TARGETS)
+
+
+def _bring_up_to_date(root: str, targets: Sequence[str]) -> State:
     graph = read_graph(Path(root), paper=True)
-    return conduct(Path(root).resolve(), graph, needed_by(graph, [*TARGETS, PAPER]))
+    return conduct(Path(root).resolve(), graph, needed_by(graph, targets))
 
 
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=64), persist_result=False)

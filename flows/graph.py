@@ -1,5 +1,6 @@
 """The stage graph defined by dvc.yaml."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -8,6 +9,11 @@ import networkx as nx
 
 from facsimile.errors import FacsimileError
 from tasks.provenance.dvc_files import PIPELINE, declared_stages
+
+TARGETS = ("evaluate",)
+"""Stages that depend on all others of the pipeline."""
+PAPER_TARGETS = (*TARGETS, "paper")
+"""The same with the stages that only `facsimile paper` needs."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ def read_graph(root: Path, paper: bool = False) -> nx.DiGraph:
     return graph
 
 
-def needed_by(graph: nx.DiGraph, targets: tuple[str, ...] | list[str]) -> list[str]:
+def needed_by(graph: nx.DiGraph, targets: Sequence[str]) -> list[str]:
     """The targets and all stages they depend on, in topological order.
 
     Raises:

@@ -44,6 +44,7 @@ from facsimile.measurement import (
 from facsimile.report import contact_sheet, write_figures, write_report
 from tasks.helpers import gallery_faces
 from tasks.helpers.codes import read_encoded, stack_codes
+from tasks.helpers.detectors import seed_folders
 from tasks.helpers.generator_loading import load_generator
 from tasks.params import PARAMS, DatasetsParams, EvaluateParams, SamplingParams
 from tasks.params.section import read_yaml
@@ -131,8 +132,9 @@ def score_detection(
 ) -> DomainScores:
     """Score every detector on the test split of the AU set, then on the other test sets."""
     detectors = [
-        (folder.parent.name, int(folder.name.removeprefix("seed-")), AUDetector.load(folder))
-        for folder in sorted(TRAIN.glob("*/seed-*"))
+        (arm.name, seed, AUDetector.load(folder))
+        for arm in TRAIN.iterdir()
+        for seed, folder in seed_folders(arm).items()
     ]
     # The baseline comes first, regardless of its name.
     detectors.sort(key=lambda detector: (detector[0] != REAL, *detector[:2]))

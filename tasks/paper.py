@@ -24,15 +24,16 @@ from facsimile.faces.origins import REAL
 from facsimile.faces.tables import read_faces
 from facsimile.files import to_json
 from facsimile.paper import TRIALS as PAPER_ARMS
-from facsimile.paper import edit_findings, findings
+from facsimile.paper import edit_findings, face_findings, findings
 from facsimile.paper.claims import CLAIMS
 from facsimile.paper.comparisons import Comparisons, People, Run
 from facsimile.paper.markdown import to_markdown
 from facsimile.paper.page import write_paper_report
+from tasks.helpers.detectors import seed_folders
 from tasks.helpers.measured_faces import VALIDATION, measured_faces, predict
 from tasks.params import DatasetsParams, PaperParams
 from tasks.provenance.git import current_revision
-from tasks.shared.artefacts import EVALUATE, FIDELITY, FILTER, INGEST, MEASURED, TRAIN, TRIALS
+from tasks.shared.artefacts import EVALUATE, FIDELITY, FILTER, MEASURED, TRAIN, TRIALS, read_splits
 from tasks.shared.machine import describe_machine
 from tasks.shared.stage import Compute, main, write_json
 
@@ -41,12 +42,11 @@ def run(
     out: Path, compute: Compute, datasets: DatasetsParams, paper: PaperParams
 ) -> dict[str, Any]:
     """Score all arms, then write one section per claim."""
-    faces = {name: rows.drop(columns="image") for name, rows in measured_faces(datasets)}
+    faces = dict(measured_faces(datasets))
     people = {name: describe(rows) for name, rows in faces.items()}
-    arms = {}
-    for arm in (REAL, ALL_GENERATED):
-        folders = {number(path): path for path in sorted((TRAIN / arm).glob("seed-*"))}
-        arms[arm] = read_runs(TRAIN / arm, predict(folders, datasets, compute), faces)
+    folders = {arm: seed_folders(TRAIN / arm) for arm in (REAL, ALL_GENERATED)}
+    predicted = predict(folders, datasets, compute)
+    arms = {arm: read_runs(TRAIN / arm, predicted[arm], faces) for arm in folders}
     for arm in PAPER_ARMS:
         path = TRIALS / arm / "predictions.parquet"
         if path.exists():
@@ -72,18 +72,19 @@ def run(
 
 def measure(scene: findings.Scene, datasets: DatasetsParams) -> dict[str, Any]:
     """All sections, in the order of the report."""
-    train = read_faces(INGEST / datasets.aus, ["subject_id", "split"])
-    train = train[train["split"] == "train"]
+    (train,) = read_splits(datasets.aus, ("train",), ["subject_id", "split"])
     evaluated = json.loads((EVALUATE / "metrics.json").read_text())
     sections = edit_sections() | {
-        "occurrence": findings.occurrence(pd.read_parquet(EVALUATE / "au_counts.parquet")),
-        "correlation": findings.correlation(pd.read_parquet(EVALUATE / "correlations.parquet")),
+        "occurrence": face_findings.occurrence(pd.read_parquet(EVALUATE / "au_counts.parquet")),
+        "correlation": face_findings.correlation(
+            pd.read_parquet(EVALUATE / "correlations.parquet")
+        ),
         "detection": findings.detection(scene),
         "learning_curve": findings.learning_curve(scene, train["subject_id"].nunique(), len(train)),
         "pair_fpr": findings.pair_fpr(scene),
         "strategies": findings.strategies(scene),
         "ablation": findings.ablation(scene),
-        "neutralization": findings.neutralization(evaluated),
+        "neutralization": face_findings.neutralization(evaluated),
         "amount": findings.amount(scene, len(read_faces(FILTER / "faces", ["sample_id"]))),
         "groups": findings.groups(scene),
     }
@@ -136,11 +137,6 @@ def read_runs(
         model = AUDetector.load(folder / f"seed-{seed}")
         runs.append(Run(ordered, model.thresholds.numpy()))
     return runs
-
-
-def number(folder: Path) -> int:
-    """Seed of a detector by the name of its folder."""
-    return int(folder.name.removeprefix("seed-"))
 
 
 def headline(sections: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,6 @@ from facsimile.errors import FacsimileError
 from facsimile.faces.tables import (
     GENERATED_SCHEMA,
     decode_images,
-    read_faces,
     read_table,
     to_tensor,
     write_shards,
@@ -34,7 +33,7 @@ from tasks.helpers.codes import read_editable
 from tasks.helpers.editor_data import read_editor_data
 from tasks.helpers.generator_loading import load_generator
 from tasks.params import DatasetsParams, EditorParams, PlainParams, SamplingParams
-from tasks.shared.artefacts import INGEST, SYNTHESIZE, neutral_aus
+from tasks.shared.artefacts import INGEST, LABELS, SYNTHESIZE, neutral_aus, read_splits
 from tasks.shared.stage import Compute, main, operate, progress
 
 
@@ -83,8 +82,8 @@ def read_neutral(
     dataset: str, generator: Generator, per_subject: int, compute: Compute
 ) -> pd.DataFrame:
     """Neutral training faces of each person with ``z`` and ``x_t``."""
-    faces = read_faces(INGEST / dataset)
-    train = faces[faces["split"] == "train"]
+    columns = ["sample_id", "dataset", "subject_id", "split", "image", *LABELS]
+    (train,) = read_splits(dataset, ("train",), columns)
     chosen = neutral_faces(train, per_subject, neutral_aus(dataset)).reset_index(drop=True)
 
     def invert(batch: pd.DataFrame) -> pd.DataFrame:

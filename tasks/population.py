@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from facsimile.faces.tables import FACE_SCHEMA, read_faces, write_shards
 from facsimile.world import SETS, iter_faces
+from tasks.helpers.rendered import is_rendered
 from tasks.params import DatasetsParams, IngestParams, PopulationParams
 from tasks.shared.artefacts import BALANCED, FURTHER, INGEST, MEASURED, UNLABELLED
 from tasks.shared.stage import Compute, main, progress
@@ -30,7 +31,7 @@ def run(
     population: PopulationParams,
 ) -> dict[str, Any]:
     """Render each set, with as many faces of each further person as annotated people have."""
-    if datasets.aus not in SETS:
+    if not is_rendered(datasets.aus, ingest):
         return {"faces": 0}
     annotated = read_faces(INGEST / datasets.aus, ["subject_id"])["subject_id"]
     frames = round(len(annotated) / annotated.nunique())

@@ -16,7 +16,7 @@ from typing import Any
 from facsimile.detection.nnclr import NNCLRTraining
 from facsimile.faces.tables import decode_images, read_faces
 from tasks.params import DatasetsParams, PretrainParams
-from tasks.shared.artefacts import INGEST, POPULATION, UNLABELLED
+from tasks.shared.artefacts import INGEST, POPULATION, UNLABELLED, select_split
 from tasks.shared.stage import Compute, main, progress
 
 
@@ -28,7 +28,7 @@ def run(
     if not path.exists():
         path = INGEST / datasets.attributes
     faces = read_faces(path, ["sample_id", "split", "image"])
-    images = decode_images(faces[faces["split"] == "train"], str(path))
+    images = decode_images(select_split(faces, "train", path), str(path))
     training = NNCLRTraining(**pretrain.model_dump(), device=compute.device)
     with progress("pretrain", pretrain.steps, "steps") as advance:
         model = training.run(images, on_step=lambda _: advance(1)).to("cpu")

@@ -18,7 +18,7 @@ import numpy as np
 from facsimile.detection import AUDetector, LabelledFaces
 from facsimile.faces.annotation import keep_labels
 from facsimile.paper import TRIALS
-from tasks.helpers.detectors import COLUMNS, fit, fit_all
+from tasks.helpers.detectors import COLUMNS, fit, fit_all, seed_folders
 from tasks.helpers.measured_faces import predict
 from tasks.helpers.trial_faces import lacks_faces, training_rows
 from tasks.params import DatasetsParams, DetectorParams, TrialsParams
@@ -53,8 +53,8 @@ def run(
         folder = out / f"seed-{seed}"
         jobs.append(partial(fit, folder, labelled, val, options | {"seed": seed}, initial=initial))
     losses = [loss for _, loss in fit_all(jobs, compute, item)]
-    folders = {seed: out / f"seed-{seed}" for seed in trials.seeds}
-    predict(folders, datasets, compute).to_parquet(out / "predictions.parquet", index=False)
+    predictions = predict({item: seed_folders(out)}, datasets, compute)[item]
+    predictions.to_parquet(out / "predictions.parquet", index=False)
     return {"val_loss": float(np.mean(losses)), "detectors": len(jobs), "faces": faces}
 
 

@@ -21,13 +21,19 @@ def fidelity(images: Tensor, reference: Tensor) -> tuple[float, float]:
     torchmetrics: a Gaussian window with sigma 1.5 (11 × 11 pixels), k1 = 0.01, k2 = 0.03, averaged
     over channels and pixels. PSNR is computed per image, then averaged.
     """
+    ssim, psnr = similarity(images, reference)
+    return float(ssim.mean()), float(psnr.mean())
+
+
+def similarity(images: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """SSIM and PSNR (dB) of each of N images, (N,) each; see `fidelity`."""
     # SSIM compares mean luminances, which must not be negative.
     images, reference = (images + 1) / 2, (reference + 1) / 2
-    ssim = structural_similarity_index_measure(images, reference, data_range=1.0)
+    ssim = structural_similarity_index_measure(images, reference, data_range=1.0, reduction="none")
     psnr = peak_signal_noise_ratio(
-        images, reference, data_range=1.0, reduction="elementwise_mean", dim=(1, 2, 3)
+        images, reference, data_range=1.0, reduction="none", dim=(1, 2, 3)
     )
-    return float(ssim), float(psnr)
+    return ssim.reshape(-1), psnr.reshape(-1)
 
 
 def reconstruct(

@@ -137,10 +137,9 @@ class Comparisons:
             return {}
         truth = presence(people.labels)
         detected = self.detections(arm, place)
-        return {
-            str(group): float(
-                np.mean([mean_defined(f1_per_au(truth[chosen], d[chosen])) for d in detected])
-            )
-            for group in sorted(set(people.groups))
-            if (chosen := people.groups == group).any()
-        }
+        scores = {}
+        for group in np.unique(people.groups):
+            chosen = people.groups == group
+            f1 = [mean_defined(f1_per_au(truth[chosen], d[chosen])) for d in detected]
+            scores[str(group)] = float(np.mean(f1))
+        return scores

@@ -10,15 +10,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy import stats
-from torchmetrics.functional.image import (
-    peak_signal_noise_ratio,
-    structural_similarity_index_measure,
-)
 
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
+from facsimile.faces.tables import to_tensor
+from facsimile.generator.evaluation import similarity
 from facsimile.measurement.metrics import cosine_distance, mean_defined
 from facsimile.measurement.summaries import cluster_bootstrap
 
@@ -57,35 +54,24 @@ def score_pairs(
         au_mae: mean absolute difference of the two readings over AUs, as in Fig. 10.
         au_mae_labels: of the reading and the label.
         drift: cosine distance of the embeddings.
-        ssim, psnr: of the whole images, as in `facsimile.generator.evaluation.fidelity`.
+        ssim, psnr: of the whole images, see `facsimile.generator.evaluation.fidelity`.
         error_<AU>: absolute difference of the two readings of this AU.
     """
     errors = np.abs(np.asarray(readings, float) - target_readings)
     label_errors = np.abs(np.asarray(readings, float) - labels)
-    ssim, psnr = _similarity(images, target_images)
+    ssim, psnr = similarity(to_tensor(images), to_tensor(target_images))
     scores = {
         "au_mae": _row_means(errors),
         "au_mae_labels": _row_means(label_errors),
         "drift": cosine_distance(embeddings, target_embeddings),
-        "ssim": ssim,
-        "psnr": psnr,
+        "ssim": ssim.numpy(),
+        "psnr": psnr.numpy(),
     }
     return pd.DataFrame(scores | dict(zip(AU_ERRORS, errors.T, strict=True)))
 
 
 def _row_means(values: np.ndarray) -> np.ndarray:
     return np.array([mean_defined(row) for row in values])
-
-
-def _similarity(images: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """SSIM and PSNR (dB) of each of N images."""
-    first, second = (
-        torch.from_numpy(np.asarray(part)).permute(0, 3, 1, 2).float() / 255
-        for part in (images, reference)
-    )
-    ssim = structural_similarity_index_measure(first, second, data_range=1.0, reduction="none")
-    psnr = peak_signal_noise_ratio(first, second, data_range=1.0, reduction="none", dim=(1, 2, 3))
-    return ssim.reshape(-1).numpy(), psnr.reshape(-1).numpy()
 
 
 def summarise_pairs(pairs: pd.DataFrame, by: Sequence[str], threshold: float) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from facsimile.faces.aus import AUS
 from facsimile.paper.edit_fidelity import DEFAULT, EXACT, IDENTITY, READ, SCORES, UNEDITED
+from facsimile.paper.wording import as_share
 
 ABLATION = ("base", "au-projected", "conditioned", "conditioned+projected")
 NAMES = {
@@ -135,7 +136,7 @@ def linearity(linear: pd.DataFrame, metrics: Mapping[str, Any]) -> dict[str, Any
     }
     ours = metrics["linearity"][DEFAULT]
     half, full = ours.get("rise_0.5"), ours["rise_1"]
-    finding = f"A straight line explains {100 * ours['r2']:.0f} % of the rise of the edited AU; "
+    finding = f"A straight line explains {as_share(ours['r2'])} of the rise of the edited AU; "
     if half is not None:
         finding += f"an edit by 0.5 raises it by {half:.2f}, "
     return {

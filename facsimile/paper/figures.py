@@ -7,16 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from facsimile.faces.arms import ALL_GENERATED, training_arms
 from facsimile.faces.aus import AUS
 from facsimile.faces.origins import REAL
+from facsimile.measurement.summaries import long_form
 from facsimile.paper.edit_fidelity import DEFAULT
 from facsimile.paper.edit_findings import NAMES
 from facsimile.paper.findings import title
-from facsimile.report.figures import PANELS
+from facsimile.report import figures
 from facsimile.report.style import BLUE, GREEN, INK, MUTED, VERMILION, heatmap, look
 
 _COLOURS = {arm: shown.colour for arm, shown in training_arms().items()}
@@ -42,15 +44,11 @@ def occurrence(values: Values) -> Figure:
 
 def correlation(values: Values) -> Figure:
     """Fig. 5: correlations between AUs."""
-    matrices = {panel: _matrix(rows) for panel, rows in values["matrices"].items()}
-    lower = np.tri(len(AUS), k=-1, dtype=bool)
-    with look():
-        figure = Figure(figsize=(3.5 * len(matrices), 3.5))
-        grid = figure.subplots(1, len(matrices), squeeze=False)[0]
-        for axes, (panel, matrix) in zip(grid, matrices.items(), strict=True):
-            heatmap(axes, np.where(lower, matrix, np.nan), AUS, limit=0.8, numbers_from=0.1)
-            axes.set_title(f"{PANELS[panel]}\nmean |r| {values['mean_abs'][panel]:.3f}")
-        return figure
+    panels = [
+        long_form(_matrix(rows), "au", "other", "r").assign(panel=panel)
+        for panel, rows in values["matrices"].items()
+    ]
+    return figures.correlations(pd.concat(panels))
 
 
 def detection(values: Values) -> Figure:
@@ -101,17 +99,11 @@ def learning_curve(values: Values) -> Figure:
 
 def pair_fpr(values: Values) -> Figure:
     """Fig. 8: false positive rates of AU pairs, and their difference."""
-    real, generated = (_matrix(values["matrices"][arm]) for arm in (REAL, ALL_GENERATED))
-    limit = max(0.05, np.nan_to_num([real, generated]).max())
-    with look():
-        figure = Figure(figsize=(10.5, 3.7))
-        panels = (("real", real), ("real + generated", generated), ("difference", generated - real))
-        for axes, (name, matrix) in zip(figure.subplots(1, 3), panels, strict=True):
-            heatmap(axes, matrix, AUS, limit=limit, negative=GREEN, numbers_from=0.1 * limit)
-            axes.set_title(f"{name}: mean {100 * np.nanmean(matrix):.1f} %".replace("-", "−"))
-            axes.set_xlabel("AU that is present")
-        figure.axes[0].set_ylabel("AU that is absent, yet detected")
-        return figure
+    arms = [
+        long_form(_matrix(rows), "absent", "present", "fpr").assign(arm=arm)
+        for arm, rows in values["matrices"].items()
+    ]
+    return figures.pair_fpr(pd.concat(arms))
 
 
 def strategies(values: Values) -> Figure:

@@ -5,20 +5,23 @@ returns the values of one section of results.json; ``finding`` is the sentence. 
 on the set that `Scene.main` names: the population where there is one, otherwise the test people.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from facsimile.faces.arms import ALL_GENERATED
-from facsimile.faces.aus import AUS
 from facsimile.faces.origins import REAL
-from facsimile.measurement.summaries import mean_abs_correlation
 from facsimile.paper.comparisons import F1_WITHOUT_AU05, PAIR_FPR, Comparisons
 from facsimile.paper.learning_curve import data_multiple, fit_pow3
 from facsimile.paper.trial_arms import TRIALS
+from facsimile.paper.wording import (
+    as_change,
+    as_multiple,
+    as_percent_change,
+    as_share,
+    divide,
+)
 
 LENGTHS = {
     REAL: (REAL, "real-double"),
@@ -88,71 +91,6 @@ def title(arm: str) -> str:
     return arm.replace("+", " + ")
 
 
-def occurrence(counts: pd.DataFrame) -> dict[str, Any]:
-    """Fig. 1: how many training faces show each AU.
-
-    Args:
-        counts: origin, au, active, annotated, one row per origin and AU.
-    """
-    wide = counts.pivot_table(index="au", columns="origin", values="active", aggfunc="sum")
-    wide = wide.reindex(list(AUS)).fillna(0)
-    real, total = wide[REAL], wide.sum(axis=1)
-    generated = total - real
-    values = {
-        name: {"count": column.astype(int).to_dict(), "ratio": _ratio(column)}
-        for name, column in (("real", real), ("generated", generated), ("both", total))
-    }
-    finding = (
-        f"The most frequent AU is on {values['real']['ratio']:.1f} times as many real faces as the "
-        f"rarest, on {values['generated']['ratio']:.1f} times as many generated ones, and on "
-        f"{values['both']['ratio']:.1f} times as many of both together."
-    )
-    return values | {"finding": finding}
-
-
-def _ratio(counts: pd.Series) -> float:
-    return _divide(float(counts.max()), float(counts.min()))
-
-
-def correlation(correlations: pd.DataFrame) -> dict[str, Any]:
-    """Fig. 5: correlation of all pairs of AUs.
-
-    Args:
-        correlations: panel, au, other, r.
-    """
-    panels = {
-        panel: table.pivot(index="au", columns="other", values="r")
-        .reindex(index=list(AUS), columns=list(AUS))
-        .to_numpy(float)
-        for panel, table in correlations.groupby("panel", sort=False)
-    }
-    means = {panel: mean_abs_correlation(matrix) for panel, matrix in panels.items()}
-    real, generated = panels["estimator_real"], panels["estimator_generated"]
-    change = np.abs(generated) - np.abs(real)
-    moved = [
-        {"pair": f"{AUS[i]} {AUS[j]}", "real": real[i, j], "generated": generated[i, j]}
-        for i in range(len(AUS))
-        for j in range(i)
-        if not np.isnan(change[i, j])
-    ]
-    moved.sort(key=lambda pair: abs(pair["generated"]) - abs(pair["real"]))
-    ratio = _divide(means["estimator_generated"], means["estimator_real"])
-    raised = sum(abs(pair["generated"]) > abs(pair["real"]) for pair in moved)
-    finding = (
-        f"As read by the oracle, the mean absolute correlation is {means['estimator_real']:.3f} in "
-        f"real faces and {means['estimator_generated']:.3f} in generated ones, {ratio:.2f} times "
-        f"as much; of {len(moved)} pairs, {raised} are more correlated than before."
-    )
-    return {
-        "mean_abs": means,
-        "ratio": ratio,
-        "most_reduced": moved[:5],
-        "most_raised": moved[::-1][:5],
-        "matrices": panels,
-        "finding": finding,
-    }
-
-
 def detection(scene: Scene) -> dict[str, Any]:
     """Fig. 6: F1 with and without generated faces, at equal compute.
 
@@ -193,10 +131,10 @@ def detection(scene: Scene) -> dict[str, Any]:
         "validation_f1_by_length": lengths,
         "sets": sets,
         "finding": (
-            f"At equal compute, generated faces change F1 by {_signed(gain['mean'])} "
-            f"({_percent(best_length['relative'])}; 95 % interval {_signed(gain['low'])} … "
-            f"{_signed(gain['high'])}) with the length that is best for each arm, and by "
-            f"{_percent(usual['relative'])} at the usual length."
+            f"At equal compute, generated faces change F1 by {as_change(gain['mean'])} "
+            f"({as_percent_change(best_length['relative'])}; 95 % interval "
+            f"{as_change(gain['low'])} … {as_change(gain['high'])}) with the length that is best "
+            f"for each arm, and by {as_percent_change(usual['relative'])} at the usual length."
         ),
     }
 
@@ -240,16 +178,16 @@ def learning_curve(scene: Scene, people: int, frames: int) -> dict[str, Any]:
     ceilings = {}
     for name in scene.trained(CEILINGS):
         score = compared.scores(name, place)["f1"]
-        ceilings[name] = score | {"share_of_gain": _divide(gain, score["mean"] - real)}
+        ceilings[name] = score | {"share_of_gain": divide(gain, score["mean"] - real)}
     worth = values["people"]["multiple"]
     finding = (
-        f"Generated faces are worth {_multiple(worth['mean'])} times the annotated people (95 % "
-        f"interval {_multiple(worth['low'])} … {_multiple(worth['high'])})"
+        f"Generated faces are worth {as_multiple(worth['mean'])} times the annotated people (95 % "
+        f"interval {as_multiple(worth['low'])} … {as_multiple(worth['high'])})"
     )
     if "further" in ceilings:
         share = ceilings["further"]["share_of_gain"]
         finding += (
-            f", and bring {_share(share)} of the gain that as many exactly labelled faces of "
+            f", and bring {as_share(share)} of the gain that as many exactly labelled faces of "
             "further people bring"
         )
     return values | {"ceilings": ceilings, "finding": finding + "."}
@@ -277,7 +215,7 @@ def pair_fpr(scene: Scene) -> dict[str, Any]:
         "pairs_reduced": reduced,
         "finding": (
             f"The mean rate goes from {100 * real:.1f} to {100 * generated:.1f} %, "
-            f"{_divide(generated, real):.2f} times as much; it falls for {_share(reduced)} "
+            f"{divide(generated, real):.2f} times as much; it falls for {as_share(reduced)} "
             "of the pairs."
         ),
     }
@@ -298,7 +236,7 @@ def strategies(scene: Scene) -> dict[str, Any]:
     best = max(arms, key=lambda arm: values[arm]["f1"]["mean"])
     alone = [arm for arm in ("reweighted", "pretrained") if arm in arms]
     changes = " and ".join(
-        f"{title(arm)} changes F1 by {_signed(values[arm]['gain']['mean'])}" for arm in alone
+        f"{title(arm)} changes F1 by {as_change(values[arm]['gain']['mean'])}" for arm in alone
     )
     return {
         "arms": values,
@@ -332,24 +270,10 @@ def ablation(scene: Scene) -> dict[str, Any]:
         REAL: compared.scores(REAL, place)["f1"],
         "arms": rows,
         "finding": (
-            f"As published, generated faces change F1 by {_signed(plain)}; all additions together, "
-            f"by {_signed(rows[ALL_GENERATED]['gain']['mean'])}. The largest step is "
-            f"“{rows[largest]['title'].removeprefix('+ ')}” ({_signed(steps[largest])})."
+            f"As published, generated faces change F1 by {as_change(plain)}; all additions "
+            f"together, by {as_change(rows[ALL_GENERATED]['gain']['mean'])}. The largest step is "
+            f"“{rows[largest]['title'].removeprefix('+ ')}” ({as_change(steps[largest])})."
         ),
-    }
-
-
-def neutralization(evaluated: Mapping[str, Any]) -> dict[str, Any]:
-    """How neutral synthetic people are before and after neutralization.
-
-    Args:
-        evaluated: metrics of stage evaluate.
-    """
-    values = evaluated["neutralization"]
-    before, after = values["residual_before"], values["residual_after"]
-    return values | {
-        "finding": f"The mean AU activity of sampled people, as read by the oracle, goes from "
-        f"{before:.3f} to {after:.3f}, {_divide(after, before):.2f} times as much."
     }
 
 
@@ -370,7 +294,7 @@ def amount(scene: Scene, generated: int) -> dict[str, Any]:
     return {
         "points": points,
         "finding": "Gain of F1 by number of generated faces: "
-        + ", ".join(f"{count:,}: {_signed(gain)}" for count, gain in gains.items())
+        + ", ".join(f"{count:,}: {as_change(gain)}" for count, gain in gains.items())
         + ".",
     }
 
@@ -378,9 +302,9 @@ def amount(scene: Scene, generated: int) -> dict[str, Any]:
 def groups(scene: Scene) -> dict[str, Any]:
     """F1 of each gender × age group, before and after; empty if they are not annotated."""
     compared, place = scene.comparisons, scene.main
-    if compared.people[place].groups is None:
-        return {}
     values = {arm: compared.group_f1(arm, place) for arm in (REAL, ALL_GENERATED)}
+    if not values[REAL]:
+        return {}
     gaps = {arm: max(f1.values()) - min(f1.values()) for arm, f1 in values.items()}
     return {
         "f1": values,
@@ -394,26 +318,4 @@ def groups(scene: Scene) -> dict[str, Any]:
 
 def _relative(compared: Comparisons, one: str, other: str, place: str) -> float:
     before, after = (compared.scores(arm, place)["f1"]["mean"] for arm in (one, other))
-    return _divide(after, before) - 1
-
-
-def _divide(value: float, by: float) -> float:
-    return value / by if by else float("nan")
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:+.1f} %".replace("-", "−")
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.0f} %"
-
-
-def _multiple(value: float) -> str:
-    if np.isnan(value):
-        return "unknown"
-    return "∞" if np.isinf(value) else f"{value:.1f}"
+    return divide(after, before) - 1

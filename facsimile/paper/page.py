@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from facsimile import __version__
 from facsimile.faces.aus import AU_NAMES
@@ -15,8 +14,8 @@ from facsimile.paper import figures
 from facsimile.paper.claims import CLAIMS
 from facsimile.paper.edit_findings import NAMES
 from facsimile.paper.tables import TABLES, Table
-from facsimile.report.html import Block, blocks, environment
-from facsimile.report.style import to_png, to_svg
+from facsimile.report.html import Block, blocks, environment, inline_figure
+from facsimile.report.style import to_png
 
 TEMPLATE = "paper.html"
 
@@ -25,7 +24,7 @@ Values = Mapping[str, Any]
 
 CAPTIONS = {
     "occurrence": "Training faces on which each AU is active.",
-    "correlation": "Orange: positive, blue: negative. Titles give the mean absolute value.",
+    "correlation": "Orange: positive, blue: negative. In the corner: mean absolute value.",
     "detection": "Each dot is one detector. At each length, both arms take the same number of "
     "steps of the same number of faces; the best length is chosen on validation people.",
     "learning_curve": "Dots: real faces alone, mean and standard error over seeds, with the power "
@@ -116,6 +115,4 @@ def _draw(name: str, values: Values, folder: Path) -> dict[str, Any]:
     """Save the figure of a section, and return it for the page."""
     figure = getattr(figures, name)(values)
     to_png(figure, folder / f"{name}.png")
-    svg = to_svg(figure, name.replace("_", ""), CAPTIONS[name])
-    width = round(figure.get_figwidth() * 115)  # CSS pixels, as in the other report
-    return {"svg": Markup(svg), "caption": CAPTIONS[name], "width": width}
+    return inline_figure(name, figure, alt=CAPTIONS[name], caption=CAPTIONS[name])

@@ -12,6 +12,7 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
+from matplotlib.figure import Figure
 from PIL import Image
 
 from facsimile import __version__
@@ -20,7 +21,7 @@ from facsimile.faces.origins import ORIGINS
 from facsimile.faces.tables import atomic_file, decode_images
 from facsimile.rejection_reasons import REASONS
 from facsimile.report.evidence import Evidence
-from facsimile.report.pictures import Picture, pictures
+from facsimile.report.pictures import pictures
 from facsimile.report.style import to_svg
 from facsimile.report.summary import tiles, verdict
 
@@ -84,7 +85,10 @@ def render(evidence: Evidence, lineage: Mapping[str, Any]) -> str:
         .render(
             au_names=AU_NAMES,
             editor=evidence.tables.get("editor"),
-            figures={name: _inline(name, picture) for name, picture in pictures(evidence).items()},
+            figures={
+                name: inline_figure(name, picture.draw(), picture.alt, picture.caption)
+                for name, picture in pictures(evidence).items()
+            },
             galleries=[origin for name, origin in ORIGINS.items() if name in sheets],
             lineage=lineage,
             left_out=[au for au in AUS if au not in evidence.aus],
@@ -118,6 +122,20 @@ def inline_image(image: np.ndarray) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=88, method=4)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def inline_figure(name: str, figure: Figure, alt: str, caption: str) -> dict[str, Any]:
+    """A figure for the macro `chart` of macros.html.
+
+    Args:
+        name: unique on the page.
+        figure: drawn under `look`.
+        alt: text alternative for screen readers.
+        caption: how to read it.
+    """
+    width = round(figure.get_figwidth() * 115)  # CSS pixels; type is then about 14 px
+    svg = to_svg(figure, name.replace("_", ""), alt)
+    return {"svg": Markup(svg), "caption": caption, "width": width}
 
 
 def blocks(sheet: pd.DataFrame) -> list[Block]:
@@ -163,13 +181,6 @@ def _faces(sheet: pd.DataFrame) -> dict[str, dict[str, Face]]:
         face = Face(inline_image(image), f"{row}: {column}", caption)
         faces.setdefault(row, {})[column] = face
     return faces
-
-
-def _inline(name: str, picture: Picture) -> dict[str, Any]:
-    figure = picture.draw()
-    width = round(figure.get_figwidth() * 115)  # CSS pixels; type is then about 14 px
-    svg = to_svg(figure, name.replace("_", ""), picture.alt)
-    return {"svg": Markup(svg), "caption": picture.caption, "width": width}
 
 
 def _number(value: float | None) -> str:

@@ -1,7 +1,7 @@
 """The sets of the embedded world: their people, domains, splits and annotations."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,17 +47,19 @@ class WorldSet:
     nuisances: tuple[str, ...] = ()
 
 
+_DISFA = WorldSet(
+    stands_for="DISFA and DISFA+",
+    subjects=27,
+    splits={"train": 0.6, "val": 0.15, "test": 0.25},
+    domains={"studio": 1.0},
+    ages=(18.0, 50.0),
+    letters=True,
+    one_session=True,
+    aus=AUS,
+)
+
 SETS: dict[str, WorldSet] = {
-    "world-disfa": WorldSet(
-        stands_for="DISFA and DISFA+",
-        subjects=27,
-        splits={"train": 0.6, "val": 0.15, "test": 0.25},
-        domains={"studio": 1.0},
-        ages=(18.0, 50.0),
-        letters=True,
-        one_session=True,
-        aus=AUS,
-    ),
+    "world-disfa": _DISFA,
     "world-feafa": WorldSet(
         stands_for="FEAFA",
         subjects=40,
@@ -102,35 +104,22 @@ SETS: dict[str, WorldSet] = {
     ),
     # Further people of world-disfa, which only `facsimile paper` uses: to measure on, to learn from
     # with exact labels in place of generated faces, and the same with AUs that do not co-occur.
-    "world-population": WorldSet(
+    "world-population": replace(
+        _DISFA,
         stands_for="further people of DISFA",
         subjects=216,
         splits=_TEST_ONLY,
-        domains={"studio": 1.0},
-        ages=(18.0, 50.0),
-        letters=True,
-        one_session=True,
-        aus=AUS,
         nuisances=NUISANCES,
     ),
-    "world-further": WorldSet(
-        stands_for="further people of DISFA",
-        subjects=68,
-        splits=_TRAIN_ONLY,
-        domains={"studio": 1.0},
-        ages=(18.0, 50.0),
-        letters=True,
-        one_session=True,
-        aus=AUS,
+    "world-further": replace(
+        _DISFA, stands_for="further people of DISFA", subjects=68, splits=_TRAIN_ONLY
     ),
-    "world-balanced": WorldSet(
+    "world-balanced": replace(
+        _DISFA,
         stands_for="further people who pose AUs independently",
         subjects=68,
         splits=_TRAIN_ONLY,
-        domains={"studio": 1.0},
         expressions=lambda draws, _: expressions.uncorrelated(draws, draws.kind, few=0.5),
-        ages=(18.0, 50.0),
-        one_session=True,
-        aus=AUS,
+        letters=False,
     ),
 }

@@ -39,6 +39,12 @@ def fit(
     return folder, mean_defined((detector.predict(val.images) - val.aus) ** 2)
 
 
+def seed_folders(arm: Path) -> dict[int, Path]:
+    """Seed → folder of the detectors ``seed-<n>`` of an arm, by seed."""
+    folders = {int(path.name.removeprefix("seed-")): path for path in arm.glob("seed-*")}
+    return dict(sorted(folders.items()))
+
+
 def fit_all(jobs: list[partial], compute: Compute, name: str) -> Iterator[tuple[Path, float]]:
     """Results of all `fit` jobs, which run sequentially on a GPU and in parallel on a CPU."""
     with progress(name, len(jobs), "detectors") as advance:

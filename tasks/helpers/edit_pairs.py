@@ -11,11 +11,9 @@ from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import decode_images, iter_table, read_faces
 from facsimile.paper.edit_pairs import match_photographs
-from facsimile.world import SETS
+from tasks.helpers.rendered import is_rendered
 from tasks.params import DatasetsParams, FidelityParams, IngestParams
-from tasks.shared.artefacts import INGEST, neutral_aus, select_split
-
-PEOPLE = "world-population"
+from tasks.shared.artefacts import INGEST, MEASURED, neutral_aus, select_split
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ def read_pairs(
     Raises:
         FacsimileError: no test person has both a neutral face and one that shows AUs.
     """
-    if datasets.aus in SETS and datasets.aus not in ingest.paths:
+    if is_rendered(datasets.aus, ingest):
         return _rendered(ingest, fidelity, aus)
     return _photographed(datasets.aus, fidelity, aus)
 
@@ -58,7 +56,7 @@ def _rendered(ingest: IngestParams, fidelity: FidelityParams, aus: tuple[str, ..
     from facsimile.paper.exact_targets import draw_targets, neutral_people, single_targets
     from facsimile.world.render import Renderer
 
-    sources = neutral_people(PEOPLE, fidelity.people, ingest.seed)
+    sources = neutral_people(MEASURED, fidelity.people, ingest.seed)
     pairs = draw_targets(
         sources, most=fidelity.most, intensity=fidelity.bounds, seed=fidelity.seed, aus=aus
     )

@@ -1,6 +1,6 @@
 """Faces that detectors are measured on, and their predictions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,40 +16,44 @@ from tasks.shared.stage import Compute
 VALIDATION = "validation"
 """Name of the set on which lengths are chosen; all others are only measured on."""
 
-_COLUMNS = ["sample_id", "subject_id", "split", "image", *AUS, *NUISANCES]
+_COLUMNS = ("sample_id", "subject_id", "split", *AUS, *NUISANCES)
 
 
-def measured_faces(datasets: DatasetsParams) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Name and faces of each set: validation people, test people, other datasets, population."""
+def measured_faces(
+    datasets: DatasetsParams, columns: Sequence[str] = _COLUMNS
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Name and faces of each set: validation people, test people, other datasets, population.
+
+    Labels of AUs that are not learnt are null.
+    """
     aus = learned_aus(datasets.aus)
-    val, test = read_splits(datasets.aus, ("val", "test"), _COLUMNS)
+    val, test = read_splits(datasets.aus, ("val", "test"), columns)
     yield VALIDATION, keep_labels(val, aus)
     yield datasets.aus, keep_labels(test, aus)
     for name in datasets.tests:
-        yield name, keep_labels(read_splits(name, ("test",), _COLUMNS)[0], aus)
+        yield name, keep_labels(read_splits(name, ("test",), columns)[0], aus)
     if (POPULATION / MEASURED).exists():
-        yield MEASURED, keep_labels(read_faces(POPULATION / MEASURED, _COLUMNS), aus)
+        yield MEASURED, keep_labels(read_faces(POPULATION / MEASURED, columns), aus)
 
 
 def predict(
-    folders: Mapping[int, Path], datasets: DatasetsParams, compute: Compute
-) -> pd.DataFrame:
-    """Predictions of trained detectors on all sets.
+    folders: Mapping[str, Mapping[int, Path]], datasets: DatasetsParams, compute: Compute
+) -> dict[str, pd.DataFrame]:
+    """Predictions of trained detectors on all sets, each of which is decoded once.
 
     Args:
-        folders: seed → folder of a detector.
+        folders: arm → seed → folder of a detector.
 
     Returns:
-        One row per seed and face: seed, set, sample_id and the 12 AUs.
+        Arm → one row per seed and face: seed, set, sample_id and the 12 AUs.
     """
-    detectors = {
-        seed: AUDetector.load(folder).to(compute.device) for seed, folder in folders.items()
-    }
-    tables = []
-    for name, faces in measured_faces(datasets):
-        images = decode_images(faces, name)
-        for seed, detector in detectors.items():
-            predicted = pd.DataFrame(detector.predict(images), columns=list(AUS))
-            ids = faces["sample_id"].to_numpy()
-            tables.append(predicted.assign(seed=seed, set=name, sample_id=ids))
-    return pd.concat(tables, ignore_index=True)[["seed", "set", "sample_id", *AUS]]
+    tables: dict[str, list[pd.DataFrame]] = {arm: [] for arm in folders}
+    for name, faces in measured_faces(datasets, ["sample_id", "split", "image"]):
+        images, ids = decode_images(faces, name), faces["sample_id"].to_numpy()
+        for arm, seeds in folders.items():
+            for seed, folder in seeds.items():
+                detector = AUDetector.load(folder).to(compute.device)
+                predicted = pd.DataFrame(detector.predict(images), columns=list(AUS))
+                tables[arm].append(predicted.assign(seed=seed, set=name, sample_id=ids))
+    order = ["seed", "set", "sample_id", *AUS]
+    return {arm: pd.concat(parts, ignore_index=True)[order] for arm, parts in tables.items()}

@@ -70,17 +70,18 @@ def _added_rows(added: Added) -> pd.DataFrame:
         return evenly_spaced(read_faces(POPULATION / name, COLUMNS), count).assign(origin=SYNTHETIC)
     columns = [*COLUMNS, "source_id", "edited_au"]
     if added.source == "plain":
-        rows = read_faces(PLAIN / "faces", columns)
+        tables = [PLAIN / "faces"]
+    elif added.accepted and added.corrected:
+        tables = [FILTER / "faces"]
     else:
-        rows = pd.concat(read_faces(table, columns) for table in generated_tables())
+        tables = generated_tables()
+    rows = pd.concat(read_faces(table, columns) for table in tables)
     rows = rows[rows["origin"].isin(added.origins)]
     if not added.mixed:
         rows = rows[rows["edited_au"].notna()]
     if not added.unannotated:
         rows = rows[~rows["source_id"].isin(unannotated_ids())]
-    if added.source == "pipeline" and added.accepted:
-        accepted = read_faces(FILTER / "faces", COLUMNS)
-        if added.corrected:
-            return accepted[accepted["sample_id"].isin(rows["sample_id"])]
-        rows = rows[rows["sample_id"].isin(accepted["sample_id"])]
+    if added.source == "pipeline" and added.accepted and not added.corrected:
+        accepted = read_faces(FILTER / "faces", ["sample_id"])["sample_id"]
+        rows = rows[rows["sample_id"].isin(accepted)]
     return rows[COLUMNS]

@@ -83,21 +83,20 @@ def main(
     raise_on_signals()
     try:
         compute, item = _parse(name, summary, items)
-        folder = DATA / name
-        arguments: dict[str, Any] = _read_sections(run)
-        sections = dict(arguments)
-        if item:
-            name, folder, arguments["item"] = f"{name} {item}", folder / item, item
+        folder = DATA / name / item
+        sections = _read_sections(run)
         # The inner `explain_faults` measures free disk space before the partial output is removed.
         with explain_faults(), atomic_directory(folder) as out, explain_faults():
             remove_leftovers(folder.parent)
             begin = time.monotonic()
             before()
-            metrics = run(out, compute, **arguments)
+            metrics = run(out, compute, **sections, **({"item": item} if item else {}))
             write_json(out / "metrics.json", metrics)
             _check_params_unchanged(run, sections)
             after(out)
-        print(f"{name}: done in {time.monotonic() - begin:.0f} s", file=sys.stderr)
+        print(
+            f"{folder.relative_to(DATA)}: done in {time.monotonic() - begin:.0f} s", file=sys.stderr
+        )
     except FacsimileError as error:
         print(f"facsimile: {error}", file=sys.stderr)
         sys.exit(ExitCode.BAD_INPUT)

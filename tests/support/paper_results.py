@@ -15,7 +15,7 @@ from facsimile.faces.aus import AUS
 from facsimile.faces.demographics import CELL_NAMES
 from facsimile.faces.origins import REAL
 from facsimile.files import to_json
-from facsimile.paper import TRIALS, edit_findings, findings
+from facsimile.paper import TRIALS, edit_findings, face_findings, findings
 from facsimile.paper.comparisons import Comparisons, People, Run
 from facsimile.paper.edit_fidelity import (
     DEFAULT,
@@ -106,8 +106,8 @@ def sections(scene, counts, correlations, edit_tables, tmp_path_factory) -> dict
     )
     evaluated = {"neutralization": {"recall": 0.8, "residual_before": 0.1, "residual_after": 0.04}}
     return {
-        "occurrence": findings.occurrence(counts),
-        "correlation": findings.correlation(correlations),
+        "occurrence": face_findings.occurrence(counts),
+        "correlation": face_findings.correlation(correlations),
         "detection": findings.detection(scene),
         "learning_curve": findings.learning_curve(scene, 17, 2720),
         "pair_fpr": findings.pair_fpr(scene),
@@ -116,7 +116,7 @@ def sections(scene, counts, correlations, edit_tables, tmp_path_factory) -> dict
         "linearity": edit_findings.linearity(linear, edits),
         "strategies": findings.strategies(scene),
         "ablation": findings.ablation(scene),
-        "neutralization": findings.neutralization(evaluated),
+        "neutralization": face_findings.neutralization(evaluated),
         "amount": findings.amount(scene, 2400),
         "groups": findings.groups(scene),
     }
