@@ -3,6 +3,7 @@
 import typer
 
 from cli import (
+    edit_commands,
     generator_commands,
     model_commands,
     operations_commands,
@@ -30,5 +31,6 @@ app.add_typer(model_commands.commands)
 app.add_typer(predict_command.commands)
 app.add_typer(retrain_command.commands)
 app.add_typer(release_command.commands)
+app.add_typer(edit_commands.commands)
 app.add_typer(operations_commands.commands)
 app.add_typer(generator_commands.commands, name="generator", rich_help_panel="Generators")

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cli.failures import complain
 from cli.model_commands import PANEL
-from cli.shared import HERE, Root, console, examples, require_project
+from cli.shared import HERE, Align, Crop, Root, console, examples, require_project
 from facsimile.errors import FacsimileError
 from tasks.shared.exit_codes import ExitCode
 
@@ -52,24 +52,8 @@ def predict(
         str,
         typer.Option(help="champion, challenger, number of a version, or a model URI of MLflow."),
     ] = "champion",
-    align: Annotated[
-        str,
-        typer.Option(
-            help="Function that finds the landmarks to align faces by; by default that of the "
-            "annotated dataset in params.yaml, if it names one.",
-            metavar="PACKAGE.MODULE:FUNCTION",
-            show_default=False,
-        ),
-    ] = "",
-    crop: Annotated[
-        bool | None,
-        typer.Option(
-            "--crop/--no-crop",
-            help="Crop pictures that are not square to their centre; by default as for the "
-            "annotated dataset in params.yaml.",
-            show_default=False,
-        ),
-    ] = None,
+    align: Align = "",
+    crop: Crop = None,
     every: Annotated[int, typer.Option(min=1, help="Read every n-th frame of videos.")] = 1,
     serve: Annotated[
         bool,

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 PANEL = "Run the pipeline"
 PAPER_REPORT = Path("data/paper/report.html")
 PAPER_RESULTS = Path("data/paper/results.json")
+EDITOR_REPORT = Path("data/editor_benchmark/report.html")
+EDITOR_RESULTS = Path("data/editor_benchmark/results.json")
 
 commands = typer.Typer()
 
-FlowName = Literal["regenerate", "paper"]
+FlowName = Literal["regenerate", "paper", "editors"]
 LogJson = Annotated[
     bool, typer.Option("--log-json", help="Print progress as JSON lines instead of a table.")
 ]
@@ -98,12 +100,27 @@ def paper(
 
         for change in apply_preset(root, preset):
             console.print(f"params.yaml: {change}", markup=False)
-    from flows.graph import PAPER_TARGETS
-
-    conduct(root, list(PAPER_TARGETS), log_json, flow="paper")
+    conduct(root, [], log_json, flow="paper")
     if not log_json:
         console.print(f"report: {(root / PAPER_REPORT).resolve()}", markup=False, soft_wrap=True)
         console.print(f"figures: {(root / PAPER_RESULTS).resolve()}", markup=False, soft_wrap=True)
+
+
+@commands.command(
+    rich_help_panel=PANEL,
+    epilog=examples("facsimile editors", "FACSIMILE_DEVICE=cuda facsimile editors"),
+)
+def editors(root: Root = HERE, log_json: LogJson = False) -> None:
+    """Compare all editors on the same new people, and print the path of the report.
+
+    Fits each editor, measures its edits against exact targets, and trains detectors on its faces.
+    Stages whose inputs have not changed are skipped.
+    """
+    require_project(root)
+    conduct(root, [], log_json, flow="editors")
+    if not log_json:
+        console.print(f"report: {(root / EDITOR_REPORT).resolve()}", markup=False, soft_wrap=True)
+        console.print(f"figures: {(root / EDITOR_RESULTS).resolve()}", markup=False, soft_wrap=True)
 
 
 @commands.command(
@@ -127,12 +144,16 @@ def run(
 
 @commands.command(
     rich_help_panel=PANEL,
-    epilog=examples("facsimile status", "facsimile status --paper"),
+    epilog=examples("facsimile status", "facsimile status --all"),
 )
 def status(
     root: Root = HERE,
-    paper: Annotated[
-        bool, typer.Option("--paper", help="Include the stages that only `facsimile paper` needs.")
+    all_: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Include the stages that only `facsimile paper` and `facsimile editors` need.",
+        ),
     ] = False,
 ) -> None:
     """Show which stages are up to date, which would run, and why.
@@ -144,7 +165,7 @@ def status(
     from flows.status import stage_states
 
     table = Table("stage", "state", "because", "key figure", box=None)
-    for row in stage_states(root, paper):
+    for row in stage_states(root, all_):
         why, figure = Text(row.why), Text(key_figure(root, row.stage))
         table.add_row(row.stage, coloured(row.state), why, figure)
     _warn_without_git(root)
@@ -212,9 +233,10 @@ def run_flow(
 
     Args:
         root: project folder.
-        targets: stages to bring up to date; none for the whole pipeline.
+        targets: stages that `regenerate` brings up to date; none for all of its own. Other flows
+            have their own targets.
         log_json: print JSON lines, not a table.
-        flow: of `flows.conductor`; `paper` has its own targets, ``PAPER_TARGETS``.
+        flow: of `flows.conductor`.
 
     Returns:
         The outcome of each stage, and why the first that failed did; empty if none failed.
@@ -225,13 +247,13 @@ def run_flow(
     """
     require_project(root)
     from flows import server
-    from flows.graph import TARGETS, needed_by, read_graph
+    from flows.graph import FLOW_TARGETS, needed_by, read_graph
     from tasks.params import PARAMS, read_params
 
     # Bad params are reported now, not after the server has started.
     read_params(root / PARAMS)
-    targets = targets or list(TARGETS)
-    stages = needed_by(read_graph(root, paper=True), targets)
+    targets = targets or list(FLOW_TARGETS[flow])
+    stages = needed_by(read_graph(root, extra=True), targets)
     _warn_without_git(root)
 
     # The table replaces Prefect's own log on the console; its server still gets the log.
@@ -245,10 +267,10 @@ def run_flow(
 
     try:
         with display, events.subscribed(display.on_event):
-            if flow == "paper":
-                state = conductor.paper(root=str(root), return_state=True)
-            else:
+            if flow == "regenerate":
                 state = conductor.regenerate(targets=targets, root=str(root), return_state=True)
+            else:
+                state = getattr(conductor, flow)(root=str(root), return_state=True)
         reports = state.result(raise_on_failure=False)
         if isinstance(reports, BaseException):  # the flow itself failed, not a stage
             raise reports

@@ -21,6 +21,25 @@ Root = Annotated[
     ),
 ]
 
+Align = Annotated[
+    str,
+    typer.Option(
+        help="Function that finds the landmarks to align faces by; by default that of the "
+        "annotated dataset in params.yaml, if it names one.",
+        metavar="PACKAGE.MODULE:FUNCTION",
+        show_default=False,
+    ),
+]
+Crop = Annotated[
+    bool | None,
+    typer.Option(
+        "--crop/--no-crop",
+        help="Crop pictures that are not square to their centre; by default as for the annotated "
+        "dataset in params.yaml.",
+        show_default=False,
+    ),
+]
+
 
 def require_project(root: Path) -> None:
     """Raise FacsimileError if `root` is not a project folder."""

@@ -1,9 +1,9 @@
 """Prefect flows over the stage graph of dvc.yaml.
 
 `regenerate` brings target stages and their dependencies up to date; `retrain` trains and evaluates
-on the existing data; `paper` measures every claim of the paper. Each stage is a task that runs
-``dvc repro --single-item`` in a subprocess. It is retried if it is killed or runs out of memory,
-but not on bad input or a bug.
+on the existing data; `paper` measures every claim of the paper; `editors` compares all editors.
+Each stage is a task that runs ``dvc repro --single-item`` in a subprocess. It is retried if it is
+killed or runs out of memory, but not on bad input or a bug.
 """
 
 import time
@@ -22,7 +22,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from facsimile.errors import FacsimileError
 from flows import dvc, events
 from flows.artifacts import publish
-from flows.graph import PAPER_TARGETS, TARGETS, needed_by, read_graph
+from flows.graph import FLOW_TARGETS, TARGETS, needed_by, read_graph
 from flows.orphaned_runs import close_orphaned_runs, record_process
 from flows.outputs import key_figure
 from flows.pipeline_run import RETRIES, PipelineRun, StageReport
@@ -87,11 +87,21 @@ def paper(root: str = ".") -> State:
     Args:
         root: project folder.
     """
-    return _bring_up_to_date(root, PAPER_TARGETS)
+    return _bring_up_to_date(root, FLOW_TARGETS["paper"])
+
+
+@flow(task_runner=ThreadPoolTaskRunner(max_workers=64), persist_result=False)
+def editors(root: str = ".") -> State:
+    """Compare all editors on the same faces, after bringing what they need up to date.
+
+    Args:
+        root: project folder.
+    """
+    return _bring_up_to_date(root, FLOW_TARGETS["editors"])
 
 
 def _bring_up_to_date(root: str, targets: Sequence[str]) -> State:
-    graph = read_graph(Path(root), paper=True)
+    graph = read_graph(Path(root), extra=True)
     return conduct(Path(root).resolve(), graph, needed_by(graph, targets))
 
 

@@ -36,8 +36,8 @@ from facsimile.faces.origins import (
 from facsimile.faces.tables import decode_images, read_table, shard_paths
 from facsimile.generator import WEIGHTS_FILE, Codes, Generator, NoiseModel
 from facsimile.synthesis import IdentityOperator
-from tasks.edit import plan_all
 from tasks.helpers.codes import read_editable
+from tasks.helpers.edit_plan import plan_real_edits
 from tasks.helpers.editable import editable_aus
 from tasks.helpers.generator_loading import load_generator
 from tasks.params import (
@@ -368,7 +368,8 @@ def _agree(plan: pd.DataFrame, faces: pd.DataFrame) -> np.ndarray:
 
 
 def _plan_edits(sources: pd.DataFrame) -> pd.DataFrame:
-    return plan_all(sources, read_section(PARAMS, "edit", EditParams))
+    edit = read_section(PARAMS, "edit", EditParams)
+    return plan_real_edits(sources, edit, editable_aus(edit.aus))
 
 
 def _latents(dataset: str, sample_id: str) -> pd.Series | None:

@@ -10,10 +10,13 @@ import networkx as nx
 from facsimile.errors import FacsimileError
 from tasks.provenance.dvc_files import PIPELINE, declared_stages
 
-TARGETS = ("evaluate",)
-"""Stages that depend on all others of the pipeline."""
-PAPER_TARGETS = (*TARGETS, "paper")
-"""The same with the stages that only `facsimile paper` needs."""
+FLOW_TARGETS: dict[str, tuple[str, ...]] = {
+    "regenerate": ("evaluate",),
+    "paper": ("evaluate", "paper"),
+    "editors": ("editor_benchmark",),
+}
+"""Flow → the stages that it brings up to date, with all stages that they depend on."""
+TARGETS = FLOW_TARGETS["regenerate"]
 
 
 @dataclass(frozen=True)
@@ -28,17 +31,18 @@ class Stage:
     frozen: bool
 
 
-def read_graph(root: Path, paper: bool = False) -> nx.DiGraph:
+def read_graph(root: Path, extra: bool = False) -> nx.DiGraph:
     """Graph of stage names, with node attribute ``stage`` and edges from producer to consumer.
 
     Args:
         root: project folder.
-        paper: whether to include the stages that only `facsimile paper` needs.
+        extra: whether to include the stages that only `facsimile paper` or `facsimile editors`
+            needs.
 
     Raises:
         FacsimileError: dvc.yaml is missing or unreadable, or the stages form a cycle.
     """
-    stages = [_stage(name, body) for name, body in declared_stages(root, paper).items()]
+    stages = [_stage(name, body) for name, body in declared_stages(root, extra).items()]
 
     graph = nx.DiGraph()
     for stage in stages:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from facsimile.errors import FacsimileError
 from flows.loopback import HOST, answers, reserve
 from flows.model_registry import CHAMPION, ModelRegistry, RegisteredVersion
+from flows.picture_files import project_preprocessing
 from flows.registered_model import RegisteredModel
 from flows.supervisor import supervised
-from tasks.params import LANDMARK_COLUMNS, PARAMS, read_params
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,7 +97,8 @@ def predict(
     registry = ModelRegistry(root)
     uri = model if ":" in model else registry.require(model).uri
     with RegisteredModel(uri, registry.environment) as loaded:
-        preprocessing = _preprocessing(root, loaded.metadata, landmarks, crop)
+        size = loaded.metadata.get("image_size")
+        preprocessing = project_preprocessing(root, size, landmarks, crop)
         faces = _faces(files, preprocessing, every, on_file)
         while batch := list(islice(faces, _BATCH)):
             yield from _read(loaded, batch)
@@ -134,23 +135,6 @@ def serve(
     finally:
         server.terminate()
         server.wait()
-
-
-def _preprocessing(
-    root: Path, metadata: dict[str, object], landmarks: str, crop: bool | None
-) -> "Preprocessing":
-    from facsimile.datasets import Aligner, Preprocessing
-
-    params = read_params(root / PARAMS)
-    dataset, ingest = params["datasets"].aus, params["ingest"]
-    declared = ingest.align.get(dataset, "")
-    landmarks = landmarks or (declared if declared != LANDMARK_COLUMNS else "")
-    if crop is None:
-        crop = dataset in ingest.paths and ingest.paths[dataset].crop is not None
-    if landmarks:
-        sys.path.insert(0, str(root.resolve()))  # where the function may be, as for `ingest`
-    size = metadata.get("image_size", ingest.size)
-    return Preprocessing(size, crop, aligner=Aligner(landmarks) if landmarks else None)
 
 
 def _faces(

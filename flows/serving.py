@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from facsimile.errors import FacsimileError
 from flows.alerts import WEBHOOK, register_alerts
-from flows.conductor import paper, retrain
+from flows.conductor import editors, paper, retrain
 from flows.dataset_update import update_dataset
 from flows.orphaned_runs import close_orphaned_runs
 from flows.publish import PUBLISHED
@@ -77,6 +77,12 @@ def deployments(root: Path) -> list[RunnerDeployment]:
         paper.to_deployment(
             "on-demand",
             description="Measure every claim of the paper.",
+            parameters={"root": folder},
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        ),
+        editors.to_deployment(
+            "on-demand",
+            description="Compare all editors.",
             parameters={"root": folder},
             entrypoint_type=EntrypointType.MODULE_PATH,
         ),

@@ -28,17 +28,18 @@ class StageStatus:
     why: str = ""
 
 
-def stage_states(root: Path, paper: bool = False) -> list[StageStatus]:
+def stage_states(root: Path, extra: bool = False) -> list[StageStatus]:
     """Status of all stages, in topological order.
 
     Args:
         root: project folder.
-        paper: whether to include the stages that only `facsimile paper` needs.
+        extra: whether to include the stages that only `facsimile paper` or `facsimile editors`
+            needs.
 
     Raises:
         FacsimileError: `root` has no pipeline, or `dvc status` failed.
     """
-    graph = read_graph(root, paper)
+    graph = read_graph(root, extra)
     running, stale = _running_and_stale(root, graph)
     states: list[StageStatus] = []
     behind: set[str] = set()

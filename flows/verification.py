@@ -50,7 +50,7 @@ class Verification:
     def __init__(self, root: Path, on_file: Callable[[int], None] = lambda size: None) -> None:
         self.root = root
         self.on_file = on_file
-        self.declared = declared_stages(root, paper=True)
+        self.declared = declared_stages(root, extra=True)
         self.locked = {
             name: locked_hashes(stage, "outs")
             for name, stage in locked_stages(root).items()
@@ -156,7 +156,7 @@ def remove(root: Path, faults: Iterable[Fault]) -> list[Path]:
     Returns:
         The deleted files.
     """
-    declared = declared_stages(root, paper=True)
+    declared = declared_stages(root, extra=True)
     deleted = []
     for fault in faults:
         if not fault.corrupt or (not fault.cached and declared[fault.stage].get("frozen")):

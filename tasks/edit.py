@@ -12,15 +12,16 @@ from typing import Any
 
 import pandas as pd
 
-from facsimile.editing import EditOperator, load_editor, plan_edits
+from facsimile.editing import EditOperator, load_editor
 from facsimile.faces.annotation import annotated_aus, drop_unknown_labels, learnable_aus
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
 from tasks.helpers.codes import read_editable, read_neutral
+from tasks.helpers.edit_plan import plan_real_edits
 from tasks.helpers.editable import editable_aus, report_skipped_aus
 from tasks.helpers.generator_loading import load_generator
 from tasks.params import DatasetsParams, EditParams, SamplingParams
-from tasks.shared.artefacts import EDITOR, training_labels, unannotated_ids
+from tasks.shared.artefacts import EDITOR, training_labels
 from tasks.shared.stage import Compute, main, operate
 
 
@@ -45,7 +46,8 @@ def run(
             pd.DataFrame({au: au in learned for au in AUS}, unannotated["sample_id"]),
         ]
     )
-    plan = plan_all(pd.concat([annotated, unannotated], ignore_index=True), edit)
+    sources = pd.concat([annotated, unannotated], ignore_index=True)
+    plan = plan_real_edits(sources, edit, aus)
     operator = EditOperator(load_generator(compute, sampling), load_editor(EDITOR))
     edited = (
         drop_unknown_labels(faces, absent) for faces in operate(operator, plan, compute, "edit")
@@ -58,17 +60,6 @@ def run(
         "mean_intensity": plan["intensity"].mean(),
     }
     return metrics if aus == edit.aus else metrics | {"aus": len(aus)}
-
-
-def plan_all(sources: pd.DataFrame, edit: EditParams) -> pd.DataFrame:
-    """Plan edits of annotated and unannotated neutral faces; see `facsimile.editing.plan_edits`."""
-    unannotated = sources["sample_id"].isin(unannotated_ids())
-    aus = editable_aus(edit.aus)
-    plans = [
-        plan_edits(faces, **edit.variants(annotated=not unknown) | {"aus": aus})
-        for unknown, faces in sources.groupby(unannotated)
-    ]
-    return pd.concat(plans, ignore_index=True)
 
 
 if __name__ == "__main__":

@@ -16,19 +16,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facsimile.detection import AUDetector
 from facsimile.faces.arms import ALL_GENERATED
-from facsimile.faces.aus import AUS
-from facsimile.faces.demographics import NOT_ANNOTATED, cell_names
 from facsimile.faces.origins import REAL
 from facsimile.faces.tables import read_faces
 from facsimile.files import to_json
 from facsimile.paper import TRIALS as PAPER_ARMS
 from facsimile.paper import edit_findings, face_findings, findings
 from facsimile.paper.claims import CLAIMS
-from facsimile.paper.comparisons import Comparisons, People, Run
+from facsimile.paper.comparisons import Comparisons
 from facsimile.paper.markdown import to_markdown
 from facsimile.paper.page import write_paper_report
+from tasks.helpers.arm_runs import describe, read_runs
 from tasks.helpers.detectors import seed_folders
 from tasks.helpers.measured_faces import VALIDATION, measured_faces, predict
 from tasks.params import DatasetsParams, PaperParams
@@ -103,40 +101,6 @@ def edit_sections() -> dict[str, Any]:
         "disentanglement": edit_findings.disentanglement(summary, effects, metrics),
         "linearity": edit_findings.linearity(linear, metrics),
     }
-
-
-def describe(faces: pd.DataFrame) -> People:
-    """Labels, people and groups of a set."""
-    cells = cell_names(faces["male"], faces["age"])
-    known = cells != NOT_ANNOTATED
-    return People(
-        faces[list(AUS)].to_numpy(float),
-        faces["subject_id"].to_numpy(),
-        cells if known.all() else None,
-    )
-
-
-def read_runs(
-    folder: Path, predictions: pd.DataFrame, faces: Mapping[str, pd.DataFrame]
-) -> list[Run]:
-    """The detectors of an arm: their predictions, in the order of the faces, and thresholds.
-
-    Args:
-        folder: has ``seed-<n>``.
-        predictions: see `tasks.helpers.measured_faces.predict`.
-        faces: name → faces of each set.
-    """
-    runs = []
-    for seed, rows in predictions.groupby("seed"):
-        by_set = {
-            name: rows[rows["set"] == name].set_index("sample_id")[list(AUS)] for name in faces
-        }
-        ordered = {
-            name: by_set[name].loc[faces[name]["sample_id"]].to_numpy(float) for name in faces
-        }
-        model = AUDetector.load(folder / f"seed-{seed}")
-        runs.append(Run(ordered, model.thresholds.numpy()))
-    return runs
 
 
 def headline(sections: Mapping[str, Any]) -> dict[str, Any]:

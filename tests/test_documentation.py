@@ -10,6 +10,8 @@ import pytest
 import typer
 
 from cli.app import app
+from facsimile.benchmark import CONTESTANTS
+from facsimile.benchmark import markdown as benchmark
 from facsimile.paper.markdown import headline, to_markdown
 from tools import publish_results
 
@@ -75,3 +77,9 @@ def test_results_are_those_of_one_run() -> None:
     assert (ROOT / "docs" / "results.md").read_text() == to_markdown(results)
     readme = (ROOT / "README.md").read_text()
     assert publish_results.replace_block(readme, headline(results)) == readme
+
+
+def test_the_comparison_of_editors_is_that_of_one_run() -> None:
+    results = json.loads((ROOT / "docs" / "editors.json").read_text())
+    assert (ROOT / "docs" / "editors.md").read_text() == benchmark.to_markdown(results)
+    assert set(results["scores"]) == set(CONTESTANTS)

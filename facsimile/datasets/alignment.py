@@ -25,7 +25,8 @@ LANDMARKS = tuple(f"{point}_{axis}" for point in POINTS for axis in "xy")
 """Landmark columns, in pixels of the image as displayed; left is the left side of the image."""
 
 LandmarkModel = Callable[[np.ndarray], np.ndarray | None]
-"""uint8 (H, W, 3) → landmarks (5, 2) or (68, 2) of one face, see `four_points`; None: no face."""
+"""uint8 (H, W, 3) → landmarks (5, 2) or (68, 2) of one face, see `four_points`, or those of F
+faces, (F, 5, 2) or (F, 68, 2); None: no face."""
 
 # As fractions of the side of the square: margin kept around it, width of the mirrored border beyond
 # the image, and standard deviation of the blur of that border.
@@ -63,14 +64,18 @@ class Aligner:
         """`align` an image at its ``POINTS`` `given`, or where the model finds a face.
 
         Raises:
-            FacsimileError: no face was found, see `align`.
+            FacsimileError: no face was found, or several; see `align`.
         """
         if not self.name:
             return align(image, given, size)
         with self._lock:
             landmarks = self._find(np.asarray(image))
-        if landmarks is None:
+        if landmarks is None or not len(landmarks):
             raise FacsimileError(f"has no face that {self.name} can find")
+        if np.ndim(landmarks) == 3:
+            if len(landmarks) > 1:
+                raise FacsimileError(f"shows {len(landmarks)} faces; crop it to one of them")
+            landmarks = landmarks[0]
         try:
             return align(image, four_points(landmarks), size)
         except ValueError as error:

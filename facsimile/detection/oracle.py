@@ -140,7 +140,7 @@ class _Residual(nn.Module):
         return F.silu(features + self.second(F.silu(self.first(features))))
 
 
-def _computes_bfloat16(device: str) -> bool:
+def computes_bfloat16(device: str) -> bool:
     """Whether the device has fast bfloat16 convolutions.
 
     Without AVX-512, torch's CPU fallback takes 25 times as long as float32.
@@ -192,7 +192,7 @@ class OracleTraining:
         names, people = np.unique(train.subjects, return_inverse=True)
         labels, people = torch.tensor(train.aus, dtype=torch.float32), torch.from_numpy(people)
         batch_size = min(self.batch_size, len(labels))
-        autocast = self.autocast and _computes_bfloat16(self.device)
+        autocast = self.autocast and computes_bfloat16(self.device)
         generator = torch.Generator().manual_seed(self.seed)
         history = []
         with torch.random.fork_rng():

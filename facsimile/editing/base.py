@@ -1,7 +1,8 @@
-"""The editor interface: changing Action Units of faces in the latent space of a generator.
+"""The editor interface: changing Action Units of faces.
 
-An editor is fitted once, saved, and then maps codes of faces to codes of edited faces. Code outside
-the module of an editor uses it only through `Editor`.
+An editor is fitted once, saved, and then maps faces to edited faces. Most editors change the code
+of a face, which a generator decodes (`CodeEditor`); others change its picture (`PictureEditor`).
+Code outside the module of an editor uses it only through `Editor`.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,18 +13,21 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from facsimile.editing.causal_graph import CausalGraph
+from facsimile.editing.neutralizer import Neutralizer
 from facsimile.editor_options import EditorOptions
+from facsimile.errors import FacsimileError
 from facsimile.generator.base import Codes, Generator
 
-Targets = Literal["absolute", "relative", "reference"]
-"""How an editor interprets its targets. For neutral faces, all three are equivalent.
+Condition = Literal["absolute", "relative", "reference"]
+"""What an editor is conditioned on.
 
 - absolute: AU levels of the edited face.
 - relative: rise of each AU above the level of the original face.
-- reference: AU levels, for which the editor picks a training face to copy.
+- reference: another face, whose expression is copied.
 """
 
 Progress = Callable[[str, int, str], AbstractContextManager[Callable[[int], None]]]
@@ -67,6 +71,7 @@ class EditorData:
         neutral: codes with x_T of neutral validation faces to try edits on; may be empty.
         attributes: faces with nuisance labels.
         graph: declared causal relations between AUs.
+        neutralizer: predicts AUs and attributes from codes; see `facsimile.editing.neutralize`.
     """
 
     aus: tuple[str, ...]
@@ -75,6 +80,73 @@ class EditorData:
     neutral: Codes
     attributes: AnnotatedFaces
     graph: CausalGraph
+    neutralizer: Neutralizer
+
+
+@dataclass(frozen=True)
+class SourceFaces:
+    """N faces to edit, or to copy expressions from.
+
+    Attributes:
+        codes: their codes; with x_T if they are edited.
+        images: their pictures, float32 (N, 3, H, W) in [-1, 1]; None for faces that exist only as
+            codes.
+    """
+
+    codes: Codes
+    images: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def pictures(self, generator: Generator) -> Tensor:
+        """Pictures of the faces, decoded from the codes if there are none."""
+        return generator.decode(self.codes) if self.images is None else self.images
+
+
+@dataclass(frozen=True)
+class Change:
+    """What to change on N faces.
+
+    Levels are (N, 12) in the order of ``AUS``; 1 = FACS level E.
+
+    Attributes:
+        source: AU levels of the faces; NaN = unknown, for editors that do not need them.
+        target: AU levels to reach; NaN leaves an AU as it is.
+        references: N faces whose expressions are copied instead, for editors that take references.
+    """
+
+    source: Tensor
+    target: Tensor
+    references: SourceFaces | None = None
+
+    @classmethod
+    def of_neutral(cls, target: Tensor) -> Self:
+        """A change of faces whose AUs are all 0."""
+        return cls(torch.zeros_like(target), target)
+
+    @property
+    def relative(self) -> Tensor:
+        """Rise of each AU, (N, 12); 0 where it is left as it is."""
+        return torch.nan_to_num(self.target - self.source, nan=0.0)
+
+    @property
+    def absolute(self) -> Tensor:
+        """Level of each AU after the edit, (N, 12)."""
+        return torch.where(self.target.isnan(), self.source, self.target)
+
+
+@dataclass(frozen=True)
+class EditedFaces:
+    """N edited faces.
+
+    Attributes:
+        images: float32 (N, 3, H, W) in [-1, 1].
+        z: their semantic codes (N, D).
+    """
+
+    images: Tensor
+    z: Tensor
 
 
 class Editor(Protocol):
@@ -83,18 +155,19 @@ class Editor(Protocol):
     Attributes:
         name: key in the registry, and column ``editor`` of every generated row.
         file: name of the file with everything that `edit` needs.
-        targets: how `edit` interprets its targets.
+        takes: what the editor is conditioned on. Every editor reaches target levels; one that
+            takes only references copies the training face that fits them best.
+        needs_source: whether it needs `Change.source`; other editors estimate it where it is NaN.
         aus: AUs that it can edit, in the order of ``AUS``.
-        z_dim: dimension of the codes that it edits.
         digest: MD5 of the saved file, and column ``editor_md5`` of every generated row; None before
             it is saved.
     """
 
     name: ClassVar[str]
     file: ClassVar[str]
-    targets: ClassVar[Targets]
+    takes: ClassVar[tuple[Condition, ...]]
+    needs_source: ClassVar[bool]
     aus: tuple[str, ...]
-    z_dim: int
     digest: str | None
 
     def __init__(self, options: EditorOptions) -> None: ...
@@ -103,15 +176,21 @@ class Editor(Protocol):
         """Fit and return the editor. Raises FacsimileError if the data do not suffice."""
         ...
 
-    def edit(self, codes: Codes, targets: Tensor) -> Codes:
-        """Codes of edited faces, with the same x_T.
+    def check(self, generator: Generator) -> None:
+        """Raise FacsimileError if it was fitted for another kind of generator."""
+        ...
+
+    def edit(self, faces: SourceFaces, change: Change, generator: Generator) -> EditedFaces:
+        """Edit N faces.
 
         Args:
-            codes: codes of N faces.
-            targets: (N, 12) in the order of ``AUS``, 1 = FACS level E; 0 leaves an AU unchanged.
+            faces: faces with x_T.
+            change: what to change. AUs that are not in `aus` must not change.
+            generator: generator of the codes.
 
         Raises:
-            FacsimileError: a target is given for an AU that is not in `aus`.
+            FacsimileError: an AU changes that is not in `aus`, or there are references and the
+                editor takes none.
         """
         ...
 
@@ -135,3 +214,59 @@ class Editor(Protocol):
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises FacsimileError if it is not readable."""
         ...
+
+
+def refuse_references(name: str, change: Change) -> None:
+    """Raise FacsimileError if there are references; for editors that take none."""
+    if change.references is not None:
+        raise FacsimileError(f"editor {name} takes AU levels, not a reference face")
+
+
+class CodeEditor:
+    """Part of an `Editor` that changes semantic codes. x_T stays the same.
+
+    Subclasses define `z_dim`, the dimension of the codes, and `edit_codes`.
+    """
+
+    name: ClassVar[str]
+    z_dim: int
+
+    def check(self, generator: Generator) -> None:
+        if self.z_dim != generator.z_dim:
+            raise FacsimileError(
+                f"editor {self.name} takes codes of {self.z_dim} dimensions, the generator's "
+                f"have {generator.z_dim}; fit the editor on codes of this generator"
+            )
+
+    def edit_codes(self, codes: Codes, change: Change) -> Codes:
+        """Codes of edited faces. Raises like `Editor.edit`."""
+        raise NotImplementedError
+
+    def edit(self, faces: SourceFaces, change: Change, generator: Generator) -> EditedFaces:
+        edited = self.edit_codes(faces.codes, change)
+        return EditedFaces(generator.decode(edited), edited.z)
+
+
+class PictureEditor:
+    """Part of an `Editor` that changes pictures.
+
+    Subclasses define `image_size`, H = W of the pictures, and `edit_pictures`.
+    """
+
+    name: ClassVar[str]
+    image_size: int
+
+    def check(self, generator: Generator) -> None:
+        if self.image_size != generator.image_size:
+            raise FacsimileError(
+                f"editor {self.name} takes pictures of {self.image_size} pixels, the generator's "
+                f"have {generator.image_size}; fit the editor for this generator"
+            )
+
+    def edit_pictures(self, images: Tensor, change: Change) -> Tensor:
+        """Edited pictures, float32 (N, 3, H, W) in [-1, 1]. Raises like `Editor.edit`."""
+        raise NotImplementedError
+
+    def edit(self, faces: SourceFaces, change: Change, generator: Generator) -> EditedFaces:
+        edited = self.edit_pictures(faces.pictures(generator).to(generator.device), change)
+        return EditedFaces(edited, generator.encode(edited).z)

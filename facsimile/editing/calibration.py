@@ -13,19 +13,19 @@ training people, measures edited images of validation people:
 `ImageCalibration` does so for any directions, once its reader is fitted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import pandas as pd
-import torch
+from torch import Tensor
 
 from facsimile.detection import LabelledFaces, OracleTraining
 from facsimile.editing.base import EditorData, Progress, no_progress
 from facsimile.editing.directions import Directions
 from facsimile.editing.regression import effects
-from facsimile.editor_options import LinearOptions
+from facsimile.editor_options import DualBranchOptions, LinearOptions
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import evenly_spaced, to_uint8
@@ -34,6 +34,21 @@ from facsimile.measurement import pearson_per_au
 
 Reader = Callable[[np.ndarray], np.ndarray]
 """AU readings (N, 12) of images uint8 (N, H, W, 3)."""
+
+
+class Steps(Protocol):
+    """Edits of codes that `ImageCalibration` measures. `Directions` are such edits.
+
+    Attributes:
+        aus: AUs that can be edited.
+    """
+
+    aus: tuple[str, ...]
+
+    def add_to(self, z: Tensor, intensities: Mapping[str, float]) -> Tensor:
+        """Codes (N, D) of neutral faces after edits of AUs, each times its intensity."""
+        ...
+
 
 MIN_SCALE = 0.5
 MIN_RELIABILITY = 0.5
@@ -65,7 +80,7 @@ class ImageCalibration:
         cls,
         data: EditorData,
         generator: Generator,
-        options: LinearOptions,
+        options: LinearOptions | DualBranchOptions,
         progress: Progress = no_progress,
     ) -> Self:
         """Fit the reader.
@@ -84,8 +99,8 @@ class ImageCalibration:
         """
         if not len(data.neutral):
             raise FacsimileError(
-                "linear editor: there are no inverted neutral validation faces to calibrate "
-                "directions on; set encode.neutral_per_subject.val above 0"
+                "editor: there are no inverted neutral validation faces to calibrate edits "
+                "on; set encode.neutral_per_subject.val above 0"
             )
         calibration = options.calibration
         images, aus = data.val.read_images(), data.val.aus.astype(np.float32)
@@ -105,9 +120,9 @@ class ImageCalibration:
             pearson_per_au(aus, reader.predict(images)),
         )
 
-    def measure(self, directions: Directions) -> tuple[pd.DataFrame, pd.Series]:
-        """`edited_rises` of directions, and the `image_scales` to stretch them by."""
-        rises = edited_rises(directions, self.generator, self.examples, self.read, self.scales)
+    def measure(self, edits: Steps) -> tuple[pd.DataFrame, pd.Series]:
+        """`edited_rises` of edits, and the `image_scales` to stretch them by."""
+        rises = edited_rises(edits, self.generator, self.examples, self.read, self.scales)
         return rises, image_scales(rises, np.diag(self.real))
 
     def crosstalk(
@@ -141,7 +156,7 @@ def real_rises(
 
 
 def edited_rises(
-    directions: Directions,
+    edits: Steps,
     generator: Generator,
     neutral: Codes,
     read: Reader,
@@ -150,25 +165,24 @@ def edited_rises(
     """How much each reading rises when one AU is edited.
 
     Args:
-        directions: the directions to measure.
+        edits: the edits to measure.
         generator: decodes the edits.
         neutral: codes of neutral faces of people that the reader was not fitted on.
         read: the reader.
-        scales: step lengths as multiples of the direction, ascending.
+        scales: step lengths as multiples of the edit, ascending.
 
     Returns:
         Mean rise over faces: one row per scale and edited AU, one column per AU read.
     """
     neutral = neutral.to(generator.device)
 
-    def readings(z: torch.Tensor) -> np.ndarray:
+    def readings(z: Tensor) -> np.ndarray:
         return read(to_uint8(generator.decode(neutral.replace_z(z))))
 
     before = readings(neutral.z)
-    rows = pd.MultiIndex.from_product([list(scales), directions.aus], names=["scale", "edited_au"])
+    rows = pd.MultiIndex.from_product([list(scales), edits.aus], names=["scale", "edited_au"])
     rises = [
-        (readings(directions.add_to(neutral.z, {au: scale})) - before).mean(axis=0)
-        for scale, au in rows
+        (readings(edits.add_to(neutral.z, {au: scale})) - before).mean(axis=0) for scale, au in rows
     ]
     return pd.DataFrame(rises, index=rows, columns=list(AUS))
 

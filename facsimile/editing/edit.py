@@ -1,4 +1,4 @@
-"""Editing neutral faces: an editor changes the code, which is decoded with the face's own x_T.
+"""Editing neutral faces to planned levels of Action Units.
 
 Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", III-A. The label of an
 edited AU is the intensity of the edit. Other AUs are labelled 0, except AUs that an edited one
@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from facsimile.editing.base import Editor
-from facsimile.errors import FacsimileError
+from facsimile.editing.base import Change, Editor, SourceFaces
 from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.faces.tables import image_structs, to_uint8
 from facsimile.generator import Codes, Generator, NoiseModel
@@ -33,11 +32,7 @@ class EditOperator:
     def __init__(
         self, generator: Generator, editor: Editor, noise: NoiseModel | None = None
     ) -> None:
-        if editor.z_dim != generator.z_dim:
-            raise FacsimileError(
-                f"editor {editor.name} takes codes of {editor.z_dim} dimensions, the generator's "
-                f"have {generator.z_dim}; fit the editor on codes of this generator"
-            )
+        editor.check(generator)
         self.generator = generator
         self.editor = editor
         self.noise = noise
@@ -54,8 +49,9 @@ class EditOperator:
             codes = self.noise.complete(codes, batch["source_id"], batch["seed"])
         codes = codes.to(self.generator.device)
         labels = batch[list(AUS)].to_numpy(np.float32, copy=True)
-        codes = self.editor.edit(codes, torch.from_numpy(labels).to(codes.z.device))
-        images = to_uint8(self.generator.decode(codes))
+        change = Change.of_neutral(torch.from_numpy(labels).to(codes.z.device))
+        edited = self.editor.edit(SourceFaces(codes), change, self.generator)
+        images = to_uint8(edited.images)
 
         active = labels > 0
         for column in np.flatnonzero(active.any(axis=0)):
@@ -73,6 +69,6 @@ class EditOperator:
                 "editor": self.editor.name,
                 "editor_md5": self.editor.digest,
                 "generator_md5": self.generator.digest,
-                "z": codes.to_columns()["z"],
+                "z": list(edited.z.cpu().numpy()),
             }
         )

@@ -12,10 +12,17 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from facsimile.digests import file_md5
-from facsimile.editing.base import EditorData, Progress, Targets, no_progress
+from facsimile.editing.base import (
+    Change,
+    CodeEditor,
+    Condition,
+    EditorData,
+    Progress,
+    no_progress,
+    refuse_references,
+)
 from facsimile.editing.calibration import ImageCalibration, stretch, unmix
 from facsimile.editing.directions import Directions, fit_directions
 from facsimile.editor_options import LinearOptions
@@ -27,7 +34,7 @@ RISES_FILE = "rises.parquet"
 _DEFAULTS = LinearOptions()
 
 
-class LinearEditor:
+class LinearEditor(CodeEditor):
     """Adds calibrated directions to codes; an `Editor`.
 
     Args:
@@ -42,7 +49,8 @@ class LinearEditor:
 
     name: ClassVar[str] = "linear"
     file: ClassVar[str] = "directions.parquet"
-    targets: ClassVar[Targets] = "relative"
+    takes: ClassVar[tuple[Condition, ...]] = ("relative",)
+    needs_source: ClassVar[bool] = True
 
     def __init__(self, options: LinearOptions = _DEFAULTS) -> None:
         self.options = options
@@ -78,9 +86,10 @@ class LinearEditor:
         self.directions_ = unmix(stretch(fitted, scales), self.crosstalk_)
         return self
 
-    def edit(self, codes: Codes, targets: Tensor) -> Codes:
+    def edit_codes(self, codes: Codes, change: Change) -> Codes:
         """Add ``Σ_k s_k w_k`` to codes; s = 1 raises an AU by FACS level E."""
-        active = {au: s for au, s in zip(AUS, targets.T, strict=True) if s.any()}
+        refuse_references(self.name, change)
+        active = {au: s for au, s in zip(AUS, change.relative.T, strict=True) if s.any()}
         return codes.replace_z(self.directions_.add_to(codes.z, active))
 
     def entailed(self, au: str) -> tuple[str, ...]:

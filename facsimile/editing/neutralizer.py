@@ -56,6 +56,11 @@ class Neutralizer(nn.Module):
         shared = F.silu(self.trunk(self.dropout(z)))
         return self.learnt * self.dynamic(shared), self.static(shared)
 
+    def expression_features(self, z: Tensor) -> Tensor:
+        """Features (B, width) of the dynamic branch, which describe the expression."""
+        shared = F.silu(self.trunk(self.dropout(z)))
+        return F.silu(self.dynamic.shared(shared))
+
     @torch.inference_mode()
     def predict(self, z: np.ndarray) -> np.ndarray:
         """AU intensities (N, 12) float32 of normalised codes (N, D)."""

@@ -8,7 +8,10 @@ import json
 from pathlib import Path
 
 from facsimile.editing.base import Editor
+from facsimile.editing.dual_branch import DualBranchEditor
+from facsimile.editing.label_free import LabelFreeEditor
 from facsimile.editing.linear_editor import LinearEditor
+from facsimile.editing.picture_editors import AbsoluteEditor, RelativeEditor
 from facsimile.errors import FacsimileError
 
 INDEX = "editor.json"
@@ -16,6 +19,10 @@ INDEX = "editor.json"
 
 EDITORS: dict[str, type[Editor]] = {
     LinearEditor.name: LinearEditor,
+    DualBranchEditor.name: DualBranchEditor,
+    RelativeEditor.name: RelativeEditor,
+    AbsoluteEditor.name: AbsoluteEditor,
+    LabelFreeEditor.name: LabelFreeEditor,
 }
 
 

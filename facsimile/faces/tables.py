@@ -319,7 +319,9 @@ def to_tensor(images: np.ndarray, device: "torch.device | str" = "cpu") -> "torc
     """uint8 (N, H, W, 3) → float32 (N, 3, H, W) in [-1, 1]; converted on the device."""
     import torch
 
-    tensor = torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2)
+    # Torch warns of arrays that are not writable, although nothing is written here.
+    writable = np.require(images, requirements=["C", "W"])
+    tensor = torch.from_numpy(writable).to(device).permute(0, 3, 1, 2)
     return tensor.float().div_(127.5).sub_(1.0)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from facsimile.detection.oracle import AUOracle
-from facsimile.editing.base import Editor
+from facsimile.editing.base import Change, Editor, SourceFaces
 from facsimile.editing.nuisance_readouts import NuisanceReadouts
 from facsimile.faces.annotation import keep_readings
 from facsimile.faces.aus import AUS
@@ -80,10 +80,10 @@ class EditTrials:
             targets: AUs to reach (N, 12); NaN leaves an AU unchanged.
         """
         codes = self.codes(source_ids)
-        known = np.isin(AUS, self.editors[editor].aus) & ~np.isnan(targets)
-        levels = torch.from_numpy(np.where(known, targets, 0.0).astype(np.float32))
-        edited = self.editors[editor].edit(codes, levels.to(codes.z.device))
-        return to_uint8(self.generator.decode(edited))
+        levels = np.where(np.isin(AUS, self.editors[editor].aus), targets, np.nan)
+        change = Change.of_neutral(torch.from_numpy(levels.astype(np.float32)).to(codes.z.device))
+        edited = self.editors[editor].edit(SourceFaces(codes), change, self.generator)
+        return to_uint8(edited.images)
 
     def imitate(self, source_ids: Sequence[str], images: np.ndarray) -> np.ndarray:
         """Pictures decoded from the codes of others, with the x_T of the sources.

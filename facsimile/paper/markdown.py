@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from facsimile.paper.claims import CLAIMS
-from facsimile.paper.tables import TABLES, Table
+from facsimile.paper.tables import TABLES
+from facsimile.result_table import table_lines
 
 COMMAND = "facsimile paper"
 
@@ -35,23 +36,8 @@ def to_markdown(results: Mapping[str, Any]) -> str:
             lines += [f"Paper ({claim.source}): {claim.paper}", ""]
         lines.append(f"**Here:** {values['finding']}")
         if name in TABLES:
-            lines += ["", *_rows(TABLES[name](values))]
+            lines += ["", *table_lines(TABLES[name](values))]
     return "\n".join(lines) + "\n"
-
-
-def _rows(table: Table) -> list[str]:
-    def row(cells: list[Any]) -> str:
-        return f"| {' | '.join(map(_text, cells))} |"
-
-    return [row(table.columns), f"|{' --- |' * len(table.columns)}", *map(row, table.rows)]
-
-
-def _text(cell: Any) -> str:
-    if cell is None:
-        return ""
-    if isinstance(cell, float):
-        return f"{cell:.3f}".replace("-", "−")
-    return f"{cell:,}" if isinstance(cell, int) else str(cell)
 
 
 def headline(results: Mapping[str, Any]) -> str:

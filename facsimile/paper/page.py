@@ -13,9 +13,10 @@ from facsimile.faces.tables import atomic_file
 from facsimile.paper import figures
 from facsimile.paper.claims import CLAIMS
 from facsimile.paper.edit_findings import NAMES
-from facsimile.paper.tables import TABLES, Table
+from facsimile.paper.tables import TABLES
 from facsimile.report.html import Block, blocks, environment, inline_figure
 from facsimile.report.style import to_png
+from facsimile.result_table import Table
 
 TEMPLATE = "paper.html"
 

@@ -1,7 +1,6 @@
 """The numbers of each section of results.json as one table."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from facsimile.faces.arms import ALL_GENERATED
@@ -9,16 +8,9 @@ from facsimile.faces.aus import AUS
 from facsimile.faces.origins import REAL
 from facsimile.paper.edit_findings import NAMES
 from facsimile.paper.findings import title
+from facsimile.result_table import Table, interval_text
 
 Values = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Column names, and rows of texts, numbers and None."""
-
-    columns: list[str]
-    rows: list[list[Any]]
 
 
 def occurrence(values: Values) -> Table:
@@ -64,7 +56,7 @@ def learning_curve(values: Values) -> Table:
     ]
     for kind in ("people", "frames"):
         worth = values[kind]["multiple"]
-        rows.append([f"generated faces, in {kind}", None, None, _interval(worth, "× ")])
+        rows.append([f"generated faces, in {kind}", None, None, interval_text(worth, "× ")])
     rows.append(["real + generated", values["generated"]["mean"], values["generated"]["se"], None])
     for name, ceiling in values["ceilings"].items():
         share = f"{100 * ceiling['share_of_gain']:.0f} % of this gain reached"
@@ -74,7 +66,12 @@ def learning_curve(values: Values) -> Table:
 
 def pair_fpr(values: Values) -> Table:
     rows = [
-        [place, score[REAL]["mean"], score[ALL_GENERATED]["mean"], _interval(score["difference"])]
+        [
+            place,
+            score[REAL]["mean"],
+            score[ALL_GENERATED]["mean"],
+            interval_text(score["difference"]),
+        ]
         for place, score in values["sets"].items()
     ]
     return Table(["people", "real", "real + generated", "difference"], rows)
@@ -87,7 +84,7 @@ def strategies(values: Values) -> Table:
             score["f1"]["mean"],
             score["f1"]["se"],
             score["pair_fpr"]["mean"],
-            _interval(score["gain"]),
+            interval_text(score["gain"]),
         ]
         for arm, score in values["arms"].items()
     ]
@@ -105,7 +102,7 @@ def ablation(values: Values) -> Table:
                 row["f1"]["se"],
                 row["f1_without_AU05"]["mean"],
                 row["pair_fpr"]["mean"],
-                _interval(row["gain"]),
+                interval_text(row["gain"]),
                 row["gain"]["p"],
             ]
         )
@@ -154,14 +151,6 @@ def groups(values: Values) -> Table:
     real, generated = values["f1"][REAL], values["f1"][ALL_GENERATED]
     rows = [[name, real[name], generated[name]] for name in real]
     return Table(["people", "real", "real + generated"], rows)
-
-
-def _interval(value: Values | None, unit: str = "") -> str:
-    """``+0.061 (0.034 … 0.092)``."""
-    if value is None or value["mean"] is None:
-        return ""
-    ends = ["∞" if end is None else f"{end:.3g}" for end in (value["low"], value["high"])]
-    return f"{unit}{value['mean']:.3g} ({ends[0]} … {ends[1]})".replace("-", "−")
 
 
 TABLES: dict[str, Callable[[Values], Table]] = {

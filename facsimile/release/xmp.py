@@ -1,4 +1,4 @@
-"""Add XMP to released images: a synthetic-media mark, the id and the provenance.
+"""Add XMP to generated images: a synthetic-media mark, the id and the provenance.
 
 Uses the Digital Source Type "trainedAlgorithmicMedia" of the IPTC Photo Metadata Standard. It also
 applies to edited faces: all their pixels are decoded from a latent code; none come from the source
@@ -37,12 +37,12 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 Provenance = Mapping[str, str | Sequence[str]]
 
 
-def packet(identifier: str, licence_url: str, provenance: Provenance) -> str:
+def packet(identifier: str, licence_url: str | None, provenance: Provenance) -> str:
     """Create an XMP packet.
 
     Args:
         identifier: sample_id of the face, or name of the image.
-        licence_url: address of the licence.
+        licence_url: address of the licence; None if there is none.
         provenance: property of the namespace ``facsimile`` → text, or several for a list.
 
     Raises:
@@ -70,7 +70,8 @@ def packet(identifier: str, licence_url: str, provenance: Provenance) -> str:
     ElementTree.SubElement(languages, _name("rdf:li"), xml_lang).text = DESCRIPTION
     add("dc:identifier", identifier)
     add("xmp:CreatorTool", f"Facsimile {__version__}")
-    add("xmpRights:WebStatement", licence_url)
+    if licence_url:
+        add("xmpRights:WebStatement", licence_url)
     for name, value in provenance.items():
         add(f"facsimile:{name}", value)
     text = ElementTree.tostring(meta, encoding="unicode")

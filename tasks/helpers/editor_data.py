@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from facsimile.editing import AnnotatedFaces, CausalGraph, EditorData
+from facsimile.editing import AnnotatedFaces, CausalGraph, EditorData, Neutralizer
 from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.faces.tables import decode_images, read_faces
 from facsimile.generator import Codes, Generator
 from tasks.helpers.codes import read_editable, read_encoded
 from tasks.params import DatasetsParams
-from tasks.shared.artefacts import AU_GRAPH, INGEST, learned_aus
+from tasks.shared.artefacts import AU_GRAPH, INGEST, NEUTRALIZER_FILE, learned_aus
 
 
 def read_editor_data(datasets: DatasetsParams, generator: Generator) -> EditorData:
@@ -25,6 +25,7 @@ def read_editor_data(datasets: DatasetsParams, generator: Generator) -> EditorDa
         neutral=_read_neutral_codes(datasets.aus),
         attributes=_read_annotated(datasets.attributes, generator, "train"),
         graph=CausalGraph.from_yaml(AU_GRAPH),
+        neutralizer=Neutralizer.load(NEUTRALIZER_FILE),
     )
 
 

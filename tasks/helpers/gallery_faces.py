@@ -4,7 +4,7 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from facsimile.editing import Editor
+from facsimile.editing import Change, Editor, SourceFaces
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import decode_images, read_faces, read_table, to_uint8
 from facsimile.generator import Codes, Generator
@@ -39,8 +39,9 @@ def edited_people(
         targets[row, AUS.index(au)] = intensity
     decoded = []
     for index in range(len(faces)):
-        edited = editor.edit(codes[[index] * len(targets)], targets)
-        decoded.append(to_uint8(generator.decode(edited)))
+        source = SourceFaces(codes[[index] * len(targets)])
+        edited = editor.edit(source, Change.of_neutral(targets), generator)
+        decoded.append(to_uint8(edited.images))
     return edit_sheet(originals, decoded, edits)
 
 

@@ -16,7 +16,11 @@ class _Method(Section):
     @property
     def options(self) -> EditorOptions:
         """Options of the editor to fit."""
-        return getattr(self, self.method)
+        return self.options_of(self.method)
+
+    def options_of(self, method: str) -> EditorOptions:
+        """Options of an editor by its name."""
+        return getattr(self, method)
 
 
 EditorParams = create_model(

@@ -35,15 +35,16 @@ _HEAD = "schema: '2.0'\nstages:\n"
 _KEEPING = threading.Lock()
 
 
-def declared_stages(root: Path, paper: bool = False) -> dict[str, dict[str, Any]]:
+def declared_stages(root: Path, extra: bool = False) -> dict[str, dict[str, Any]]:
     """What dvc.yaml declares for each stage: cmd, deps, params, outs and more, as written there.
 
     A stage with a ``matrix`` of one key stands for one stage per value, ``name@value``.
 
     Args:
         root: project folder.
-        paper: whether to include the stages that only `facsimile paper` needs, which are marked
-            ``meta: {paper: true}``. They belong to no version of the dataset and retrain no model.
+        extra: whether to include the stages that only `facsimile paper` or `facsimile editors`
+            needs, which are marked ``meta: {extra: true}``. They belong to no version of the
+            dataset and retrain no model.
 
     Raises:
         FacsimileError: there is no readable dvc.yaml in `root`.
@@ -57,7 +58,7 @@ def declared_stages(root: Path, paper: bool = False) -> dict[str, dict[str, Any]
         name: body
         for stage in stages.items()
         for name, body in _expand(*stage)
-        if paper or not (body.get("meta") or {}).get("paper")
+        if extra or not (body.get("meta") or {}).get("extra")
     }
 
 

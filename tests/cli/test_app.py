@@ -17,6 +17,7 @@ from flows import events
 COMMANDS = (
     "demo",
     "paper",
+    "editors",
     "run",
     "status",
     "verify",
@@ -33,6 +34,8 @@ COMMANDS = (
     "models",
     "predict",
     "retrain-ci",
+    "edit",
+    "transfer",
     "release",
     "serve",
     "sync-mlflow",

@@ -32,8 +32,8 @@ def test_status_shows_what_would_run_and_why(project: Callable[..., Path]) -> No
     assert "up to date" in rows["c"]
 
 
-def test_status_of_the_paper_is_shown_on_request(project: Callable[..., Path]) -> None:
-    paper = {"cmd": "x", "deps": ["a"], "outs": ["paper"], "meta": {"paper": True}}
+def test_status_of_other_flows_is_shown_on_request(project: Callable[..., Path]) -> None:
+    paper = {"cmd": "x", "deps": ["a"], "outs": ["paper"], "meta": {"extra": True}}
     project(a={"cmd": "echo 1 > a", "outs": ["a"]}, paper=paper)
 
     def rows(*options: str) -> set[str]:
@@ -41,10 +41,10 @@ def test_status_of_the_paper_is_shown_on_request(project: Callable[..., Path]) -
         return {line.split()[0] for line in output.splitlines()[1:]}
 
     assert rows() == {"a"}
-    assert rows("--paper") == {"a", "paper"}
+    assert rows("--all") == {"a", "paper"}
 
 
-def test_paper_sets_a_preset_and_runs(
+def test_other_flows_run_and_name_their_reports(
     project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = project(evaluate={"cmd": "x", "outs": ["e"]}, paper={"cmd": "x", "outs": ["p"]})
@@ -55,9 +55,13 @@ def test_paper_sets_a_preset_and_runs(
     )
     result = CliRunner().invoke(app, ["paper", "--preset", "full"])
     assert result.exit_code == 0, result.output
-    assert targets == [(["evaluate", "paper"], "paper")]
+    assert targets == [([], "paper")]
     assert "params.yaml: trials.seeds: [0, 1] → [0, 1, 2, 3, 4]" in result.output
     assert f"report: {root / 'data/paper/report.html'}" in result.output
+    result = CliRunner().invoke(app, ["editors"])
+    assert result.exit_code == 0, result.output
+    assert targets[1:] == [([], "editors")]
+    assert f"report: {root / 'data/editor_benchmark/report.html'}" in result.output
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 SIZE = 32
 STAGES = (
-    *("ingest", "baseline", "encode", "editor", "neutralizer", "neutral", "edit"),
+    *("ingest", "baseline", "encode", "neutralizer", "editor", "neutral", "edit"),
     *("synthesize", "transfer", "filter", "train", "evaluate"),
 )
 LEARNT = {"AU04", "AU12", "AU20", "AU26"}

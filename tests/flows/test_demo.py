@@ -108,7 +108,7 @@ def test_demo_runs_the_project_that_it_makes(
     assert result.exit_code == 0, result.output
     assert conducted == [(".", ["ingest"]), ("build/plain-table", [])]
     report = ingested / "build" / "plain-table" / "data" / "evaluate" / "report.html"
-    assert result.output.splitlines()[-1] == str(report)
+    assert result.stdout.splitlines()[-1] == str(report)
 
 
 def test_nothing_ingested(ingested: Path) -> None:

@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from facsimile.errors import FacsimileError
-from flows.graph import needed_by, read_graph
+from flows.graph import FLOW_TARGETS, needed_by, read_graph
+
+ROOT = Path(__file__).parents[2]
 
 STAGES = {
     "render": {"cmd": "x", "outs": ["data/faces"]},
@@ -80,8 +82,16 @@ def test_a_matrix_is_one_stage_per_value(tmp_path: Path) -> None:
     assert list(graph.predecessors("trials@a")) == ["encode"]
 
 
+def test_the_flows_need_all_stages_of_the_pipeline() -> None:
+    graph = read_graph(ROOT, extra=True)
+    needed = {flow: set(needed_by(graph, targets)) for flow, targets in FLOW_TARGETS.items()}
+    assert needed["regenerate"] == set(read_graph(ROOT))
+    assert set.union(*needed.values()) == set(graph)
+    assert "fidelity" not in needed["editors"] and "evaluate" not in needed["editors"]
+
+
 def test_stages_of_the_paper_are_left_out_unless_asked_for(tmp_path: Path) -> None:
-    paper = {"cmd": "x", "deps": ["fit.json"], "outs": ["paper"], "meta": {"paper": True}}
+    paper = {"cmd": "x", "deps": ["fit.json"], "outs": ["paper"], "meta": {"extra": True}}
     root = write(tmp_path, STAGES | {"paper": paper})
     assert set(read_graph(root)) == set(STAGES)
-    assert needed_by(read_graph(root, paper=True), ["paper"])[-1] == "paper"
+    assert needed_by(read_graph(root, extra=True), ["paper"])[-1] == "paper"

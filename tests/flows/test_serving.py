@@ -51,7 +51,7 @@ class Served:
         assert standing.stat().st_mode & 0o077 == 0
         user, _, password = address["secret"].partition(":")
         self.api = httpx.Client(base_url=f"{address['url']}/api", auth=(user, password), timeout=60)
-        wait_for(lambda: len(self.ask("/deployments/filter")) == 3, 120)
+        wait_for(lambda: len(self.ask("/deployments/filter")) == 4, 120)
 
     def ask(self, path: str, values: object = None) -> Any:
         """The answer of the Prefect API; None if it is empty."""

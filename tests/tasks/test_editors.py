@@ -13,7 +13,7 @@ import yaml
 from pydantic import create_model
 
 from facsimile.digests import file_md5
-from facsimile.editing import EDITORS, Neutralizer, load_editor
+from facsimile.editing import EDITORS, Change, CodeEditor, Neutralizer, load_editor
 from facsimile.editor_options import EditorOptions
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.faces.tables import FACE_SCHEMA, image_structs, read_faces, write_shards
@@ -60,12 +60,13 @@ class MeanDifferenceOptions(EditorOptions):
     length: float = 1.0
 
 
-class MeanDifferenceEditor:
+class MeanDifferenceEditor(CodeEditor):
     """Adds the difference between the mean codes of active and inactive faces."""
 
     name: ClassVar[str] = "mean-difference"
     file: ClassVar[str] = "differences.npz"
-    targets: ClassVar[str] = "relative"
+    takes: ClassVar[tuple[str, ...]] = ("relative",)
+    needs_source: ClassVar[bool] = True
 
     def __init__(self, options: MeanDifferenceOptions) -> None:
         self.options = options
@@ -89,10 +90,10 @@ class MeanDifferenceEditor:
             self.differences[au] = self.options.length * difference
         return self
 
-    def edit(self, codes: Codes, targets: torch.Tensor) -> Codes:
+    def edit_codes(self, codes: Codes, change: Change) -> Codes:
         columns = [AUS.index(au) for au in self.aus]
         differences = torch.from_numpy(np.stack(list(self.differences.values())))
-        return codes.replace_z(codes.z + targets[:, columns] @ differences)
+        return codes.replace_z(codes.z + change.relative[:, columns] @ differences)
 
     def entailed(self, au: str) -> tuple[str, ...]:
         return ("AU12",) if au == "AU04" else ()

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from facsimile.detection import AUOracle
+from facsimile.editing import Neutralizer
 from facsimile.editing.ablation import VARIANTS
 from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.faces.tables import FACE_SCHEMA, image_structs, write_shards
@@ -19,7 +20,15 @@ from facsimile.paper.edit_fidelity import DEFAULT, EXACT, IDENTITY, READ, SCORES
 from facsimile.report.gallery import GALLERY_SCHEMA
 from tasks import editor, encode, fidelity
 from tasks.params import read_params
-from tasks.shared.artefacts import EDITOR, ENCODE, FIDELITY, GENERATOR, INGEST, ORACLE
+from tasks.shared.artefacts import (
+    EDITOR,
+    ENCODE,
+    FIDELITY,
+    GENERATOR,
+    INGEST,
+    NEUTRALIZER_FILE,
+    ORACLE,
+)
 from tasks.shared.stage import Compute, sections_of
 from tests.support.project import ROOT, write_params
 
@@ -90,6 +99,7 @@ def run_stages(root: Path, dataset: str) -> None:
             write_shards([table], INGEST / name, FACE_SCHEMA)
         pipeline.save_pretrained(GENERATOR)
         AUOracle(image_size=SIZE).save(ORACLE)
+        Neutralizer(Z_DIM, width=8).save(NEUTRALIZER_FILE)
         (ORACLE / "metrics.json").write_text(json.dumps({"identity": {"threshold": 0.6}}))
         sections = read_params()
         for stage, out in ((encode, ENCODE), (editor, EDITOR)):

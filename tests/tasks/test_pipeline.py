@@ -8,6 +8,7 @@ import networkx as nx
 import pytest
 import yaml
 
+from facsimile.benchmark import CONTESTANTS
 from facsimile.paper import TRIALS
 from flows.graph import read_graph
 from tasks.provenance.dvc_files import declared_stages
@@ -63,7 +64,7 @@ def readers(section: str) -> set[str]:
 
 
 def test_intensity_of_edits_concerns_edits_and_what_uses_them() -> None:
-    assert readers("edit") == {"edit"}
+    assert readers("edit") == {"edit", "editor_trials"}
     assert nx.descendants(read_graph(ROOT), "edit") == {"filter", "train", "evaluate"}
 
 
@@ -74,16 +75,15 @@ def test_arms_and_seeds_concern_what_compares_them() -> None:
 
 def test_branches_are_independent() -> None:
     graph = read_graph(ROOT)
-    for one, other in (("editor", "neutralizer"), ("edit", "synthesize")):
+    for one, other in (("baseline", "neutralizer"), ("edit", "synthesize")):
         assert not nx.has_path(graph, one, other)
         assert not nx.has_path(graph, other, one)
 
 
 def test_each_stage_owns_its_folder() -> None:
     for name in STAGES:
-        (argument, folder) = (
-            (" ${item.arm}", "/${item.arm}") if "matrix" in DECLARED[name] else ("", "")
-        )
+        keys = [f"${{item.{key}}}" for key in DECLARED[name].get("matrix", ())]
+        argument, folder = "".join(f" {key}" for key in keys), "".join(f"/{key}" for key in keys)
         assert DECLARED[name]["cmd"] == f"python -m tasks.{name}{argument}"
         assert DECLARED[name]["outs"] == [f"data/{name}{folder}"]
         assert f"/{name}\n" in (ROOT / "data" / ".gitignore").read_text()
@@ -93,8 +93,14 @@ def test_the_matrix_has_all_trials() -> None:
     assert DECLARED["trials"]["matrix"] == {"arm": list(TRIALS)}
 
 
+def test_the_matrices_have_all_editors() -> None:
+    methods = [name for name, contestant in CONTESTANTS.items() if not contestant.changed]
+    assert DECLARED["editors"]["matrix"] == {"name": list(CONTESTANTS)}
+    assert DECLARED["editor_trials"]["matrix"] == {"name": methods}
+
+
 def test_no_stage_of_the_pipeline_depends_on_the_paper() -> None:
-    declared = declared_stages(ROOT, paper=True)
+    declared = declared_stages(ROOT, extra=True)
     outs = {
         out for name in declared.keys() - declared_stages(ROOT) for out in declared[name]["outs"]
     }
@@ -104,10 +110,11 @@ def test_no_stage_of_the_pipeline_depends_on_the_paper() -> None:
 
 
 def test_metrics_and_plots_are_outputs() -> None:
-    measured = [name for name in STAGES if not (DECLARED[name].get("meta") or {}).get("paper")]
+    measured = [name for name in STAGES if not (DECLARED[name].get("meta") or {}).get("extra")]
     assert PIPELINE["metrics"] == [
         *(f"data/{name}/metrics.json" for name in measured if name != "sources"),
         "data/paper/metrics.json",
+        "data/editor_benchmark/metrics.json",
     ]
     plotted = set()
     for plot in PIPELINE["plots"]:

@@ -240,6 +240,21 @@ def test_landmarks_of_a_model(tmp_path: Path, face: Image.Image, model: Callable
         read(path, Aligner("my_landmarks:find"), "raise")
 
 
+def test_a_model_that_finds_all_faces(face: Image.Image, model: Callable[..., str]) -> None:
+    picture, points = place(face, 0, 1.5, 200, 180, 420, 360)
+    one = np.insert(points, 2, 0, axis=0)
+    found = [one]
+    aligner = Aligner(model(lambda image: np.array(found)))
+    alone = aligner(picture, None, 64)
+    np.testing.assert_array_equal(alone, align(picture, points, 64))
+    found.append(one + 5)
+    with pytest.raises(FacsimileError, match="shows 2 faces; crop it to one of them"):
+        aligner(picture, None, 64)
+    found.clear()
+    with pytest.raises(FacsimileError, match="has no face that my_landmarks:find can find"):
+        aligner(picture, None, 64)
+
+
 def test_model_that_cannot_be_used(
     tmp_path: Path, face: Image.Image, model: Callable[..., str]
 ) -> None:

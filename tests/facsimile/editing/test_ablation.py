@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from facsimile.editing import EditorData, LinearOptions
+from facsimile.editing import EditorData, LinearOptions, Neutralizer
 from facsimile.editing.ablation import VARIANTS, fit_variants
 from facsimile.editing.calibration import ImageCalibration
 from facsimile.editing.causal_graph import CausalGraph
@@ -15,7 +15,7 @@ from facsimile.editing.nuisance_readouts import NuisanceReadouts
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.generator import Codes
-from tests.facsimile.editing.conftest import annotated
+from tests.facsimile.editing.conftest import Z_DIM, annotated
 
 GRAPH = CausalGraph.from_config({"expressions": {"smile": ["AU06", "AU12"]}})
 OPTIONS = LinearOptions()
@@ -26,7 +26,7 @@ def data(world) -> EditorData:
     z, aus, nuisances, subjects = world.draw(subjects=40, frames=10, seed=0)
     faces = annotated(z, subjects, aus, nuisances)
     neutral = Codes(torch.zeros(2, z.shape[1]), torch.zeros(2, 3, 4, 4))
-    return EditorData(AUS, faces, faces, neutral, faces, GRAPH)
+    return EditorData(AUS, faces, faces, neutral, faces, GRAPH, Neutralizer(Z_DIM, width=8))
 
 
 @pytest.fixture
