@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from cli.failures import complain
-from cli.shared import HERE, Align, Crop, Root, console, examples, require_project
+from cli.shared import HERE, Align, Crop, Root, console, examples, progress_bar, require_project
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AU_NAMES, AUS
 from tasks.shared.exit_codes import ExitCode
@@ -185,10 +184,7 @@ def _run(
     with console.status("loading") if console.is_terminal else nullcontext():
         editing = FaceEditing(root, method, landmarks=align, crop=crop)
     done: list[Edit] = []
-    columns = (TextColumn("editing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with progress_bar("editing") as bar:
         task = bar.add_task("editing", total=len(files), visible=len(files) > 1)
         for edited in start(editing, files, lambda: bar.advance(task)):
             if edited.error:

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from cli.failures import complain
 from cli.model_commands import PANEL
-from cli.shared import HERE, Align, Crop, Root, console, examples, require_project
+from cli.shared import HERE, Align, Crop, Root, console, examples, progress_bar, require_project
 from facsimile.errors import FacsimileError
 from tasks.shared.exit_codes import ExitCode
 
@@ -80,7 +79,7 @@ def predict(
 
     files = find_files(faces)
     with ExitStack() as stack:
-        bar = stack.enter_context(_progress_bar())
+        bar = stack.enter_context(progress_bar("reading"))
         task = bar.add_task("reading", total=len(files), visible=len(files) > 1)
         readings = read_faces(
             root,
@@ -183,8 +182,3 @@ def _serve(root: Path, port: int, model: str) -> None:
     code = serve(root, port, model, ready)
     if code > 0:
         raise FacsimileError(f"MLflow's scoring server ended with status {code}")
-
-
-def _progress_bar() -> Progress:
-    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from facsimile.errors import FacsimileError
 
@@ -55,3 +56,9 @@ def require_project(root: Path) -> None:
 def examples(*lines: str) -> str:
     """Examples at the end of a help page."""
     return "\n".join(["[bold]Examples[/bold]", *(f"  $ {line}" for line in lines)])
+
+
+def progress_bar(what: str) -> Progress:
+    """A bar that counts; it is shown only on a terminal, and disappears at the end."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -12,6 +12,7 @@ import torch
 
 from facsimile.editing import Change, Editor, SourceFaces, load_editor
 from facsimile.errors import FacsimileError
+from facsimile.faces.annotation import keep_readings
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import encode_png, to_tensor, to_uint8
 from facsimile.files import atomic_file
@@ -132,12 +133,12 @@ class FaceEditing:
             raise FacsimileError(f"{reference} {face}")
         pictures = to_tensor(face[None])
         codes = self.generator.encode(pictures)
-        known = np.isin(AUS, self.editor.aus)
-        levels = np.where(known, self.reader.predict(face[None])[0].clip(0, 1), np.nan)
+        read = self.reader.predict(face[None]).clip(0, 1)
+        levels = torch.from_numpy(keep_readings(read, self.editor.aus).astype(np.float32))
 
         def change(source: torch.Tensor) -> Change:
             count = len(source)
-            target = torch.from_numpy(levels.astype(np.float32)).expand(count, -1)
+            target = levels.expand(count, -1)
             if "reference" not in self.editor.takes:
                 return Change(source, target)
             rows = [0] * count

@@ -2,8 +2,8 @@
 
     python -m tasks.editor [--device cuda]
 
-Reads   data/ingest, data/encode, data/generator, data/config/au_graph.yaml; params datasets,
-        sampling, editor.
+Reads   data/ingest, data/encode, data/neutralizer, data/generator, data/config/au_graph.yaml;
+        params datasets, sampling, editor.
 Writes  data/editor/editor.json (name of the editor), its fitted parameters (linear editor:
         directions.parquet and rises.parquet), metrics.json.
 """

@@ -19,26 +19,24 @@ from PIL import Image
 
 from facsimile.benchmark import CONTESTANTS
 from facsimile.benchmark.markdown import to_markdown
-from facsimile.benchmark.measuring import BenchmarkFaces, EditorBench, Pictures, invert
+from facsimile.benchmark.measuring import BenchmarkFaces, EditorBench, Pictures
 from facsimile.benchmark.page import write_benchmark_report
 from facsimile.benchmark.scores import best, check_claims, summarise
-from facsimile.detection import AUOracle
 from facsimile.editing import load_editor
-from facsimile.editing.nuisance_readouts import NuisanceReadouts
 from facsimile.faces.aus import AUS
 from facsimile.faces.origins import REAL
 from facsimile.files import to_json
-from facsimile.generator import Generator
 from facsimile.paper.comparisons import PAIR_FPR, Comparisons
 from facsimile.paper.edit_fidelity import compare_editors
-from facsimile.paper.edit_trials import FaceReader
 from facsimile.report import contact_sheet, gallery_rows
 from facsimile.report.sheets import active_aus
 from tasks.helpers.arm_runs import describe, read_runs
 from tasks.helpers.detectors import seed_folders
 from tasks.helpers.edit_pairs import EditPairs, read_pairs
 from tasks.helpers.editor_data import read_editor_data
+from tasks.helpers.face_reader import load_face_reader
 from tasks.helpers.generator_loading import load_generator
+from tasks.helpers.identity import identity_threshold
 from tasks.helpers.measured_faces import VALIDATION, measured_faces, predict
 from tasks.params import (
     DatasetsParams,
@@ -48,7 +46,7 @@ from tasks.params import (
     SamplingParams,
 )
 from tasks.provenance.git import current_revision
-from tasks.shared.artefacts import BASELINE, EDITOR_TRIALS, EDITORS_FOLDER, MEASURED, ORACLE
+from tasks.shared.artefacts import BASELINE, EDITOR_TRIALS, EDITORS_FOLDER, MEASURED
 from tasks.shared.machine import describe_machine
 from tasks.shared.stage import Compute, main, progress, write_json
 
@@ -72,16 +70,10 @@ def run(
         editor.check(generator)
     aus = tuple(au for au in AUS if all(au in editor.aus for editor in editors.values()))
     pairs = read_pairs(datasets, ingest, fidelity, aus)
-    faces = prepare(generator, pairs, fidelity, compute)
-    reader = FaceReader(
-        AUOracle.load(ORACLE, compute.device),
-        generator,
-        NuisanceReadouts().fit(data.attributes.codes.z.numpy(), data.attributes.nuisances),
-        data.aus,
-    )
+    reader = load_face_reader(data, generator, compute)
     bench = EditorBench(generator, reader, compute.batch_size)
-    threshold = json.loads((ORACLE / "metrics.json").read_text())["identity"]["threshold"]
-    target_embeddings = bench.embeddings(faces.targets.images)
+    faces = prepare(bench, pairs, fidelity)
+    threshold = identity_threshold()
     scores: dict[str, dict[str, Any]] = {}
     edited: dict[str, np.ndarray] = {}
     rows = []
@@ -90,7 +82,7 @@ def run(
             tables, edited[name] = bench.measure(editor, faces, advance)
         entailed = {au: editor.entailed(au) for au in editor.aus}
         embeddings = bench.embeddings(edited[name])
-        scores[name] = summarise(tables, embeddings, target_embeddings, entailed, threshold)
+        scores[name] = summarise(tables, embeddings, faces.targets.identity, entailed, threshold)
         fitted = json.loads((EDITORS_FOLDER / name / "metrics.json").read_text())
         scores[name]["processor_seconds"] = fitted["processor_seconds"]
         rows.append(tables["pairs"].assign(editor=name))
@@ -124,25 +116,21 @@ def run(
     }
 
 
-def prepare(
-    generator: Generator, pairs: EditPairs, fidelity: FidelityParams, compute: Compute
-) -> BenchmarkFaces:
+def prepare(bench: EditorBench, pairs: EditPairs, fidelity: FidelityParams) -> BenchmarkFaces:
     """Invert sources and targets; the expression of each target is copied to the next person."""
     sources, targets = pairs.sources, pairs.pairs
     neutral = np.zeros((len(sources), len(AUS)))
     with progress("invert", len(sources) + len(targets)) as advance:
-        inverted = [
-            invert(generator, pairs.images(rows), aus, compute.batch_size, advance)
-            for rows, aus in ((sources, neutral), (targets, targets[list(AUS)].to_numpy(float)))
-        ]
+        calm = bench.prepare(pairs.images(sources), neutral, advance)
+        labels = targets[list(AUS)].to_numpy(float)
+        reached = bench.prepare(pairs.images(targets), labels, advance)
     source_of = pd.Index(sources["sample_id"]).get_indexer(targets["source_id"])
-    reached: Pictures = inverted[1]
     return BenchmarkFaces(
         targets[["pair_id", "subject_id", "n_aus"]].reset_index(drop=True),
-        inverted[0][source_of],
+        calm[source_of],
         reached,
         models_for(pairs, reached),
-        inverted[0][np.arange(min(fidelity.single_people, len(sources)))],
+        calm[np.arange(min(fidelity.single_people, len(sources)))],
         tuple(s for s in fidelity.strengths if 0 < s <= 1),
     )
 
@@ -159,10 +147,9 @@ def models_for(pairs: EditPairs, targets: Pictures) -> Pictures:
 def unedited(bench: EditorBench, faces: BenchmarkFaces) -> dict[str, float]:
     """Scores of the sources themselves."""
     compared = bench.compare(faces.sources.images, faces.targets, faces.sources)
-    removal = bench.reader.read(faces.targets.images)[0]
     return {
         **compared[["au_mae", "drift", "ssim", "expression_distance"]].mean().to_dict(),
-        "neutral_mse": float(np.nanmean(removal**2)),
+        "neutral_mse": float(np.nanmean(faces.targets.readings**2)),
     }
 
 

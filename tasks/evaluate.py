@@ -46,6 +46,7 @@ from tasks.helpers import gallery_faces
 from tasks.helpers.codes import read_encoded, stack_codes
 from tasks.helpers.detectors import seed_folders
 from tasks.helpers.generator_loading import load_generator
+from tasks.helpers.identity import identity_threshold
 from tasks.params import PARAMS, DatasetsParams, EvaluateParams, SamplingParams
 from tasks.params.section import read_yaml
 from tasks.provenance.dvc_files import declared_stages, locked_stages
@@ -179,7 +180,7 @@ def score_edited_faces(train: pd.DataFrame, oracle: AUOracle, aus: tuple[str, ..
         values[rows] for values in oracle.predict_with_embeddings(decode_images(faces))
     )
     after, edited_embedding = oracle.predict_with_embeddings(decode_images(edited))
-    threshold = json.loads((ORACLE / "metrics.json").read_text())["identity"]["threshold"]
+    threshold = identity_threshold()
     return score_edits(
         keep_readings(before, aus), after, embedding, edited_embedding, edited, threshold
     )

@@ -2,14 +2,13 @@
 
     python -m tasks.fidelity [--device cuda] [--batch-size N]
 
-Reads   data/ingest, data/encode, data/generator, data/oracle, data/editor,
+Reads   data/ingest, data/encode, data/neutralizer, data/generator, data/oracle, data/editor,
         data/config/au_graph.yaml; params datasets, sampling, ingest, editor, fidelity.
 Writes  data/fidelity/pairs.parquet (each pair edited by each editor), summary.parquet (by editor,
         and by editor and number of AUs), differences.parquet (between editors), effects.parquet
         and linearity.parquet (edits of one AU), examples.parquet (GALLERY_SCHEMA), metrics.json.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
-from facsimile.detection import AUOracle
 from facsimile.editing import Editor, load_editor
 from facsimile.editing.ablation import fit_variants
-from facsimile.editing.nuisance_readouts import NuisanceReadouts
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import to_tensor, to_uint8
 from facsimile.generator import Codes, Generator
@@ -37,7 +33,7 @@ from facsimile.paper.edit_fidelity import (
     summarise_effects,
     summarise_pairs,
 )
-from facsimile.paper.edit_trials import EditTrials, FaceReader
+from facsimile.paper.edit_trials import EditTrials
 from tasks.helpers.edit_bench import (
     EditBench,
     single_sheet,
@@ -47,7 +43,9 @@ from tasks.helpers.edit_bench import (
 )
 from tasks.helpers.edit_pairs import EditPairs, read_pairs
 from tasks.helpers.editor_data import read_editor_data
+from tasks.helpers.face_reader import load_face_reader
 from tasks.helpers.generator_loading import load_generator
+from tasks.helpers.identity import identity_threshold
 from tasks.params import (
     DatasetsParams,
     EditorParams,
@@ -55,7 +53,7 @@ from tasks.params import (
     IngestParams,
     SamplingParams,
 )
-from tasks.shared.artefacts import EDITOR, ORACLE
+from tasks.shared.artefacts import EDITOR
 from tasks.shared.stage import Compute, main, progress
 
 
@@ -79,12 +77,7 @@ def run(
     bench = EditBench(
         faces,
         EditTrials(generator, editors, faces.sources["sample_id"], codes),
-        FaceReader(
-            AUOracle.load(ORACLE, compute.device),
-            generator,
-            NuisanceReadouts().fit(data.attributes.codes.z.numpy(), data.attributes.nuisances),
-            data.aus,
-        ),
+        load_face_reader(data, generator, compute),
         reconstructions,
         fidelity,
     )
@@ -93,7 +86,7 @@ def run(
     examples = [*target_sheet(bench, pairs), *single_sheet(bench, singles)]
     pq.write_table(pa.concat_tables(examples), out / "examples.parquet")
 
-    threshold = json.loads((ORACLE / "metrics.json").read_text())["identity"]["threshold"]
+    threshold = identity_threshold()
     overall = summarise_pairs(pairs, ["editor"], threshold)
     by_count = summarise_pairs(pairs, ["editor", "n_aus"], threshold)
     entailed = {au: editors[DEFAULT].entailed(au) for au in aus}
@@ -141,9 +134,7 @@ def invert(generator: Generator, faces: EditPairs, compute: Compute) -> tuple[Co
             parts.append(codes.to("cpu"))
             decoded.append(to_uint8(generator.decode(codes.replace_z(codes.z))))
             advance(len(rows))
-    z = torch.cat([part.z for part in parts])
-    x_t = None if parts[0].x_t is None else torch.cat([part.x_t for part in parts])
-    return Codes(z, x_t), np.concatenate(decoded)
+    return Codes.concatenate(parts), np.concatenate(decoded)
 
 
 if __name__ == "__main__":

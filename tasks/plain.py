@@ -6,8 +6,8 @@ Source: "Controlled Face Manipulation and Synthesis for Data Augmentation", IV-A
 and every synthetic person gets one variant for each AU. Labels are as requested, and no face is
 filtered. Directions have the hyperparameters of the paper (`facsimile.editing.ablation`).
 
-Reads   data/ingest, data/encode, data/synthesize (people before any edit), data/generator,
-        data/config/au_graph.yaml; params datasets, sampling, editor, plain.
+Reads   data/ingest, data/encode, data/neutralizer, data/synthesize (people before any edit),
+        data/generator, data/config/au_graph.yaml; params datasets, sampling, editor, plain.
 Writes  data/plain/faces/part-*.parquet (GENERATED_SCHEMA), directions.parquet, metrics.json.
 """
 

@@ -1,19 +1,21 @@
 """Edits of the benchmark, and what is read from them."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import torch
 
 from facsimile.editing.base import Change, Editor, SourceFaces
+from facsimile.faces.annotation import keep_readings
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import to_tensor, to_uint8
 from facsimile.generator import Codes, Generator
 from facsimile.measurement.metrics import cosine_distance
-from facsimile.paper.edit_fidelity import READ, score_pairs
+from facsimile.paper.edit_fidelity import score_pairs
 from facsimile.paper.edit_trials import FaceReader
 
 Advance = Callable[[int], None]
@@ -30,17 +32,27 @@ class Pictures:
         images: uint8 (N, H, W, 3).
         codes: their codes with x_T, on the CPU.
         aus: AU labels (N, 12), NaN = unknown.
+        readings: AU readings (N, 12).
+        identity: identity embeddings (N, E).
     """
 
     images: np.ndarray
     codes: Codes
     aus: np.ndarray
+    readings: np.ndarray
+    identity: np.ndarray
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, rows: np.ndarray) -> "Pictures":
-        return Pictures(self.images[rows], self.codes[rows], self.aus[rows])
+        return Pictures(
+            self.images[rows],
+            self.codes[rows],
+            self.aus[rows],
+            self.readings[rows],
+            self.identity[rows],
+        )
 
     def faces(self, device: torch.device) -> SourceFaces:
         """The faces, for an editor."""
@@ -82,6 +94,15 @@ class EditorBench:
     reader: FaceReader
     batch_size: int
 
+    def prepare(self, images: np.ndarray, aus: np.ndarray, advance: Advance) -> Pictures:
+        """Invert and read uint8 images (N, H, W, 3) with AU labels (N, 12)."""
+        parts: list[Codes] = []
+        for start in range(0, len(images), self.batch_size):
+            batch = to_tensor(images[start : start + self.batch_size])
+            parts.append(self.generator.invert(batch, self.generator.encode(batch)).to("cpu"))
+            advance(len(batch))
+        return Pictures(images, Codes.concatenate(parts), aus, *self.reader.read(images))
+
     def edit(
         self,
         editor: Editor,
@@ -99,8 +120,7 @@ class EditorBench:
             models: N faces to copy the expression from, if the editor takes references.
             advance: called with the number of faces after each batch.
         """
-        target = np.where(np.isin(AUS, editor.aus), target, np.nan)
-        levels = torch.from_numpy(target.astype(np.float32))
+        levels = torch.from_numpy(keep_readings(target, editor.aus).astype(np.float32))
         source = torch.from_numpy(np.nan_to_num(faces.aus).astype(np.float32))
         device = self.generator.device
         takes_models = models is not None and "reference" in editor.takes
@@ -131,7 +151,7 @@ class EditorBench:
         nothing = np.zeros_like(faces.targets.aus)
         neutral = self.edit(editor, faces.targets, nothing, advance=advance)
         zero = self.edit(editor, faces.sources, nothing, advance=advance)
-        wanted = self.reader.read(faces.models.images)[0].clip(0, 1)
+        wanted = faces.models.readings.clip(0, 1)
         copied = self.edit(editor, faces.sources, wanted, faces.models, advance)
         pairs = self.compare(edited, faces.targets, faces.sources).assign(seconds=seconds)
         tables = {
@@ -155,32 +175,31 @@ class EditorBench:
             source; ``drift_from_source``, their cosine distance; readings and labels of all AUs.
         """
         read, identity = self.reader.read(images)
-        target_read, target_identity = self.reader.read(targets.images)
-        source_identity = self.reader.read(sources.images)[1]
         scores = score_pairs(
-            read, target_read, targets.aus, identity, target_identity, images, targets.images
+            read, targets.readings, targets.aus, identity, targets.identity, images, targets.images
         )
         return scores.assign(
             l1=np.abs(images.astype(float) - targets.images).mean(axis=(1, 2, 3)) / 127.5,
-            expression_distance=np.linalg.norm(np.nan_to_num(read - target_read), axis=1),
-            content_distance=np.linalg.norm(identity - source_identity, axis=1),
-            drift_from_source=cosine_distance(identity, source_identity),
+            expression_distance=np.linalg.norm(np.nan_to_num(read - targets.readings), axis=1),
+            content_distance=np.linalg.norm(identity - sources.identity, axis=1),
+            drift_from_source=cosine_distance(identity, sources.identity),
             **dict(zip(READINGS, read.T, strict=True)),
             **dict(zip(LABELS, targets.aus.T, strict=True)),
         )
 
     def edit_singles(self, editor: Editor, faces: BenchmarkFaces, advance: Advance) -> pd.DataFrame:
         """Changes of ``READ`` by edits of one AU at each strength."""
-        before = self.reader.read_all(faces.singles.images)
-        parts = []
-        for s in faces.strengths:
-            for au in editor.aus:
-                target = np.zeros((len(faces.singles), len(AUS)))
-                target[:, AUS.index(au)] = s
-                images = self.edit(editor, faces.singles, target, advance=advance)
-                change = self.reader.read_all(images) - before
-                parts.append(change[list(READ)].assign(edited_au=au, s=s))
-        return pd.concat(parts, ignore_index=True)
+        plan = pd.DataFrame(
+            product(faces.strengths, editor.aus, range(len(faces.singles))),
+            columns=["s", "edited_au", "face"],
+        )
+        rows = plan["face"].to_numpy(copy=True)
+        target = np.zeros((len(plan), len(AUS)))
+        target[np.arange(len(plan)), [AUS.index(au) for au in plan["edited_au"]]] = plan["s"]
+        images = self.edit(editor, faces.singles[rows], target, advance=advance)
+        before = self.reader.read_all(faces.singles.images).iloc[rows].reset_index(drop=True)
+        change = self.reader.read_all(images) - before
+        return change.assign(edited_au=plan["edited_au"], s=plan["s"])
 
     def edits(self, editor: Editor, faces: BenchmarkFaces) -> int:
         """Number of edits that `measure` makes."""
@@ -190,22 +209,3 @@ class EditorBench:
     def embeddings(self, images: np.ndarray) -> np.ndarray:
         """Features (N, E) for the Fréchet distance."""
         return self.reader.read(images)[1]
-
-
-def invert(
-    generator: Generator, images: np.ndarray, aus: np.ndarray, batch_size: int, advance: Advance
-) -> Pictures:
-    """Pictures with their codes and x_T."""
-    parts = list(_invert(generator, images, batch_size, advance))
-    z = torch.cat([part.z for part in parts])
-    x_t = None if parts[0].x_t is None else torch.cat([part.x_t for part in parts])
-    return Pictures(images, Codes(z, x_t), aus)
-
-
-def _invert(
-    generator: Generator, images: np.ndarray, batch_size: int, advance: Advance
-) -> Iterator[Codes]:
-    for start in range(0, len(images), batch_size):
-        batch = to_tensor(images[start : start + batch_size])
-        yield generator.invert(batch, generator.encode(batch)).to("cpu")
-        advance(len(batch))

@@ -8,7 +8,7 @@ effect, and conditioning on a collider would open closed paths.
 """
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -171,6 +171,10 @@ class CausalGraph:
         self._require_au(au)
         descendants = nx.descendants(self.dag, au)
         return tuple(other for other in AUS if other in descendants)
+
+    def entailments(self, aus: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """Each of `aus` → those of them that it entails; see `entailed`."""
+        return {au: tuple(other for other in self.entailed(au) if other in aus) for au in aus}
 
     def _barred(self, au: str) -> set[str]:
         """Nodes that must not be conditioned on: descendants, colliders and their descendants."""

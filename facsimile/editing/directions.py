@@ -190,6 +190,7 @@ def fit_directions(
     au_effects = effects(z, labels, subjects if options.within_subject else None)
     pearson = readout_correlation(z, labels, subjects, options.alpha, options.within_subject)
 
+    entails = graph.entailments(annotated)
     au_rows = []
     projected_off = [nuisance_vectors[name] for name in options.project]
     for index, au in enumerate(annotated):
@@ -203,7 +204,7 @@ def fit_directions(
             | {
                 "conditioned_on": list(conditioned_on[au]),
                 "projected_off": [*options.project, *others],
-                "entails": [other for other in graph.entailed(au) if other in annotated],
+                "entails": list(entails[au]),
                 "norm_before": np.linalg.norm(unprojected[au]),
                 "norm_after": np.linalg.norm(w),
             }

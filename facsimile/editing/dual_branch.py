@@ -77,8 +77,8 @@ class DualBranchEditor(CodeEditor):
     Attributes:
         networks_: the trained networks.
         gains_: factor of the change of each AU, (N,).
-        effects_: edited AU → AUs that the causal graph declares as its effects.
-        metrics_: see `metrics`; None for a loaded editor.
+        entailed_: edited AU → AUs that the causal graph declares as its effects.
+        metrics_: see `metrics`.
         report_: see `report`.
     """
 
@@ -109,10 +109,7 @@ class DualBranchEditor(CodeEditor):
                 calibrate on.
         """
         self.aus = data.aus
-        self.entailed_ = {
-            au: tuple(other for other in data.graph.entailed(au) if other in data.aus)
-            for au in data.aus
-        }
+        self.entailed_ = data.graph.entailments(data.aus)
         train, further = _codes(data.train), _codes(data.attributes)
         pool = Pool.gather(train, data.train.aus[:, self._columns], further, generator.device)
         z, subjects = (np.concatenate(parts) for parts in zip(train, further, strict=True))

@@ -96,10 +96,7 @@ class LabelFreeEditor(CodeEditor):
     def fit(self, data: EditorData, generator: Generator, progress: Progress = no_progress) -> Self:
         """Train on codes of training faces; labels only tell later which face to copy."""
         self.aus = data.aus
-        self.entails_ = {
-            au: tuple(other for other in data.graph.entailed(au) if other in data.aus)
-            for au in data.aus
-        }
+        self.entails_ = data.graph.entailments(data.aus)
         self.neutralizer_ = data.neutralizer
         labelled = np.flatnonzero(~np.isnan(data.train.aus[:, self._columns()]).any(axis=1))
         if not len(labelled):

@@ -73,7 +73,7 @@ class PictureGANEditor(PictureEditor):
         self.digest: str | None = None
         self.aus: tuple[str, ...] = ()
         self.network_: EditingNetwork | None = None
-        self.entails_: dict[str, list[str]] = {}
+        self.entails_: dict[str, tuple[str, ...]] = {}
         self.quality_: dict[str, float] = {}
         self.readings_ = pd.DataFrame()
 
@@ -90,9 +90,7 @@ class PictureGANEditor(PictureEditor):
         if not data.aus:
             raise FacsimileError(f"editor {self.name}: no AU has enough labels to learn")
         self.aus = data.aus
-        self.entails_ = {
-            au: [other for other in data.graph.entailed(au) if other in data.aus] for au in data.aus
-        }
+        self.entails_ = data.graph.entailments(data.aus)
         training = PictureGANTraining(
             self.options, self.relative, attention=not self.relative, device=generator.device
         )
@@ -168,7 +166,7 @@ class PictureGANEditor(PictureEditor):
 
     def entailed(self, au: str) -> tuple[str, ...]:
         """Editable AUs that the causal graph declares as effects of `au`."""
-        return tuple(self.entails_[au])
+        return self.entails_[au]
 
     def metrics(self) -> dict[str, Any]:
         """On validation people: correlation and absolute error of D_cond, its error on edited
@@ -204,7 +202,7 @@ class PictureGANEditor(PictureEditor):
             with safe_open(str(path), "pt") as file:
                 header = json.loads(file.metadata()["config"])
             editor.aus = tuple(header["aus"])
-            editor.entails_ = {au: header["entails"][au] for au in editor.aus}
+            editor.entails_ = {au: tuple(header["entails"][au]) for au in editor.aus}
             editor.quality_, editor.readings_ = header["quality"], pd.DataFrame(header["readings"])
             editor.network_ = EditingNetwork(**header["network"])
             editor.network_.load_state_dict(load_file(path))

@@ -52,6 +52,12 @@ class Codes:
         """Other semantic codes (N, D) with the same x_T."""
         return replace(self, z=z, raw=None)
 
+    @classmethod
+    def concatenate(cls, parts: Sequence["Codes"]) -> "Codes":
+        """Codes of all faces of several batches, without `raw`. All or none have an x_T."""
+        z = torch.cat([part.z for part in parts])
+        return cls(z, None if parts[0].x_t is None else torch.cat([part.x_t for part in parts]))
+
     def _parts(self) -> tuple[Tensor | None, ...]:
         return self.z, self.x_t, self.raw
 

@@ -11,7 +11,6 @@ from facsimile.detection.oracle import AUOracle
 from facsimile.editing.base import Change, Editor, SourceFaces
 from facsimile.editing.nuisance_readouts import NuisanceReadouts
 from facsimile.faces.annotation import keep_readings
-from facsimile.faces.aus import AUS
 from facsimile.faces.tables import to_tensor, to_uint8
 from facsimile.generator import Codes, Generator
 from facsimile.paper.edit_fidelity import READ
@@ -80,7 +79,7 @@ class EditTrials:
             targets: AUs to reach (N, 12); NaN leaves an AU unchanged.
         """
         codes = self.codes(source_ids)
-        levels = np.where(np.isin(AUS, self.editors[editor].aus), targets, np.nan)
+        levels = keep_readings(targets, self.editors[editor].aus)
         change = Change.of_neutral(torch.from_numpy(levels.astype(np.float32)).to(codes.z.device))
         edited = self.editors[editor].edit(SourceFaces(codes), change, self.generator)
         return to_uint8(edited.images)

@@ -140,7 +140,7 @@ def test_the_report_shows_every_editor(project: Path, results: dict[str, Any]) -
     }
 
 
-def test_an_edit_without_a_change_keeps_the_picture(project: Path) -> None:
+def test_every_pair_is_edited_by_every_editor(project: Path) -> None:
     pairs = pd.read_parquet(project / EDITOR_BENCHMARK / "pairs.parquet")
     assert len(pairs) == 2 * PEOPLE * len(CONTESTANTS)
     assert pairs[["au_mae", "ssim", "drift"]].notna().all(axis=None)
