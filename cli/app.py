@@ -12,6 +12,7 @@ from cli import (
     result_commands,
     retrain_command,
     run_commands,
+    studio_command,
     version_commands,
 )
 from cli.failures import OneLineErrors
@@ -32,5 +33,6 @@ app.add_typer(predict_command.commands)
 app.add_typer(retrain_command.commands)
 app.add_typer(release_command.commands)
 app.add_typer(edit_commands.commands)
+app.add_typer(studio_command.commands)
 app.add_typer(operations_commands.commands)
 app.add_typer(generator_commands.commands, name="generator", rich_help_panel="Generators")

@@ -163,6 +163,14 @@ def parse_levels(values: list[str]) -> dict[str, float]:
     return levels
 
 
+def check_method(method: str) -> None:
+    """Raise FacsimileError if `method` is neither empty nor the name of an editor."""
+    from facsimile.editor_options import OPTIONS
+
+    if method and method not in OPTIONS:
+        raise FacsimileError(f"--method {method} is not one of {', '.join(OPTIONS)}")
+
+
 def _run(
     faces: list[Path],
     out: Path,
@@ -174,10 +182,7 @@ def _run(
 ) -> None:
     """Edit all pictures, then print what was read from them."""
     require_project(root)
-    from facsimile.editor_options import OPTIONS
-
-    if method and method not in OPTIONS:
-        raise FacsimileError(f"--method {method} is not one of {', '.join(OPTIONS)}")
+    check_method(method)
     from flows.face_editing import FaceEditing, name_outputs
 
     files = name_outputs(faces, out)

@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from facsimile.editing import Change, Editor, SourceFaces, load_editor
+from facsimile.editing import Change, Editor, load_editor
+from facsimile.editing.pictures import (
+    OpenedFaces,
+    apply_change,
+    copy_expression,
+    open_faces,
+    set_levels,
+    target_levels,
+)
+from facsimile.editor_options import OPTIONS
 from facsimile.errors import FacsimileError
-from facsimile.faces.annotation import keep_readings
-from facsimile.faces.aus import AUS
-from facsimile.faces.tables import encode_png, to_tensor, to_uint8
+from facsimile.faces.tables import encode_png
 from facsimile.files import atomic_file
 from facsimile.generator import Generator
 from facsimile.release import embed, packet
@@ -72,7 +78,7 @@ class FaceEditing:
 
         with chdir(root):
             sampling = read_params(PARAMS)["sampling"]
-            self.editor = _find_editor(method)
+            self.editor = find_editor(method)
             compute = Compute(find_device(None), _BATCH, 1)
             self.generator: Generator = load_generator(compute, sampling)
             self.reader = AUEnsemble.load(BASELINE, compute.device)
@@ -97,18 +103,8 @@ class FaceEditing:
         Raises:
             FacsimileError: the editor cannot change one of the AUs.
         """
-        unknown = [au for au in levels if au not in self.editor.aus]
-        if unknown:
-            raise FacsimileError(
-                f"editor {self.editor.name} cannot change {', '.join(unknown)}; it changes "
-                f"{', '.join(self.editor.aus)}"
-            )
-        target = torch.tensor([levels.get(au, np.nan) for au in AUS], dtype=torch.float32)
-
-        def change(source: torch.Tensor) -> Change:
-            return Change(source, target.expand(len(source), -1))
-
-        return self._edit(files, change, on_file)
+        target = target_levels(levels, self.editor)
+        return self._edit(files, lambda faces: set_levels(faces, target), on_file)
 
     def copy_expression(
         self,
@@ -131,25 +127,13 @@ class FaceEditing:
         face = self.preprocessing.prepare(reference)
         if isinstance(face, FacsimileError):
             raise FacsimileError(f"{reference} {face}")
-        pictures = to_tensor(face[None])
-        codes = self.generator.encode(pictures)
-        read = self.reader.predict(face[None]).clip(0, 1)
-        levels = torch.from_numpy(keep_readings(read, self.editor.aus).astype(np.float32))
-
-        def change(source: torch.Tensor) -> Change:
-            count = len(source)
-            target = levels.expand(count, -1)
-            if "reference" not in self.editor.takes:
-                return Change(source, target)
-            rows = [0] * count
-            return Change(source, target, SourceFaces(codes[rows], pictures[rows]))
-
-        return self._edit(files, change, on_file)
+        opened = open_faces(face[None], self.generator, self.reader, editable=False)
+        return self._edit(files, lambda faces: copy_expression(faces, opened, self.editor), on_file)
 
     def _edit(
         self,
         files: Mapping[Path, Path],
-        change: Callable[[torch.Tensor], Change],
+        change: Callable[[OpenedFaces], Change],
         on_file: Callable[[], None],
     ) -> Iterator[Edit]:
         """Edit batch by batch; pictures without a usable face become errors."""
@@ -167,53 +151,72 @@ class FaceEditing:
                     usable.append((path, out))
             if not faces:
                 continue
-            originals = np.stack(faces)
-            before = self.reader.predict(originals)
-            wanted = change(torch.from_numpy(before).clamp(0, 1))
-            edited = self._apply(originals, wanted)
+            opened = open_faces(np.stack(faces), self.generator, self.reader)
+            wanted = change(opened)
+            edited = apply_change(opened, wanted, self.editor, self.generator)
             after = self.reader.predict(edited)
             for row, (path, out) in enumerate(usable):
                 self._write(edited[row], path, out)
-                yield Edit(path, out, before[row], wanted.target[row].numpy(), after[row])
+                yield Edit(path, out, opened.aus[row], wanted.target[row].numpy(), after[row])
                 on_file()
 
-    def _apply(self, images: np.ndarray, change: Change) -> np.ndarray:
-        pictures = to_tensor(images)
-        codes = self.generator.invert(pictures, self.generator.encode(pictures))
-        edited = self.editor.edit(SourceFaces(codes, pictures), change, self.generator)
-        return to_uint8(edited.images)
-
     def _write(self, image: np.ndarray, path: Path, out: Path) -> None:
-        """Write a PNG that says that it is synthetic and how it was made."""
-        provenance = {
-            "source": path.name,
-            "editor": self.editor.name,
-            "editor_md5": self.editor.digest or "",
-            "generator_md5": self.generator.digest,
-        }
+        png = marked_png(image, out.name, path.name, self.editor, self.generator)
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(out) as temporary:
-            temporary.write_bytes(embed(encode_png(image), packet(out.name, None, provenance)))
+            temporary.write_bytes(png)
+
+
+def marked_png(
+    image: np.ndarray, name: str, source: str, editor: Editor, generator: Generator
+) -> bytes:
+    """A PNG that says that it is synthetic and how it was made.
+
+    Args:
+        image: edited picture, uint8 (H, W, 3).
+        name: name of the picture.
+        source: name of the original.
+        editor, generator: what has made it.
+    """
+    provenance = {
+        "source": source,
+        "editor": editor.name,
+        "editor_md5": editor.digest or "",
+        "generator_md5": generator.digest,
+    }
+    return embed(encode_png(image), packet(name, None, provenance))
 
 
 def _missing() -> FacsimileError:
     return FacsimileError("does not exist")
 
 
-def _find_editor(method: str) -> Editor:
-    """The editor of the pipeline, or one that `facsimile editors` has fitted."""
+def fitted_editors() -> dict[str, Path]:
+    """Name → folder of the editor of the pipeline, then of those that `facsimile editors` fitted.
+
+    Raises:
+        FacsimileError: no editor is fitted.
+    """
     if not EDITOR.exists():
         raise FacsimileError(f"{EDITOR}: no editor is fitted yet; run `facsimile run`")
-    chosen = load_editor(EDITOR)
-    if method in ("", chosen.name):
-        return chosen
-    folder = EDITORS_FOLDER / method
-    if not folder.exists():
+    others = {name: EDITORS_FOLDER / name for name in OPTIONS if (EDITORS_FOLDER / name).exists()}
+    own = load_editor(EDITOR).name
+    return {own: EDITOR} | {name: folder for name, folder in others.items() if name != own}
+
+
+def find_editor(method: str) -> Editor:
+    """The fitted editor of a name; that of the pipeline if it is empty.
+
+    Raises:
+        FacsimileError: it is not fitted.
+    """
+    fitted = fitted_editors()
+    if method and method not in fitted:
         raise FacsimileError(
-            f"{folder}: editor {method} is not fitted; run `facsimile editors`, or set "
-            f"editor.method to {method} in {PARAMS} and run `facsimile run`"
+            f"{EDITORS_FOLDER / method}: editor {method} is not fitted; run `facsimile editors`, "
+            f"or set editor.method to {method} in {PARAMS} and run `facsimile run`"
         )
-    return load_editor(folder)
+    return load_editor(fitted[method] if method else EDITOR)
 
 
 def name_outputs(paths: Sequence[Path], out: Path) -> dict[Path, Path]:

@@ -18,16 +18,14 @@ from facsimile.editing import EditOperator, Neutralizer, load_editor, plan_edits
 from facsimile.faces.annotation import drop_unknown_labels
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
-from facsimile.generator import Codes, NoiseModel
 from facsimile.synthesis import (
     IDENTITY_SCHEMA,
-    DemographicPredictors,
     IdentityOperator,
     sample_identities,
 )
-from tasks.helpers.codes import read_editable, read_encoded, stack_codes
 from tasks.helpers.editable import editable_aus, report_skipped_aus
 from tasks.helpers.generator_loading import load_generator
+from tasks.helpers.new_people import fit_demographics, fit_noise
 from tasks.params import DatasetsParams, SamplingParams, SynthesizeParams
 from tasks.shared.artefacts import EDITOR, NEUTRALIZER_FILE
 from tasks.shared.stage import Compute, main, operate
@@ -42,13 +40,7 @@ def run(
 ) -> dict[str, Any]:
     """Sample, neutralize and edit; demographics are predicted by models of the attribute set."""
     generator = load_generator(compute, sampling)
-    labelled = read_encoded(datasets.attributes, generator, "train")
-    demographics = DemographicPredictors().fit(
-        stack_codes(labelled["z"]),
-        labelled["male"].to_numpy(),
-        labelled["age"].to_numpy(),
-        labelled["subject_id"].to_numpy(),
-    )
+    demographics = fit_demographics(datasets, generator)
     sampled = sample_identities(
         generator,
         demographics,
@@ -56,7 +48,7 @@ def run(
         seed=synthesize.seed,
         max_draws=synthesize.max_draws,
     )
-    noise = NoiseModel().fit(Codes.from_table(read_editable(datasets.aus, "train")))
+    noise = fit_noise(datasets)
     neutralize = IdentityOperator(generator, Neutralizer.load(NEUTRALIZER_FILE), noise)
     identities = pd.concat(operate(neutralize, sampled, compute, "neutralize"), ignore_index=True)
     write_shards([identities], out / "identities", IDENTITY_SCHEMA)

@@ -36,6 +36,7 @@ COMMANDS = (
     "retrain-ci",
     "edit",
     "transfer",
+    "studio",
     "release",
     "serve",
     "sync-mlflow",

@@ -1,10 +1,8 @@
 """``facsimile edit`` and ``facsimile transfer`` on pictures, folders and junk."""
 
-from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from click.testing import Result
@@ -13,46 +11,21 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from cli.edit_commands import parse_levels
-from facsimile.detection import AUDetector, AUEnsemble
-from facsimile.editing import LinearEditor, load_editor, save_editor
-from facsimile.editing.directions import Directions
+from facsimile.detection import AUEnsemble
+from facsimile.editing import load_editor
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.tables import to_tensor, to_uint8
 from facsimile.generator import (
     DiffAEPipeline,
-    GeneratorConfig,
     InferenceOptions,
-    LatentNetConfig,
-    UNetConfig,
 )
 from facsimile.release import DIGITAL_SOURCE_TYPE
 from flows.face_editing import name_outputs
 from tasks.shared.artefacts import BASELINE, EDITOR, GENERATOR
 from tests.support.detectors import SIZE, pictures
+from tests.support.editing import KNOWN, directions, write_models
 from tests.support.project import write_params
-
-Z_DIM = 8
-KNOWN = ("AU04", "AU12")
-
-
-def directions() -> Directions:
-    rng = np.random.default_rng(0)
-    scalars = ("norm_before", "norm_after", "length", "image_scale", "pearson")
-    rows = [
-        {
-            "name": au,
-            "kind": "au",
-            "method": "ridge",
-            "vector": rng.normal(size=Z_DIM).astype(np.float32),
-            "conditioned_on": [],
-            "projected_off": [],
-            "entails": [],
-            **dict.fromkeys(scalars, 1.0),
-        }
-        for au in KNOWN
-    ]
-    return Directions(pd.DataFrame(rows))
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +34,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
     write_params(root, {"ingest": {"size": SIZE}, "sampling": {"steps": 2}})
     (root / "dvc.yaml").write_text("stages: {}\n")
-    with chdir(root):
-        torch.manual_seed(0)
-        unet = UNetConfig(SIZE, 32, (1, 1), (1, 1), 1, (), Z_DIM)
-        config = GeneratorConfig(unet, LatentNetConfig(hidden=16, num_layers=2, time_channels=8))
-        DiffAEPipeline(config).save_pretrained(GENERATOR)
-        save_editor(LinearEditor.from_directions(directions()), EDITOR)
-        AUDetector().save(BASELINE / "seed-0")
+    write_models(root)
     return root
 
 
