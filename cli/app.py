@@ -1,8 +1,11 @@
 """The command ``facsimile`` with all its commands."""
 
+from typing import Annotated
+
 import typer
 
 from cli import (
+    describe_commands,
     edit_commands,
     generator_commands,
     model_commands,
@@ -16,13 +19,12 @@ from cli import (
     version_commands,
 )
 from cli.failures import OneLineErrors
+from facsimile import __version__
 
 app = typer.Typer(
     name="facsimile",
-    help="Build balanced, disentangled and traceable face data for Action Unit (AU) detectors.",
     cls=OneLineErrors,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
 )
 app.add_typer(run_commands.commands)
@@ -34,5 +36,24 @@ app.add_typer(retrain_command.commands)
 app.add_typer(release_command.commands)
 app.add_typer(edit_commands.commands)
 app.add_typer(studio_command.commands)
+app.add_typer(describe_commands.commands)
 app.add_typer(operations_commands.commands)
 app.add_typer(generator_commands.commands, name="generator", rich_help_panel="Generators")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"facsimile {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Build balanced, disentangled and traceable face data for Action Unit (AU) detectors."""

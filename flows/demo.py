@@ -17,6 +17,7 @@ _COPIED = (
     "facsimile",
     "tasks",
     "data/config",
+    "data/describer",
     "data/generator",
     "data/oracle",
     "dvc.yaml",

@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 
 from facsimile.datasets import ADAPTERS, Rejects, recognise
+from facsimile.describing import DescribedFacesOperator, Describer, plan_described
+from facsimile.describing.describer import WEIGHTS as DESCRIBER_WEIGHTS
 from facsimile.digests import file_md5
 from facsimile.editing import (
     EditOperator,
@@ -26,6 +28,7 @@ from facsimile.editing import (
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
 from facsimile.faces.origins import (
+    DESCRIBED,
     EDITED,
     ORIGINS,
     REAL,
@@ -35,6 +38,7 @@ from facsimile.faces.origins import (
 )
 from facsimile.faces.tables import decode_images, read_table, shard_paths
 from facsimile.generator import WEIGHTS_FILE, Codes, Generator, NoiseModel
+from facsimile.language import understand
 from facsimile.synthesis import IdentityOperator
 from tasks.helpers.codes import read_editable
 from tasks.helpers.edit_plan import plan_real_edits
@@ -43,6 +47,7 @@ from tasks.helpers.generator_loading import load_generator
 from tasks.params import (
     PARAMS,
     DatasetsParams,
+    DescribeParams,
     EditParams,
     IngestParams,
     SamplingParams,
@@ -52,6 +57,7 @@ from tasks.params import (
     read_section,
 )
 from tasks.shared.artefacts import (
+    DESCRIBER,
     EDITOR,
     ENCODE,
     FILTER,
@@ -68,7 +74,7 @@ from tasks.transfer import encoded_people, load_operator
 IDENTITY = "identity"
 """Kind of the neutral face of a synthetic person; other kinds are origins."""
 
-REBUILT = (EDITED, TRANSFERRED, SYNTHETIC)
+REBUILT = (EDITED, TRANSFERRED, SYNTHETIC, DESCRIBED)
 """Origins whose faces can be planned and rebuilt."""
 
 GENERATOR_FILE = GENERATOR / WEIGHTS_FILE
@@ -84,7 +90,7 @@ class Lineage:
     Attributes:
         kind: key of ``ORIGINS``, or ``IDENTITY``.
         face: its row in ``FACE_SCHEMA``, ``GENERATED_SCHEMA`` or ``IDENTITY_SCHEMA``.
-        source: the face it was generated from; None for real faces and identities.
+        source: the face it was generated from; None for real faces, identities and described faces.
         latents: row of an encoded real face in ``LATENT_SCHEMA``, or in ``NEUTRAL_SCHEMA`` if it
             was neutralized; else None.
         decision: row of the filter's decisions; None if the face was not filtered.
@@ -147,7 +153,8 @@ def trace(sample_id: str) -> Lineage:
     return Lineage(
         kind,
         face,
-        source=trace(face["source_id"]) if is_generated else None,
+        # The person of a described face is in the identity bank, which has no pictures.
+        source=trace(face["source_id"]) if is_generated and kind != DESCRIBED else None,
         latents=_latents(path.name, sample_id) if kind == REAL else None,
         decision=_row(FILTER / "decisions.parquet", sample_id) if is_generated else None,
         labels=None if accepted is None else accepted[list(AUS)],
@@ -211,15 +218,19 @@ def find_plan(lineage: Lineage) -> pd.DataFrame | None:
     entailed by another one.
 
     Returns:
-        A row of `plan_edits` or `plan_transfers`; None if the face is no longer planned, or is
-        planned differently, by params.yaml.
+        A row of `plan_edits`, `plan_transfers` or `plan_described`; None if the face is no longer
+        planned, or is planned differently, by params.yaml.
 
     Raises:
         FacsimileError: a section of params.yaml is invalid.
     """
-    source = pd.DataFrame([lineage.source.face])
     if lineage.kind not in REBUILT:
         return None
+    if lineage.kind == DESCRIBED:
+        plan = _plan_described()
+        row = plan[plan["sample_id"] == lineage.sample_id].reset_index(drop=True)
+        return row if len(row) and row["seed"].item() == lineage.face["seed"] else None
+    source = pd.DataFrame([lineage.source.face])
     if lineage.kind == TRANSFERRED:
         faces, donors = encoded_people(read_section(PARAMS, "datasets", DatasetsParams))
         variants = read_section(PARAMS, "transfer", TransferParams).variants()
@@ -265,7 +276,7 @@ def planned_intensities(faces: pd.DataFrame) -> pd.DataFrame:
 def entailed_aus(lineage: Lineage) -> tuple[str, ...]:
     """AUs without a label on an edited or synthetic face because another AU entails them."""
     plan = find_plan(lineage)
-    if plan is None or lineage.kind == TRANSFERRED or not EDITOR.exists():
+    if plan is None or lineage.kind not in (EDITED, SYNTHETIC) or not EDITOR.exists():
         return ()
     editor = load_editor(EDITOR)
     set_aus = [au for au in editor.aus if plan.iloc[0][au] > 0]
@@ -273,16 +284,23 @@ def entailed_aus(lineage: Lineage) -> tuple[str, ...]:
     return tuple(au for au in AUS if au in entailed and pd.isna(lineage.face[au]))
 
 
-def recorded_files() -> dict[str, Path]:
-    """Column of a generated row → the file whose MD5 it holds."""
-    editor = editor_file(EDITOR) if EDITOR.exists() else EDITOR
+def recorded_files(kind: str) -> dict[str, Path]:
+    """Column of a generated row → the file whose MD5 it holds.
+
+    Args:
+        kind: kind of the face.
+    """
+    if kind == DESCRIBED:
+        editor = DESCRIBER / DESCRIBER_WEIGHTS
+    else:
+        editor = editor_file(EDITOR) if EDITOR.exists() else EDITOR
     return {"generator_md5": GENERATOR_FILE, "editor_md5": editor}
 
 
 def changed_files(lineage: Lineage) -> Iterator[str]:
     """Files whose MD5 differs from the one recorded in the row of the face or of its source."""
     for row in [lineage.face, *([lineage.source.face] if lineage.source else [])]:
-        for column, path in recorded_files().items():
+        for column, path in recorded_files(lineage.kind).items():
             if pd.isna(row[column]):
                 continue
             now = file_md5(path) if path.exists() else "absent"
@@ -294,7 +312,7 @@ def rebuild(lineage: Lineage, device: str) -> Rebuilt:
     """Rebuild a generated face with the current artefacts and params.
 
     An edited face is generated from the latents of its source. A synthetic face starts from the
-    sampled code of its identity, which is neutralized again.
+    sampled code of its identity, which is neutralized again. A described face is planned again.
 
     Args:
         lineage: lineage of a generated face.
@@ -323,6 +341,10 @@ def rebuild(lineage: Lineage, device: str) -> Rebuilt:
         regenerated = _edit(lineage, generator)
     elif lineage.kind == TRANSFERRED:
         regenerated = _transfer(lineage, generator)
+    elif lineage.kind == DESCRIBED:
+        regenerated = DescribedFacesOperator(generator, Describer.load(DESCRIBER, device))(
+            find_plan(lineage)
+        )
     else:
         regenerated = _synthesize(lineage, generator)
     stored, again = decode_images(
@@ -370,6 +392,12 @@ def _agree(plan: pd.DataFrame, faces: pd.DataFrame) -> np.ndarray:
 def _plan_edits(sources: pd.DataFrame) -> pd.DataFrame:
     edit = read_section(PARAMS, "edit", EditParams)
     return plan_real_edits(sources, edit, editable_aus(edit.aus))
+
+
+def _plan_described() -> pd.DataFrame:
+    section = read_section(PARAMS, "describe", DescribeParams)
+    prompts = [understand(prompt) for prompt in section.prompts]
+    return plan_described(prompts, section.each, Describer.load(DESCRIBER), section.seed)
 
 
 def _latents(dataset: str, sample_id: str) -> pd.Series | None:

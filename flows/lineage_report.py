@@ -13,7 +13,8 @@ from rich.tree import Tree
 from facsimile.digests import file_md5
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS, NUISANCES
-from facsimile.faces.origins import REAL, TRANSFERRED
+from facsimile.faces.origins import DESCRIBED, REAL, TRANSFERRED
+from facsimile.faces.tables import read_table
 from flows import dvc
 from flows.face_lineage import (
     IDENTITY,
@@ -29,7 +30,7 @@ from flows.graph import needed_by, read_graph
 from flows.mlflow_runs import revision_of
 from flows.tracking import find_run
 from tasks.provenance.dvc_files import locked_hashes, locked_params, locked_stages
-from tasks.shared.artefacts import ENCODE, NEUTRAL, NEUTRALIZER_FILE
+from tasks.shared.artefacts import DESCRIBE, ENCODE, NEUTRAL, NEUTRALIZER_FILE
 from tasks.shared.machine import find_device
 
 
@@ -96,6 +97,9 @@ def _face(lineage: Lineage) -> Tree:
     else:
         if lineage.kind == TRANSFERRED:
             tree.add(_entry("transferred", _transferred(lineage)))
+        elif lineage.kind == DESCRIBED:
+            for name, value in _words(lineage):
+                tree.add(_entry(name, value))
         else:
             tree.add(_entry("AUs set", _intensities(lineage)))
         tree.add(_entry("filter", _verdict(lineage.decision)))
@@ -110,13 +114,13 @@ def _face(lineage: Lineage) -> Tree:
         return tree
 
     tree.add(_entry("seed", face["seed"]))
-    for column, path in recorded_files().items():
+    for column, path in recorded_files(lineage.kind).items():
         if pd.notna(face[column]):
             tree.add(_entry(column.removesuffix("_md5"), _file(path, face[column])))
     if lineage.kind == IDENTITY:
         for name, value in _identity(face):
             tree.add(_entry(name, value))
-    else:
+    elif lineage.source is not None:
         tree.add(Text("made from", "dim")).add(_face(lineage.source))
     return tree
 
@@ -153,6 +157,13 @@ def _transferred(lineage: Lineage) -> str:
     plan = find_plan(lineage)
     donor = "an unknown person (params.yaml has changed)" if plan is None else plan["donor"][0]
     return f"{lineage.face['intensity']:.3f} of the way to {donor}"
+
+
+def _words(lineage: Lineage) -> Iterator[tuple[str, str]]:
+    words = read_table(DESCRIBE / "words").set_index("sample_id").loc[lineage.sample_id]
+    yield "prompt", words["prompt"]
+    yield "description", words["description"]
+    yield "labelled", _values(lineage.face, AUS)
 
 
 def _verdict(decision: pd.Series | None) -> str:

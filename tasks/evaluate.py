@@ -115,6 +115,7 @@ def run(
         )
         + gallery_faces.transferred_people(datasets.aus, evaluate.people)
         + gallery_faces.synthetic_people()
+        + gallery_faces.described_faces()
         + gallery_faces.rejected_faces()
     )
     faces = pa.concat_tables(sheets)

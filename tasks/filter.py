@@ -2,8 +2,8 @@
 
     python -m tasks.filter [--device cuda] [--batch-size N]
 
-Reads   data/edit, data/synthesize, data/transfer, data/neutral, data/baseline, data/ingest,
-        data/encode, data/generator; params datasets, filter. Uses only training and
+Reads   data/edit, data/synthesize, data/transfer, data/describe, data/neutral, data/baseline,
+        data/ingest, data/encode, data/generator; params datasets, filter. Uses only training and
         validation splits, and models fitted on them.
 Writes  data/filter/faces/part-*.parquet (accepted, GENERATED_SCHEMA), decisions.parquet (one row
         per candidate: scores, accepted, reason), metrics.json.
@@ -37,12 +37,14 @@ from facsimile.filtering import (
     requested_codes,
 )
 from facsimile.generator import Generator
+from facsimile.language import ASKED
 from facsimile.measurement import filter_metrics
 from tasks.helpers.codes import read_encoded, stack_codes
 from tasks.helpers.generator_loading import load_generator
 from tasks.params import DatasetsParams, FilterParams
 from tasks.shared.artefacts import (
     BASELINE,
+    DESCRIBE,
     INGEST,
     NEUTRAL,
     SYNTHESIZE,
@@ -89,6 +91,7 @@ def run(
             images,
             encode(generator, images, compute, "encode candidates"),
             read_requested(candidates, annotated, generator, compute),
+            intended_aus(candidates),
             corrector.detect(readings),
         )
     )
@@ -134,9 +137,17 @@ def read_requested(
         annotated.set_index("sample_id")["z"],
         pd.Series(list(z), index=identities["sample_id"].to_numpy()),
     ]
-    neutral = read_table(NEUTRAL / "faces", ["sample_id", "z"])
-    sources.append(neutral.set_index("sample_id")["z"])
+    for table in (NEUTRAL / "faces", DESCRIBE / "people"):
+        people = read_table(table, ["sample_id", "z"])
+        sources.append(people.set_index("sample_id")["z"])
     return requested_codes(candidates, pd.concat(sources))
+
+
+def intended_aus(candidates: pd.DataFrame) -> np.ndarray:
+    """AU intensities (N, 12) that candidates should show: labels, or those of their prompts."""
+    prompts = read_table(DESCRIBE / "words", ["sample_id", *ASKED]).set_index("sample_id")
+    asked = prompts.reindex(candidates["sample_id"]).to_numpy(np.float32)
+    return np.where(np.isnan(asked), candidates[list(AUS)].to_numpy(np.float32), asked)
 
 
 def read_images(datasets: DatasetsParams, sample_ids: pd.Series) -> np.ndarray:

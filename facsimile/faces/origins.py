@@ -7,6 +7,7 @@ reads this table. A new origin needs one more entry here and a stage that genera
 from dataclasses import dataclass
 
 REAL, EDITED, TRANSFERRED, SYNTHETIC = "real", "edited", "transferred", "synthetic"
+DESCRIBED = "described"
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,18 @@ ORIGINS: dict[str, Origin] = {
             summary="AUs set on a synthetic person",
             description="a person sampled from a latent prior, neutralized, then edited to show "
             "one or several AUs. All gender × age groups have the same number of people.",
+            from_dataset=False,
+        ),
+        Origin(
+            DESCRIBED,
+            "describe",
+            "#0072b2",
+            title="Faces from descriptions",
+            note="Each face was generated from a sentence. The label decoder says which AUs it "
+            "shows.",
+            summary="a synthetic person with an expression that a sentence describes",
+            description="a synthetic person with an expression that a sentence describes. AUs are "
+            "what the label decoder of the generator states, not what the sentence asks for.",
             from_dataset=False,
         ),
     )

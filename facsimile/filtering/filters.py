@@ -41,7 +41,7 @@ class FilterLimits:
     """Conditions for acceptance.
 
     Attributes:
-        min_jaccard: lowest similarity of labelled and read AUs; 0.5 allows one extra AU on a face
+        min_jaccard: lowest similarity of intended and read AUs; 0.5 allows one extra AU on a face
             with one labelled AU.
         realism_quantile: share of faces rejected as least realistic.
         mahalanobis_quantile: the largest accepted latent distance, as a quantile of the distances
@@ -84,6 +84,8 @@ class Candidates:
         images: uint8 (N, H, W, 3).
         z: normalised codes (N, D) of the re-encoded `images`.
         z_requested: normalised codes (N, D) of the intended person (see `requested_codes`).
+        intended: AU intensities (N, 12) that the faces should show, which `detected` is compared
+            with: labels, or what the prompt of a described face asks for; NaN = unknown.
         detected: AU presence (N, 12) according to a reader (see `LabelCorrector.detect`); NaN for
             AUs that it cannot read.
 
@@ -95,12 +97,13 @@ class Candidates:
     images: np.ndarray
     z: np.ndarray
     z_requested: np.ndarray
+    intended: np.ndarray
     detected: np.ndarray
 
     def __post_init__(self) -> None:
         if self.rows.empty:
             raise FacsimileError("filter: there are no generated faces")
-        for name in ("images", "z", "z_requested", "detected"):
+        for name in ("images", "z", "z_requested", "intended", "detected"):
             if len(getattr(self, name)) != len(self.rows):
                 raise FacsimileError(
                     f"filter: {len(self.rows)} candidates, but {len(getattr(self, name))} {name}"
@@ -152,7 +155,8 @@ class FaceFilter:
         limits, rows = self.limits, candidates.rows
         ids = rows["sample_id"].to_numpy()
         active = presence(rows[list(AUS)].to_numpy(np.float64))
-        comparable = np.where(np.isnan(candidates.detected), np.nan, active)
+        intended = presence(candidates.intended)
+        comparable = np.where(np.isnan(candidates.detected), np.nan, intended)
         similarity = jaccard(comparable, np.nan_to_num(candidates.detected))
         distance = self.latent_distance_.predict(candidates.z)
         identity_distance = self.identity_.predict(candidates.z, candidates.z_requested)

@@ -251,7 +251,7 @@ def pair_fpr(table: pd.DataFrame, aus: Sequence[str] = AUS) -> Figure:
         which = "" if len(matrices) == 2 else f", {last} to {first}"
         axes.set_title(f"difference{which} (green = fewer)")
     for axes in grid.flat[panels:]:
-        axes.set_visible(False)
+        axes.remove()
     for axes in grid.flat[:panels]:
         axes.set_xlabel("AU that is present")
     for axes in grid[:, 0]:

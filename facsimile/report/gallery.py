@@ -55,13 +55,16 @@ def gallery_rows(
     return conform(pa.table(faces), GALLERY_SCHEMA)
 
 
-def contact_sheet(gallery: pd.DataFrame, sheet: str, scale: int = 1) -> np.ndarray:
+def contact_sheet(
+    gallery: pd.DataFrame, sheet: str, scale: int = 1, captions: bool = False
+) -> np.ndarray:
     """Draw a sheet with its labels on white, uint8 (H, W, 3).
 
     Args:
         gallery: rows of ``GALLERY_SCHEMA``.
         sheet: name of the sheet.
         scale: integer enlargement of the faces.
+        captions: whether to write the captions below the faces, in as many lines as they take.
 
     Raises:
         FacsimileError: the gallery has no such sheet.
@@ -76,6 +79,8 @@ def contact_sheet(gallery: pd.DataFrame, sheet: str, scale: int = 1) -> np.ndarr
 
     font = ImageFont.load_default(max(9, height // 6))
     text_height = sum(font.getmetrics())
+    texts = [_wrap(text, font, width) for text in faces["caption"]] if captions else []
+    step = height + _GAP + text_height * max(map(len, texts), default=0)
     # Column labels are rotated if one is wider than a face.
     upright = max(font.getlength(column) for column in columns) > width
     head = max(int(font.getlength(column)) for column in columns) if upright else text_height
@@ -83,12 +88,12 @@ def contact_sheet(gallery: pd.DataFrame, sheet: str, scale: int = 1) -> np.ndarr
     top = head + 2 * _MARGIN
     size = (
         left + len(columns) * (width + _GAP) - _GAP + _MARGIN,
-        top + len(rows) * (height + _GAP) - _GAP + _MARGIN,
+        top + len(rows) * step - _GAP + _MARGIN,
     )
     picture = Image.new("RGB", size, _BACKGROUND)
     draw = ImageDraw.Draw(picture)
     for index, row in enumerate(rows):
-        middle = top + index * (height + _GAP) + height // 2
+        middle = top + index * step + height // 2
         draw.text((left - _MARGIN, middle), row, _INK, font, anchor="rm")
     for index, column in enumerate(columns):
         centre = left + index * (width + _GAP) + width // 2
@@ -98,11 +103,27 @@ def contact_sheet(gallery: pd.DataFrame, sheet: str, scale: int = 1) -> np.ndarr
             picture.paste(label.rotate(90, expand=True), (centre - text_height // 2, _MARGIN))
         else:
             draw.text((centre, _MARGIN), column, _INK, font, anchor="ma")
-    for image, row, column in zip(images, faces["row"], faces["column"], strict=True):
+    for n, (image, row, column) in enumerate(
+        zip(images, faces["row"], faces["column"], strict=True)
+    ):
         place = (
             left + columns.index(column) * (width + _GAP),
-            top + rows.index(row) * (height + _GAP),
+            top + rows.index(row) * step,
         )
         face = Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
         picture.paste(face, place)
+        if captions:
+            below = (place[0], place[1] + height)
+            draw.multiline_text(below, "\n".join(texts[n]), _INK, font, spacing=0)
     return np.asarray(picture)
+
+
+def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Lines of words that are not wider than `width` pixels, unless a word is."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from facsimile.faces.aus import AUS
 from facsimile.faces.demographics import CELLS
-from facsimile.faces.origins import EDITED, ORIGINS, SYNTHETIC, TRANSFERRED
+from facsimile.faces.origins import DESCRIBED, EDITED, ORIGINS, SYNTHETIC, TRANSFERRED
 from facsimile.faces.tables import decode_images, evenly_spaced
 from facsimile.rejection_reasons import REASONS
 from facsimile.report.gallery import gallery_rows
@@ -21,6 +21,7 @@ MIXTURES = 4
 """Number of faces with several AUs per synthetic person."""
 TRANSFERS = 5
 """Number of transferred faces per person."""
+DESCRIBED_PER_PROMPT = 6
 REJECTED_PER_REASON = 8
 REJECTED_IN_ALL = 40
 
@@ -93,6 +94,22 @@ def synthetic_sheet(identities: pd.DataFrame, faces: pd.DataFrame) -> list[pa.Ta
         captions = ["", "", *(active_aus(face) for _, face in shown.iterrows())]
         row = [f"{gender} {age_group}"] * len(columns)
         tables.append(gallery_rows(SYNTHETIC, row, columns, images, captions))
+    return tables
+
+
+def described_sheet(faces: pd.DataFrame) -> list[pa.Table]:
+    """Faces from descriptions: one row per prompt, captioned with their labels.
+
+    Args:
+        faces: rows with sample_id, prompt, image and the 12 AUs.
+    """
+    tables = []
+    for prompt, rows in faces.groupby("prompt", sort=False):
+        shown = rows.head(DESCRIBED_PER_PROMPT)
+        columns = [f"person {n + 1}" for n in range(len(shown))]
+        captions = [active_aus(face) for _, face in shown.iterrows()]
+        row = [str(prompt)] * len(shown)
+        tables.append(gallery_rows(DESCRIBED, row, columns, decode_images(shown), captions))
     return tables
 
 

@@ -9,6 +9,7 @@ from facsimile.faces.aus import AUS
 from facsimile.faces.tables import decode_images, read_faces, read_table, to_uint8
 from facsimile.generator import Codes, Generator
 from facsimile.report.sheets import (
+    described_sheet,
     edit_sheet,
     rejection_sheet,
     some_rejected,
@@ -16,7 +17,7 @@ from facsimile.report.sheets import (
     transfer_sheet,
 )
 from tasks.helpers.codes import read_editable
-from tasks.shared.artefacts import FILTER, INGEST, SYNTHESIZE, TRANSFER, generated_tables
+from tasks.shared.artefacts import DESCRIBE, FILTER, INGEST, SYNTHESIZE, TRANSFER, generated_tables
 
 
 def edited_people(
@@ -60,6 +61,13 @@ def synthetic_people() -> list[pa.Table]:
     )
     columns = ["sample_id", "source_id", "edited_au", "image", *AUS]
     return synthetic_sheet(identities, read_faces(SYNTHESIZE / "faces", columns))
+
+
+def described_faces() -> list[pa.Table]:
+    """Some faces of each prompt."""
+    words = read_table(DESCRIBE / "words", ["sample_id", "prompt"])
+    faces = read_faces(DESCRIBE / "faces", ["sample_id", "image", *AUS])
+    return described_sheet(faces.merge(words, on="sample_id"))
 
 
 def rejected_faces() -> list[pa.Table]:

@@ -2,6 +2,7 @@
 
 from tasks.params.baseline import BaselineParams
 from tasks.params.datasets import DatasetsParams
+from tasks.params.describe import DescribeParams
 from tasks.params.detector import DetectorParams
 from tasks.params.edit import EditParams
 from tasks.params.editor import EditorParams
@@ -30,6 +31,7 @@ __all__ = [
     "PARAMS",
     "BaselineParams",
     "DatasetsParams",
+    "DescribeParams",
     "DetectorParams",
     "EditParams",
     "EditorParams",

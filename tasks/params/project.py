@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from facsimile.errors import FacsimileError
 from tasks.params.baseline import BaselineParams
 from tasks.params.datasets import DatasetsParams
+from tasks.params.describe import DescribeParams
 from tasks.params.detector import DetectorParams
 from tasks.params.edit import EditParams
 from tasks.params.editor import EditorParams
@@ -40,6 +41,7 @@ SECTIONS: dict[str, type[Section] | None] = {
     "edit": EditParams,
     "synthesize": SynthesizeParams,
     "transfer": TransferParams,
+    "describe": DescribeParams,
     "filter": FilterParams,
     "detector": DetectorParams,
     "baseline": BaselineParams,
@@ -55,6 +57,7 @@ SECTIONS: dict[str, type[Section] | None] = {
     # Frozen stages check their own sections when they run.
     "generator": None,
     "oracle": None,
+    "describer": None,
 }
 
 

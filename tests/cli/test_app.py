@@ -36,6 +36,7 @@ COMMANDS = (
     "retrain-ci",
     "edit",
     "transfer",
+    "generate",
     "studio",
     "release",
     "serve",

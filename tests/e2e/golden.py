@@ -56,6 +56,7 @@ OTHER_CPU = {
     "neutralizer": Tolerance(1e-3),
     "synthesize": Tolerance(5e-3),
     "transfer": Tolerance(1e-3),
+    "describe": Tolerance(0),
     "baseline": Tolerance(0.2),
     "neutral": Tolerance(0.02, details=False),
     "edit": Tolerance(0.05, details=False),

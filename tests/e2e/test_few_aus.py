@@ -22,6 +22,7 @@ from facsimile.generator import DiffAEPipeline, GeneratorConfig, LatentNetConfig
 from tasks.helpers import readiness
 from tasks.params import read_params
 from tasks.shared.stage import Compute, sections_of, write_json
+from tests.support.describing import write_describer
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 SIZE = 32
 STAGES = (
     *("ingest", "baseline", "encode", "neutralizer", "editor", "neutral", "edit"),
-    *("synthesize", "transfer", "filter", "train", "evaluate"),
+    *("synthesize", "transfer", "describe", "filter", "train", "evaluate"),
 )
 LEARNT = {"AU04", "AU12", "AU20", "AU26"}
 EDITED = ["AU04", "AU12", "AU26"]
@@ -81,12 +82,12 @@ def write_table(folder: Path, people: int, faces: int, **columns: Any) -> None:
     pd.DataFrame(rows).to_csv(folder / "faces.csv", index=False)
 
 
-def prepare(root: Path) -> None:
-    """Write all that the stages read but the generator."""
+def prepare(root: Path, **more: dict[str, Any]) -> None:
+    """Write all that the stages read but the generator; `more` are further params."""
     shutil.copytree(ROOT / "data" / "config", root / "data" / "config")
     shutil.copy(ROOT / "dvc.yaml", root)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for section, values in PARAMS.items():
+    for section, values in (PARAMS | more).items():
         params[section] |= values
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     splits = ("train", "train", "train", "val", "val", "test", "test")
@@ -142,7 +143,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose stages have all run."""
     root = tmp_path_factory.mktemp("project")
     torch.manual_seed(0)
-    prepare(root)
+    prepare(root, describe={"prompts": ["neutral men"], "each": 4})
     with chdir(root):
         torch.manual_seed(0)
         unet = UNetConfig(SIZE, 32, (1, 1), (1, 1), 1, (), 16)
@@ -154,6 +155,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pipeline.conds_std.copy_(codes.std(0))
         pipeline.save_pretrained("data/generator")
         Path("data/generator/metrics.json").write_text('{"images_seen": 1}')
+        write_describer(root)
         run_stages()
     return root
 
@@ -244,3 +246,15 @@ def test_readiness_reports_omitted_aus(project: Path, capsys: pytest.CaptureFixt
         "annotated; AU09: on no annotated face; AU25: on every annotated face",
         "foreign: not annotated for any of AU04, AU12, AU20, AU26, so it is not scored",
     ]
+
+
+def test_described_faces_are_filtered_shown_and_made_again(project: Path) -> None:
+    decisions = pd.read_parquet(project / "data/filter/decisions.parquet")
+    assert (decisions["origin"] == "described").sum() == 4
+    page = (project / "data/evaluate/report.html").read_text()
+    assert "Faces from descriptions" in page and "neutral men" in page
+    for arguments in (["lineage"], ["lineage", "--rebuild"]):
+        command = [*arguments, "described/0/00001", "--root", str(project)]
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 0, result.output
+        assert "neutral men" in result.output or result.output.startswith("same: largest pixel")

@@ -59,7 +59,7 @@ SMALL = {
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project in a folder of its own, with small params and untrained models."""
     root = tmp_path_factory.mktemp("project")
-    for name in ("facsimile", "tasks", "data/config"):
+    for name in ("facsimile", "tasks", "data/config", "data/describer"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, root / name)

@@ -21,7 +21,10 @@ from tasks.shared.stage import Compute
 from tests.support.faces import face_table
 from tests.support.project import ROOT, write_params
 
-COPIED = ("facsimile/a.py", "tasks/b.py", "data/config/c.yaml", "data/generator/d", "data/oracle/e")
+COPIED = (
+    *("facsimile/a.py", "tasks/b.py", "data/config/c.yaml", "data/describer/d", "data/generator/e"),
+    "data/oracle/f",
+)
 
 
 def odd_faces(dataset: str) -> pd.DataFrame:

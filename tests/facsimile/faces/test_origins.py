@@ -63,6 +63,7 @@ def test_arms_are_those_of_the_origins() -> None:
         "real+edited",
         "real+transferred",
         "real+synthetic",
+        "real+described",
         "real+generated",
     ]
     assert training_arms()[ALL_GENERATED].origins == tuple(generated_origins())
@@ -130,7 +131,7 @@ def test_releases_know_a_new_origin(
     card = (out / "README.md").read_text()
     assert "- **Aged** faces: a face of disfa, made older." in card
     assert "`aged`: a source made older" in card and "and aged faces resemble the people" in card
-    assert re.search(r"'?3'?: aged", card)
+    assert re.search(r"'?4'?: aged", card)
     croissant = json.loads((out / "croissant.json").read_text())
     fields = {field["@id"]: field for field in croissant["recordSet"][0]["field"]}
     assert "`aged`: a source made older" in fields["faces/origin"]["description"]

@@ -121,14 +121,17 @@ def judged() -> tuple[pd.DataFrame, pd.DataFrame]:
     fitted = FaceFilter(FilterLimits(realism_quantile=0, mahalanobis_quantile=1), seed=0).fit(
         RealFaces(real_images, real_z, people), real_z, subjects
     )
-    decisions = fitted.predict(Candidates(candidates, images, z, z_source, detected))
+    intended = candidates[list(AUS)].to_numpy(copy=True)
+    intended[7] = np.eye(len(AUS))[0]  # its prompt asks for another AU than it got as a label
+    decisions = fitted.predict(Candidates(candidates, images, z, z_source, intended, detected))
     return candidates, decisions
 
 
 def test_each_failure_has_its_reason(judged):
     _, decisions = judged
     assert tuple(decisions.columns) == DECISION_COLUMNS
-    assert decisions["reason"][[0, 1, 3, 4, 17]].tolist() == [
+    assert decisions["reason"][[0, 1, 7, 3, 4, 17]].tolist() == [
+        "au_consistency",
         "au_consistency",
         "au_consistency",
         "identity",
@@ -159,6 +162,6 @@ def test_errors_name_the_problem(judged):
     candidates, _ = judged
     z, images = np.zeros((3, D)), np.zeros((2, 32, 32, 3), np.uint8)
     with pytest.raises(FacsimileError, match="3 candidates, but 2 images"):
-        Candidates(candidates[:3], images, z, z, z)
+        Candidates(candidates[:3], images, z, z, z, z)
     with pytest.raises(FacsimileError, match="no generated faces"):
-        Candidates(candidates[:0], images, z, z, z)
+        Candidates(candidates[:0], images, z, z, z, z)

@@ -48,7 +48,7 @@ def test_datasets_opens_images_labels_and_splits(
     assert {name: len(split) for name, split in loaded.items()} == {"train": 20, "val": 20}
     features = loaded["train"].features
     assert isinstance(features["image"], datasets.Image)
-    assert features["origin"].names == ["edited", "transferred", "synthetic"]
+    assert features["origin"].names == ["edited", "transferred", "synthetic", "described"]
     assert features["edited_au"].names == list(AUS)
     assert list(features) == RELEASE_SCHEMA.names
     expected = faces.set_index("sample_id")

@@ -19,6 +19,7 @@ ARM_NOISE = {
     "real+edited": 0.22,
     "real+transferred": 0.21,
     "real+synthetic": 0.20,
+    "real+described": 0.19,
     "real+generated": 0.14,
 }
 
