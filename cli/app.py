@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from cli import (
+    dataset_commands,
     describe_commands,
     edit_commands,
     generator_commands,
@@ -28,6 +29,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(run_commands.commands)
+app.add_typer(dataset_commands.commands)
 app.add_typer(result_commands.commands)
 app.add_typer(version_commands.commands)
 app.add_typer(model_commands.commands)

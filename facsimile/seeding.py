@@ -2,9 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def sample_seed(seed: int, sample_id: str) -> int:
@@ -18,7 +21,7 @@ def sample_rng(seed: int, sample_id: str) -> np.random.Generator:
     return np.random.default_rng(sample_seed(seed, sample_id))
 
 
-def sample_noise(seed: int, sample_ids: Sequence[str], shape: Sequence[int]) -> torch.Tensor:
+def sample_noise(seed: int, sample_ids: Sequence[str], shape: Sequence[int]) -> "torch.Tensor":
     """Standard normal noise from one independent stream per sample.
 
     Always drawn on the CPU, because CUDA random streams differ.
@@ -31,6 +34,8 @@ def sample_noise(seed: int, sample_ids: Sequence[str], shape: Sequence[int]) -> 
     Returns:
         float32 tensor (N, *shape).
     """
+    import torch  # only here: it takes seconds, and reading datasets does without it
+
     rows = []
     for sample_id in sample_ids:
         generator = torch.Generator().manual_seed(sample_seed(seed, sample_id))

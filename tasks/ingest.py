@@ -21,24 +21,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facsimile.datasets import (
-    ADAPTERS,
-    Aligner,
-    Parts,
-    Preprocessing,
-    Rejects,
-    SubjectFold,
-    iter_faces,
-    recognise,
-    require_faces,
-    write_parts,
-)
+from facsimile.datasets import Parts, Rejects, iter_faces, require_faces, write_parts
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
 from facsimile.faces.schema import validate_faces
 from facsimile.faces.tables import FACE_SCHEMA, read_table, write_shards
 from tasks.helpers import readiness
-from tasks.params import LANDMARK_COLUMNS, DatasetsParams, IngestParams
+from tasks.helpers.user_datasets import open_dataset, require_source
+from tasks.params import DatasetsParams, IngestParams
 from tasks.shared.artefacts import DATA
 from tasks.shared.stage import Compute, main, progress
 
@@ -101,31 +91,27 @@ def _read_user_dataset(
         splits: split of each person known from other datasets; kept for the same person here.
         aus: name of the dataset that must be annotated for AUs.
     """
-    source = ingest.paths[name]
-    where = f"params.yaml: ingest.paths.{name}"
-    if not source.root.exists():
-        raise FacsimileError(f"{where}: {source.root} does not exist")
-    if not (source.root.is_file() or source.root.is_dir()):  # reading a pipe would block
-        raise FacsimileError(f"{where}: {source.root} is neither a file nor a folder")
-    adapter = ADAPTERS[source.adapter or recognise(source.root)]
-    options = source.model_dump(include={"first_frame", "scale"}, exclude_none=True)
-    fold = SubjectFold(**ingest.fold.model_dump()) if ingest.fold else None
-    aligner = _aligner(name, ingest)
-    landmarks = aligner is not None and not aligner.name
-    faces = adapter.open(source.root, name, ingest.seed, rejects, fold, splits, landmarks, options)
+    root = ingest.paths[name].root
+    require_source(root, f"params.yaml: ingest.paths.{name}: ")
+    dataset = open_dataset(name, ingest, rejects, splits)
     if name == aus:
-        _require_au_labels(faces, source.root)
-    preprocessing = Preprocessing(ingest.size, source.crop is not None, ingest.thin, aligner)
-    with progress(f"ingest {name}", len(faces)) as advance:
+        _require_au_labels(dataset.faces, root)
+    with progress(f"ingest {name}", len(dataset.faces)) as advance:
         parts = write_parts(
-            adapter, faces, preprocessing, work / name, rejects, compute.workers, advance
+            dataset.reader,
+            dataset.faces,
+            dataset.preprocessing,
+            work / name,
+            rejects,
+            compute.workers,
+            advance,
         )
     if ingest.on_error == "skip" or len(rejects):
         table = DATA / "ingest" / name / "rejects.parquet"
         print(f"ingest {name}: {len(rejects):,} rejects, see {table}", file=sys.stderr)
     if ingest.thin:
         print(f"ingest {name}: {parts.thinned:,} near-duplicates removed", file=sys.stderr)
-    require_faces(parts.faces, source.root, rejects)
+    require_faces(parts.faces, root, rejects)
     return parts
 
 
@@ -149,17 +135,6 @@ def _render_dataset(name: str, ingest: IngestParams, compute: Compute, out: Path
                 advance(table.num_rows)
 
         write_shards(tables(), out / name, FACE_SCHEMA)
-
-
-def _aligner(name: str, ingest: IngestParams) -> Aligner | None:
-    """The aligner of a dataset; None if its faces are already aligned."""
-    if name not in ingest.align:
-        return None
-    by = ingest.align[name]
-    try:
-        return Aligner(None if by == LANDMARK_COLUMNS else by)
-    except FacsimileError as error:
-        raise FacsimileError(f"params.yaml: ingest.align.{name}: {error}") from error
 
 
 def _summary(rows: pd.DataFrame) -> dict[str, Any]:

@@ -15,9 +15,13 @@ from facsimile import world
 from facsimile.adapter_modules import ADAPTER_MODULES
 from facsimile.datasets.adapter import Adapter, Preprocessing, SubjectFold, require_faces
 from facsimile.datasets.alignment import Aligner
+from facsimile.datasets.delimited import SUFFIXES
+from facsimile.datasets.frames import is_image
 from facsimile.datasets.parts import Parts, write_parts
 from facsimile.datasets.rejects import REJECT_SCHEMA, Rejects
+from facsimile.datasets.survey import Pictures, survey_pictures
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS
 
 __all__ = [
     "ADAPTERS",
@@ -26,6 +30,7 @@ __all__ = [
     "Adapter",
     "Aligner",
     "Parts",
+    "Pictures",
     "Preprocessing",
     "Rejects",
     "SubjectFold",
@@ -33,8 +38,14 @@ __all__ = [
     "iter_faces",
     "recognise",
     "require_faces",
+    "survey_pictures",
     "write_parts",
 ]
+
+_PARQUET = b"PAR1"
+"""First bytes of a Parquet file."""
+
+_TABLE = f"a table that lists them in columns image_path, subject_id, {AUS[0]} …"
 
 READERS: dict[str, Callable[..., Iterator[pa.Table]]] = {
     name: partial(world.iter_faces, name) for name in world.SETS
@@ -87,7 +98,41 @@ def recognise(path: Path) -> str:
     Raises:
         FacsimileError: no adapter recognises them, or a file is unreadable.
     """
+    if path.is_file():
+        _require_table(path)
     for name, adapter in ADAPTERS.items():
         if adapter.recognises(path):
             return name
-    raise FacsimileError(f"{path}: none of the layouts {', '.join(ADAPTERS)}")
+    raise FacsimileError(f"{path}: {_explain_unknown(path)}")
+
+
+def _require_table(path: Path) -> None:
+    """Raise FacsimileError if a file is of a kind that no adapter reads."""
+    if is_image(path):
+        raise FacsimileError(f"{path}: is a picture; for pictures, name {_TABLE}")
+    with path.open("rb") as file:
+        parquet = file.read(len(_PARQUET)) == _PARQUET
+    if not parquet and path.suffix.lower() not in (*SUFFIXES, ".parquet"):
+        raise FacsimileError(
+            f"{path}: is neither Parquet nor text with one of the suffixes {', '.join(SUFFIXES)}; "
+            "export it as CSV"
+        )
+
+
+def _explain_unknown(folder: Path) -> str:
+    """What a folder holds that no adapter recognises, and what to do."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    tables = sorted(
+        file.relative_to(folder)
+        for file in files
+        if file.suffix.lower() in (".csv", ".tsv", ".tab", ".parquet")
+    )
+    pictures = sum(map(is_image, files))
+    if not files:
+        return "is an empty folder"
+    unknown = f"none of the layouts {', '.join(ADAPTERS)}"
+    if tables:
+        return f"{unknown}; name one of its tables, such as {tables[0]}"
+    if pictures:
+        return f"{unknown}; for its {pictures:,} pictures, name {_TABLE}"
+    return f"{unknown}, and no pictures"

@@ -74,6 +74,11 @@ class Preprocessing:
     thin: float = 0.0
     aligner: Aligner | None = None
 
+    def landmarks(self, rows: pd.DataFrame) -> np.ndarray:
+        """``POINTS`` (N, 4, 2) of N annotations; (N, 0, 2) unless they have all of them."""
+        given = list(LANDMARKS) if set(LANDMARKS) <= set(rows) else []
+        return rows[given].to_numpy().reshape(len(rows), len(given) // 2, 2)
+
     def prepare(
         self, source: ImageSource, landmarks: np.ndarray | None = None
     ) -> np.ndarray | FacsimileError:
@@ -212,25 +217,12 @@ class Adapter:
             Tables in ``FACE_SCHEMA`` of the faces that were neither rejected nor thinned out.
         """
 
-        def decode(source: ImageSource, points: np.ndarray) -> np.ndarray | FacsimileError:
-            return preprocessing.prepare(source, points.reshape(-1, 2))
-
         differs = _Thinning(preprocessing.thin)
         with ThreadPoolExecutor(workers) as pool:
             for rows, sources in self.images(annotations, batch_size):
-                given = [name for name in LANDMARKS if name in rows]
-                images = list(pool.map(decode, sources, rows[given].to_numpy()))
-                found = [
-                    Finding(
-                        row,
-                        self.image_column,
-                        _name(rows, row),
-                        str(image),
-                        isinstance(image, BlankImageError),
-                    )
-                    for row, image in enumerate(images)
-                    if isinstance(image, FacsimileError)
-                ]
+                points = preprocessing.landmarks(rows)
+                images = list(pool.map(preprocessing.prepare, sources, points))
+                found = self.unusable(rows, images)
                 rows = rejects.drop(rows, found)
                 kept = [image for image in images if not isinstance(image, FacsimileError)]
                 if preprocessing.thin:
@@ -241,6 +233,22 @@ class Adapter:
                 if kept:
                     rows["image"] = image_structs(np.stack(kept), rows["sample_id"])
                     yield conform(rows, FACE_SCHEMA)
+
+    def unusable(
+        self, rows: pd.DataFrame, images: Sequence[object | FacsimileError]
+    ) -> list[Finding]:
+        """Findings about those of the images of some annotations that are errors."""
+        return [
+            Finding(
+                row,
+                self.image_column,
+                _name(rows, row),
+                str(image),
+                isinstance(image, BlankImageError),
+            )
+            for row, image in enumerate(images)
+            if isinstance(image, FacsimileError)
+        ]
 
 
 class _Thinning:

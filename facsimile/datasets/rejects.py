@@ -3,6 +3,7 @@
 Tolerated violations are always collected.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -22,6 +23,8 @@ REJECT_SCHEMA = pa.schema(
     ]
 )
 """One `facsimile.faces.schema.Violation` per row."""
+
+_NUMBER = re.compile(r"\d[\d.,]*")
 
 
 class Rejects:
@@ -56,6 +59,17 @@ class Rejects:
         self.add(locate(found, annotations, files, lines))
         rows = annotations.reset_index(drop=True)
         return rows.drop(index={finding.row for finding in found}).reset_index(drop=True)
+
+    def by_reason(self) -> list[tuple[int, Violation]]:
+        """How many violations have the same reason, up to its numbers, and the first of each.
+
+        The most frequent reason is first.
+        """
+        kinds: dict[str, list[Violation]] = {}
+        for violation in self.found:
+            kinds.setdefault(_NUMBER.sub("#", violation.reason), []).append(violation)
+        groups = sorted(kinds.values(), key=len, reverse=True)
+        return [(len(group), group[0]) for group in groups]
 
     def to_table(self) -> pa.Table:
         """The collected violations, in ``REJECT_SCHEMA``."""

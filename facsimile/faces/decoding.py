@@ -67,8 +67,8 @@ def decode_square(
     """
     image = decode_rgb(source)
     width, height = image.size
-    if width != height and not crop:
-        raise FacsimileError(f"is {width} × {height}, but aligned faces are square")
+    if not crop:
+        check_square(width, height)
     if width != height:
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
@@ -77,6 +77,12 @@ def decode_square(
     if image.width != size:
         image = image.resize((size, size), Image.Resampling.LANCZOS)
     return np.asarray(image)
+
+
+def check_square(width: int, height: int) -> None:
+    """Raise FacsimileError if an image is not square."""
+    if width != height:
+        raise FacsimileError(f"is {width} × {height}, but aligned faces are square")
 
 
 def check_not_blank(image: Image.Image) -> None:

@@ -4,29 +4,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
-
 from facsimile.errors import FacsimileError
-from facsimile.faces.annotation import (
-    MIN_PEOPLE,
-    explain_unused_aus,
-    learnable_aus,
-    mostly_annotated_aus,
+from facsimile.faces.annotation import explain_unused_aus, learnable_aus
+from facsimile.faces.aus import AUS
+from facsimile.faces.readiness import (
+    COLUMNS,
+    attribute_shortages,
+    au_shortages,
+    holdout_shortages,
+    select_split,
 )
-from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
-from facsimile.faces.demographics import (
-    AGE_CUTS,
-    AGE_GROUPS,
-    GENDER_CUTS,
-    GENDERS,
-    group_indices,
-)
-from facsimile.faces.schema import SPLITS
 from facsimile.faces.tables import read_faces
 from tasks.params import PARAMS, DatasetsParams, EditorParams, read_section
 from tasks.shared.artefacts import INGEST
-
-COLUMNS = ["sample_id", "subject_id", "split", *AUS, *NUISANCES]
 
 
 def report(ingested: Path) -> None:
@@ -38,7 +28,7 @@ def report(ingested: Path) -> None:
         ingested: folder of the ingested datasets.
     """
     datasets, project = _relevant_params()
-    labels = _select_split(read_faces(ingested / datasets.aus, COLUMNS), "train")[list(AUS)]
+    labels = select_split(read_faces(ingested / datasets.aus, COLUMNS), "train")[list(AUS)]
     aus = learnable_aus(labels)
     if aus and aus != AUS:
         unused = explain_unused_aus(labels, aus)
@@ -74,79 +64,8 @@ def shortages(ingested: Path, datasets: DatasetsParams, project: tuple[str, ...]
         datasets: role of each dataset.
         project: attributes for which the editor needs labels.
     """
-    yield from _au_shortages(datasets.aus, read_faces(ingested / datasets.aus, COLUMNS))
+    yield from au_shortages(datasets.aus, read_faces(ingested / datasets.aus, COLUMNS))
     attributes = read_faces(ingested / datasets.attributes, COLUMNS)
-    yield from _attribute_shortages(datasets.attributes, attributes, project)
+    yield from attribute_shortages(datasets.attributes, attributes, project)
     for name in datasets.tests:
-        if _select_split(read_faces(ingested / name, COLUMNS), "test").empty:
-            yield f"{name}: split test: no faces; add some, or remove it from datasets.tests"
-
-
-def _au_shortages(name: str, faces: pd.DataFrame) -> Iterator[str]:
-    for split in SPLITS:
-        if _select_split(faces, split).empty:
-            yield (
-                f"{name}: split {split}: no faces; at least four people are needed, with at least "
-                "one in val and one in test (column split)"
-            )
-            return
-    train, val = _select_split(faces, "train"), _select_split(faces, "val")
-    aus = learnable_aus(train[list(AUS)])
-    if not aus:
-        yield (
-            f"{name}: split train: {explain_unused_aus(train[list(AUS)], ())}; annotate an AU as "
-            "absent on one face and present on another"
-        )
-        return
-    if train["subject_id"].nunique() < 2:
-        yield f"{name}: split train: only one person; add faces of others"
-    needed = mostly_annotated_aus(train[list(AUS)])
-    for split, minimum in (("train", 2), ("val", 1)):
-        labels = _select_split(faces, split)[list(needed)]
-        neutral = int((labels < ACTIVE_THRESHOLD).all(axis=1).sum())
-        if neutral < minimum:
-            yield (
-                f"{name}: split {split}: too few neutral faces ({neutral}, at least {minimum} "
-                f"needed), which are annotated for all of {', '.join(needed)} and below "
-                f"{ACTIVE_THRESHOLD} on each; add such faces, or remove columns of AUs that are "
-                "rarely annotated or active on most faces"
-            )
-    if not (val[list(aus)] >= ACTIVE_THRESHOLD).any(axis=None):
-        yield f"{name}: split val: no face shows any of {', '.join(aus)}; add faces that do"
-    if _select_split(faces, "test")[list(aus)].isna().all(axis=None):
-        yield f"{name}: split test: no face is annotated for any of {', '.join(aus)}; annotate some"
-
-
-def _attribute_shortages(name: str, faces: pd.DataFrame, project: tuple[str, ...]) -> Iterator[str]:
-    train = _select_split(faces, "train")
-    where, another = f"{name}: split train:", "or name another dataset under datasets.attributes"
-    if train.empty:
-        yield f"{where} no faces; add some, {another}"
-        return
-    genders = set(group_indices(train["male"], GENDER_CUTS))
-    ages = set(group_indices(train["age"], AGE_CUTS))
-    lacking = [gender for index, gender in enumerate(GENDERS) if index not in genders]
-    # The middle group can be derived from the others; see `DemographicPredictors.fit`.
-    lacking += [AGE_GROUPS[index] for index in (0, len(AGE_GROUPS) - 1) if index not in ages]
-    if lacking:
-        yield f"{where} no face is labelled {', '.join(lacking)}; fill columns male, age, {another}"
-    unlabelled = [
-        attribute
-        for attribute in project
-        if attribute not in ("male", "age") and train[attribute].nunique() < 2
-    ]
-    if unlabelled:
-        yield (
-            f"{where} {', '.join(unlabelled)} not annotated, or the same on all faces; annotate "
-            f"it, remove it from the options of the editor, {another}"
-        )
-    several = int((train["subject_id"].value_counts() > 1).sum())
-    if several < MIN_PEOPLE:
-        yield (
-            f"{where} {several} people have several faces, but measuring identity needs "
-            f"{MIN_PEOPLE}; add faces, {another}"
-        )
-
-
-def _select_split(faces: pd.DataFrame, split: str) -> pd.DataFrame:
-    return faces[faces["split"] == split]
+        yield from holdout_shortages(name, read_faces(ingested / name, COLUMNS))

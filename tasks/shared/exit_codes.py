@@ -11,7 +11,8 @@ class ExitCode(IntEnum):
     FAILED = (
         1,
         "a bug in a stage; a run that failed; a challenger that `promote` refuses; a face that "
-        "`--rebuild` generates differently; files that `verify` finds corrupt or missing",
+        "`--rebuild` generates differently; files that `verify` finds corrupt or missing; a "
+        "dataset that `check` finds lacking",
     )
     BAD_INPUT = 2, "bad input, or a fault of the machine such as a full disk, named in one line"
     OUT_OF_MEMORY = 75, "out of memory: worth another attempt with a smaller batch"  # EX_TEMPFAIL

@@ -20,6 +20,7 @@ COMMANDS = (
     "editors",
     "run",
     "status",
+    "check",
     "verify",
     "report",
     "inspect",
