@@ -1,4 +1,4 @@
-"""``facsimile check``: what the pipeline would read from a dataset of one's own."""
+"""``facsimile check`` and ``facsimile align``: prepare data of one's own for the pipeline."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flows.dataset_check import DatasetCheck
 
 PANEL = "Prepare datasets"
-SHOWN = 10
+SHOWN, EXAMPLES = 10, 3
 
 commands = typer.Typer()
 
@@ -28,7 +28,7 @@ commands = typer.Typer()
         "facsimile check faces.csv",
         "facsimile check faces.csv --scale 0-5 --on-error skip",
         "facsimile check DISFA --crop",
-        "facsimile check photos/faces.csv --align my_package.landmarks:find",
+        "facsimile check photos/faces.csv --align dlib",
     ),
 )
 def check(
@@ -69,8 +69,8 @@ def check(
     align: Annotated[
         str,
         typer.Option(
-            help="Align faces by these landmarks: columns, for those of the table, or a function, "
-            "as PACKAGE.MODULE:FUNCTION.",
+            help="Align faces by these landmarks: columns, for those of the table; dlib; or a "
+            "function, as PACKAGE.MODULE:FUNCTION.",
             metavar="LANDMARKS",
             show_default=False,
         ),
@@ -125,6 +125,72 @@ def check(
         raise typer.Exit(ExitCode.FAILED)
 
 
+@commands.command(
+    rich_help_panel=PANEL,
+    epilog=examples(
+        "facsimile align photos -o faces",
+        "facsimile align photos -o faces --size 128 --overwrite",
+        "facsimile align portrait.jpg -o face.png",
+    ),
+)
+def align(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="Photograph, or folder of them.", metavar="FILE_OR_FOLDER", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="PNG to write for a single photograph, otherwise a folder, in which subfolders "
+            "are kept.",
+            metavar="OUT",
+            show_default=False,
+        ),
+    ],
+    size: Annotated[int, typer.Option(min=1, help="Side of the faces, pixels.")] = 256,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing files instead of keeping them.")
+    ] = False,
+) -> None:
+    """Crop square, aligned faces from photographs.
+
+    Aligns them like FFHQ, by landmarks that dlib finds. Photographs
+    without a face, or with several of similar size, are counted by reason;
+    the exit status is 2 if there is no face at all. Needs
+    pip install 'facsimile-faces\\[photos]'.
+    """
+    if not path.exists():
+        raise FacsimileError(f"{path} does not exist")
+    from facsimile.adapter_modules import LANDMARK_MODELS
+    from facsimile.datasets import Rejects
+    from facsimile.faces.schema import Violation
+    from flows.photo_alignment import align_photos
+    from flows.picture_files import name_outputs, passed_over
+
+    files = name_outputs([path], out)
+    (model,) = LANDMARK_MODELS
+    rejects = Rejects("skip")
+    kept = 0
+    with progress_bar("aligning") as bar:
+        task = bar.add_task("aligning", total=len(files), visible=len(files) > 1)
+        for photo in align_photos(files, size, model, overwrite, lambda: bar.advance(task)):
+            kept += photo.kept
+            if photo.error:
+                rejects.add([Violation(str(photo.path), None, None, None, photo.error)])
+    _print_rejects(rejects)
+    if others := passed_over(path):
+        _say(f"passed over, not pictures by their names: {others}")
+    aligned = len(files) - len(rejects) - kept
+    existing = f"; {kept:,} were there already, --overwrite replaces them" if kept else ""
+    print(f"{out}: {aligned:,} of {len(files):,} faces{existing}")
+    if not aligned + kept:
+        raise typer.Exit(ExitCode.BAD_INPUT)
+
+
 def _print_faces(path: Path, found: "DatasetCheck") -> None:
     from facsimile.faces.annotation import presence
     from facsimile.faces.aus import AUS, NUISANCES
@@ -173,8 +239,11 @@ def _print_rejects(rejects: "Rejects") -> None:
         return
     _say(f"{len(rejects):,} rejects:")
     groups = rejects.by_reason()
-    for count, first in groups[:SHOWN]:
-        _say(f"  {count:,} ×, first {first}")
+    for group in groups[:SHOWN]:
+        for number, violation in enumerate(group[:EXAMPLES]):
+            _say(f"  {f'{len(group):,} ×' if not number else '':>8}  {violation}")
+        if len(group) > EXAMPLES:
+            _say(f"{'…':>11}")
     if len(groups) > SHOWN:
         _say(f"  and {len(groups) - SHOWN:,} more reasons")
 

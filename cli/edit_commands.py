@@ -183,7 +183,8 @@ def _run(
     """Edit all pictures, then print what was read from them."""
     require_project(root)
     check_method(method)
-    from flows.face_editing import FaceEditing, name_outputs
+    from flows.face_editing import FaceEditing
+    from flows.picture_files import name_outputs
 
     files = name_outputs(faces, out)
     with console.status("loading") if console.is_terminal else nullcontext():

@@ -25,9 +25,10 @@ Root = Annotated[
 Align = Annotated[
     str,
     typer.Option(
-        help="Function that finds the landmarks to align faces by; by default that of the "
-        "annotated dataset in params.yaml, if it names one.",
-        metavar="PACKAGE.MODULE:FUNCTION",
+        help="What finds the landmarks to align faces by: dlib, or a function, as "
+        "PACKAGE.MODULE:FUNCTION; by default that of the annotated dataset in params.yaml, if it "
+        "names one.",
+        metavar="LANDMARKS",
         show_default=False,
     ),
 ]

@@ -1,6 +1,6 @@
 """Edits pictures of faces with a fitted editor, outside the pipeline."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir
 from dataclasses import dataclass
 from itertools import islice
@@ -217,40 +217,3 @@ def find_editor(method: str) -> Editor:
             f"or set editor.method to {method} in {PARAMS} and run `facsimile run`"
         )
     return load_editor(fitted[method] if method else EDITOR)
-
-
-def name_outputs(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
-    """Picture → file to write.
-
-    Args:
-        paths: pictures, or folders of pictures.
-        out: a PNG for a single picture, otherwise a folder, in which subfolders are kept.
-
-    Raises:
-        FacsimileError: a folder has no pictures, several pictures would become one file, or a
-            picture would be overwritten by its edit.
-    """
-    from facsimile.datasets.frames import is_image
-
-    if len(paths) == 1 and not paths[0].is_dir():
-        if out.suffix.lower() != ".png":
-            raise FacsimileError(f"{out}: pictures are written as PNG; name a file that ends so")
-        files = {paths[0]: out}
-    else:
-        files = {}
-        for path in paths:
-            folder = path if path.is_dir() else path.parent
-            inside = sorted(filter(is_image, path.rglob("*"))) if path.is_dir() else [path]
-            if not inside:
-                raise FacsimileError(f"{path}: no pictures in this folder")
-            for file in inside:
-                files[file] = (out / file.relative_to(folder)).with_suffix(".png")
-    sources = {path.resolve() for path in files}
-    written: dict[Path, Path] = {}
-    for path, target in files.items():
-        if target.resolve() in sources:
-            raise FacsimileError(f"{target} would be overwritten; name another file or folder")
-        if other := written.get(target):
-            raise FacsimileError(f"{path} and {other} would both become {target}")
-        written[target] = path
-    return files

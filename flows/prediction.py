@@ -84,7 +84,7 @@ def predict(
         root: project folder.
         files: pictures and videos.
         model: alias or number of a version, or a URI that MLflow loads.
-        landmarks: ``package.module:function`` that finds the landmarks to align faces by; by
+        landmarks: what finds the landmarks to align faces by, see `facsimile.datasets.Aligner`; by
             default, that of the annotated dataset in params.yaml.
         crop: whether to crop pictures that are not square to their centre; by default, as for the
             annotated dataset.

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from facsimile.adapter_modules import LANDMARK_MODELS
 from facsimile.errors import FacsimileError
 
 POINTS = ("left_eye", "right_eye", "mouth_left", "mouth_right")
@@ -26,11 +27,17 @@ LANDMARKS = tuple(f"{point}_{axis}" for point in POINTS for axis in "xy")
 
 LandmarkModel = Callable[[np.ndarray], np.ndarray | None]
 """uint8 (H, W, 3) → landmarks (5, 2) or (68, 2) of one face, see `four_points`, or those of F
-faces, (F, 5, 2) or (F, 68, 2); None: no face."""
+faces, (F, 5, 2) or (F, 68, 2), of which one must dominate; None: no face."""
+
+DOMINANCE = 2.0
+"""A face is the subject of an image if it is more than so many times as wide as any other."""
 
 # As fractions of the side of the square: margin kept around it, width of the mirrored border beyond
 # the image, and standard deviation of the blur of that border.
 _MARGIN, _MIRRORED, _BLUR = 0.1, 0.3, 0.02
+
+# Minimum share of the square that must lie in the image: less is mostly mirrored skin.
+_INSIDE = 1 / 3
 
 # The square is sampled at this multiple of the output size, then reduced by an antialiasing filter.
 _SUPERSAMPLING = 4
@@ -40,18 +47,18 @@ class Aligner:
     """Aligns the images of a dataset.
 
     Args:
-        model: ``package.module:function`` of a `LandmarkModel`, called by one thread at a time;
-            None if the dataset has landmarks.
+        model: key of ``LANDMARK_MODELS``, or ``package.module:function`` of a `LandmarkModel`,
+            called by one thread at a time; None if the dataset has landmarks.
 
     Raises:
-        FacsimileError: the module or function does not exist.
+        FacsimileError: the module or function does not exist, or a package that it needs.
     """
 
     def __init__(self, model: str | None = None) -> None:
         self.name = model
         self._lock = threading.Lock()
         if model:
-            module, _, function = model.partition(":")
+            module, _, function = LANDMARK_MODELS.get(model, model).partition(":")
             try:
                 self._find: LandmarkModel = getattr(importlib.import_module(module), function)
             except (ImportError, AttributeError) as error:
@@ -73,13 +80,24 @@ class Aligner:
         if landmarks is None or not len(landmarks):
             raise FacsimileError(f"has no face that {self.name} can find")
         if np.ndim(landmarks) == 3:
-            if len(landmarks) > 1:
-                raise FacsimileError(f"shows {len(landmarks)} faces; crop it to one of them")
-            landmarks = landmarks[0]
+            landmarks = _subject(landmarks)
         try:
             return align(image, four_points(landmarks), size)
         except ValueError as error:
             raise FacsimileError(f"cannot be aligned: {self.name}: {error}") from error
+
+
+def _subject(faces: np.ndarray) -> np.ndarray:
+    """Landmarks of the face that the image shows, of those of all F faces (F, K, 2).
+
+    Raises:
+        FacsimileError: no face dominates the others, see ``DOMINANCE``.
+    """
+    widths = np.ptp(np.asarray(faces, float), axis=1)[:, 0]
+    *others, largest = np.argsort(widths)
+    if others and widths[largest] <= DOMINANCE * widths[others[-1]]:
+        raise FacsimileError(f"shows {len(faces)} faces; crop it to one of them")
+    return faces[largest]
 
 
 def four_points(landmarks: np.ndarray) -> np.ndarray:
@@ -112,14 +130,19 @@ def align(image: Image.Image, points: np.ndarray, size: int) -> np.ndarray:
         uint8 (size, size, 3).
 
     Raises:
-        FacsimileError: the points are invalid; the message completes a sentence that begins with
-            the name of the image.
+        FacsimileError: the points are invalid, or most of the face's surroundings are missing; the
+            message completes a sentence that begins with the name of the image.
     """
     points = points + 0.5  # from pixel centres to distances from the image edge
     _check(points, image.size)
     centre, half = _square(points)
-    # Corners in the order of PIL: upper left, lower left, lower right, upper right.
     down = np.array([-half[1], half[0]])
+    inside = _share_inside(centre, half, down, image.size)
+    if inside < _INSIDE:
+        raise FacsimileError(
+            f"is cropped too close to the face: it has only {inside:.0%} of the aligned square"
+        )
+    # Corners in the order of PIL: upper left, lower left, lower right, upper right.
     corners = centre + np.stack([-half - down, -half + down, half + down, half - down])
     side = 2 * np.hypot(*half)
 
@@ -158,6 +181,15 @@ def _square(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     x = e + np.array([m[1], -m[0]])
     x *= max(2.0 * np.hypot(*e), 1.8 * np.hypot(*m)) / np.hypot(*x)
     return eyes + 0.1 * m, x
+
+
+def _share_inside(
+    centre: np.ndarray, right: np.ndarray, down: np.ndarray, size: tuple[int, int]
+) -> float:
+    """Share of the square that lies in an image of this size, estimated on a grid."""
+    steps = (np.arange(32) + 0.5) / 16 - 1
+    grid = centre + steps[:, None, None] * right + steps[None, :, None] * down
+    return float(((grid >= 0) & (grid <= np.array(size))).all(axis=-1).mean())
 
 
 def _check(points: np.ndarray, size: tuple[int, int]) -> None:

@@ -60,16 +60,12 @@ class Rejects:
         rows = annotations.reset_index(drop=True)
         return rows.drop(index={finding.row for finding in found}).reset_index(drop=True)
 
-    def by_reason(self) -> list[tuple[int, Violation]]:
-        """How many violations have the same reason, up to its numbers, and the first of each.
-
-        The most frequent reason is first.
-        """
+    def by_reason(self) -> list[list[Violation]]:
+        """The violations, grouped by reason up to its numbers; the largest group is first."""
         kinds: dict[str, list[Violation]] = {}
         for violation in self.found:
             kinds.setdefault(_NUMBER.sub("#", violation.reason), []).append(violation)
-        groups = sorted(kinds.values(), key=len, reverse=True)
-        return [(len(group), group[0]) for group in groups]
+        return sorted(kinds.values(), key=len, reverse=True)
 
     def to_table(self) -> pa.Table:
         """The collected violations, in ``REJECT_SCHEMA``."""

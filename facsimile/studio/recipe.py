@@ -48,7 +48,7 @@ class PictureFile:
     Attributes:
         path: the name under which it was uploaded.
         crop: whether it was cropped to its centre.
-        landmarks: ``package.module:function`` that aligned it; empty if it was aligned already.
+        landmarks: what aligned it, see `facsimile.datasets.Aligner`; empty if nothing did.
     """
 
     path: str

@@ -5,12 +5,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from facsimile.adapter_modules import ADAPTER_MODULES
+from facsimile.adapter_modules import ADAPTER_MODULES, LANDMARK_MODELS
 from tasks.params.section import DatasetName, Section, Share, one_of
 
 LANDMARK_COLUMNS = "columns"
 
-LandmarkSource = Annotated[str, Field(pattern=rf"^({LANDMARK_COLUMNS}|[\w.]+:\w+)$")]
+LandmarkSource = Annotated[
+    str, Field(pattern=rf"^({'|'.join((LANDMARK_COLUMNS, *LANDMARK_MODELS))}|[\w.]+:\w+)$")
+]
 AdapterName = Annotated[str, one_of(lambda: ADAPTER_MODULES, "an adapter")]
 
 
@@ -64,7 +66,7 @@ class IngestParams(Section):
         thin: skip frames of user datasets that have the same labels as the previous frame and
             differ from it by less than this, see `facsimile.datasets.Preprocessing`.
         align: user dataset with unaligned faces → source of their landmarks: ``columns`` of
-            its table, or a function that finds them, as ``package.module:function`` (see
+            its table, ``dlib``, or a function that finds them, as ``package.module:function`` (see
             `facsimile.datasets.alignment`).
         on_error: whether an invalid face ends the stage or goes to a table of rejects.
         fingerprint: how changes of user files are detected: ``times`` hashes tables and label

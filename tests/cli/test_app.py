@@ -21,6 +21,7 @@ COMMANDS = (
     "run",
     "status",
     "check",
+    "align",
     "verify",
     "report",
     "inspect",

@@ -96,7 +96,7 @@ def test_rejects_are_counted_by_reason_and_end_ingest_unless_skipped(root: Path)
     assert result.exit_code == 1
     assert "set `on_error: skip`" in result.stderr
     rejects = result.stdout.partition("6 rejects:")[2].partition("train, as")[0]
-    assert "  2 ×, first faces.csv: line 4 (faces/img/2) column image_path: img/2.png is" in rejects
+    assert "  2 ×  faces.csv: line 4 (faces/img/2) column image_path: img/2.png is 6 × 8" in rejects
     assert "line 10 (faces/img/8) column AU04: 7" in rejects
     assert "line 11 (faces/img/9) column AU12: x not a number" in rejects
     assert "img/1.png is not a file" in rejects and "img/0.png is unreadable" in rejects

@@ -21,7 +21,7 @@ from facsimile.generator import (
     InferenceOptions,
 )
 from facsimile.release import DIGITAL_SOURCE_TYPE
-from flows.face_editing import name_outputs
+from flows.picture_files import name_outputs
 from tasks.shared.artefacts import BASELINE, EDITOR, GENERATOR
 from tests.support.detectors import SIZE, pictures
 from tests.support.editing import KNOWN, directions, write_models

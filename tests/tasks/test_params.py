@@ -65,7 +65,7 @@ def test_scales_are_those_of_the_library() -> None:
         ),
         ({"ingest.align": {"me": "columns"}}, "me is under align, but not under paths"),
         (
-            {"ingest.paths": {"me": "x"}, "ingest.align": {"me": "dlib"}},
+            {"ingest.paths": {"me": "x"}, "ingest.align": {"me": "mtcnn"}},
             "ingest.align.me: string should match pattern",
         ),
         (

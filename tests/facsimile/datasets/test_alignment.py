@@ -128,6 +128,10 @@ def test_68_landmarks_and_5_are_the_same_points() -> None:
             POINTS + np.array([60, 0]),
             r"has its right eye at \(142\.06, 46\.86\), outside the image of 128 × 128",
         ),
+        (
+            np.array([[30, 30], [98, 30], [45, 100], [83, 100]]),
+            "is cropped too close to the face: it has only 22% of the aligned square",
+        ),
         (np.full((4, 2), 60.0), "eyes or mouth at the same point"),
         (np.full((4, 2), np.nan), "has its left eye at"),
     ],
@@ -247,7 +251,9 @@ def test_a_model_that_finds_all_faces(face: Image.Image, model: Callable[..., st
     aligner = Aligner(model(lambda image: np.array(found)))
     alone = aligner(picture, None, 64)
     np.testing.assert_array_equal(alone, align(picture, points, 64))
-    found.append(one + 5)
+    found.append(np.array([300, 20]) + (one - one.mean(0)) / 2.1)
+    np.testing.assert_array_equal(aligner(picture, None, 64), alone)
+    found[1] = one + 5
     with pytest.raises(FacsimileError, match="shows 2 faces; crop it to one of them"):
         aligner(picture, None, 64)
     found.clear()

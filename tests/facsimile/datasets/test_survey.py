@@ -42,8 +42,8 @@ def test_damage_is_seen_only_where_pictures_are_decoded(
         faces, pictures = survey_pictures(table.ADAPTER, rows, Preprocessing(8), rejects)
         assert len(rejects) == pictures.prepared == most and len(faces) == 9 - most
     assert [found.value for found in rejects.found] == ["0.png", "4.png", "8.png"]
-    ((count, first),) = rejects.by_reason()
-    assert count == 3 and first.value == "0.png"
+    ((first, *others),) = rejects.by_reason()
+    assert len(others) == 2 and first.value == "0.png"
 
 
 def test_wrong_shapes_are_seen_without_decoding(
@@ -55,8 +55,8 @@ def test_wrong_shapes_are_seen_without_decoding(
         Image.new("RGB", (8, 5 + n)).save(tmp_path / f"{n}.png")
     faces, _ = survey_pictures(table.ADAPTER, rows, Preprocessing(8), rejects)
     assert len(faces) == 1
-    ((count, first),) = rejects.by_reason()
-    assert count == 2 and str(first).endswith("1.png is 8 × 6, but aligned faces are square")
+    ((first, _),) = rejects.by_reason()
+    assert str(first).endswith("1.png is 8 × 6, but aligned faces are square")
     rejects = Rejects("skip")
     faces, _ = survey_pictures(table.ADAPTER, rows, Preprocessing(8, crop=True), rejects)
     assert len(faces) == 3
