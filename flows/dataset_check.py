@@ -22,7 +22,7 @@ from facsimile.faces.readiness import (
 )
 from tasks.helpers.user_datasets import UserDataset, open_dataset, require_source
 from tasks.params import PARAMS, DatasetsParams, IngestParams, read_params
-from tasks.params.section import problems
+from tasks.params.section import TOTALS, problems
 
 
 @dataclass(frozen=True)
@@ -190,4 +190,6 @@ def _declared_name(root: Path, path: Path, ingest: IngestParams) -> str | None:
 def _new_name(path: Path, ingest: IngestParams) -> str:
     """A name for a dataset, after its file or folder."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.resolve().stem).strip("-._") or "faces"
-    return f"my-{name}" if name in ingest.faces.keys() | ingest.paths.keys() else name
+    while name in {*TOTALS, *ingest.faces, *ingest.paths}:
+        name = f"my-{name}"
+    return name

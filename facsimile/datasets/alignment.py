@@ -83,6 +83,8 @@ class Aligner:
             landmarks = _subject(landmarks)
         try:
             return align(image, four_points(landmarks), size)
+        except FacsimileError:
+            raise
         except ValueError as error:
             raise FacsimileError(f"cannot be aligned: {self.name}: {error}") from error
 

@@ -21,6 +21,10 @@ PARAMS = Path("params.yaml")
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+TOTALS = ("faces", "subjects", "rejects", "thinned", "files")
+"""Keys of totals, which stand beside the names of datasets in the metrics of stages."""
+
+
 def _dataset_name(name: str) -> str:
     """Check a dataset name. It becomes a folder name, so it must not lead outside of data/."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
@@ -28,6 +32,8 @@ def _dataset_name(name: str) -> str:
             f"{name!r} is not a dataset name: use letters, digits, '.', '_' and '-', and begin "
             "with a letter or digit"
         )
+    if name in TOTALS:
+        raise ValueError(f"{name!r} is the name of a total in metrics.json: choose another one")
     return name
 
 

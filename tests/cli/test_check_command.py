@@ -74,14 +74,14 @@ def test_the_printed_lines_are_params(root: Path) -> None:
     table(root, face1="5,1", face3="3,2")
     refused = check("faces.csv")
     assert refused.exit_code == 2 and len(refused.stderr.splitlines()) == 1
-    assert "set `scale: 0-5` under ingest.paths.faces, or give it as an option" in refused.stderr
+    assert "set `scale: 0-5` under ingest.paths.my-faces, or give it as an option" in refused.stderr
     result = check("faces.csv", "--scale", "0-5")
     assert result.exit_code == 0, result.output
     printed = params_of(result)
-    assert printed["ingest"] == {"paths": {"faces": {"root": "faces.csv", "scale": "0-5"}}}
-    assert printed["datasets"]["aus"] == "faces"
+    assert printed["ingest"] == {"paths": {"my-faces": {"root": "faces.csv", "scale": "0-5"}}}
+    assert printed["datasets"]["aus"] == "my-faces"
     write_params(root, printed)
-    assert read_params()["datasets"].aus == "faces"
+    assert read_params()["datasets"].aus == "my-faces"
     # What params.yaml says of it is the default.
     assert check("faces.csv").stdout == result.stdout
 
@@ -96,9 +96,11 @@ def test_rejects_are_counted_by_reason_and_end_ingest_unless_skipped(root: Path)
     assert result.exit_code == 1
     assert "set `on_error: skip`" in result.stderr
     rejects = result.stdout.partition("6 rejects:")[2].partition("train, as")[0]
-    assert "  2 ×  faces.csv: line 4 (faces/img/2) column image_path: img/2.png is 6 × 8" in rejects
-    assert "line 10 (faces/img/8) column AU04: 7" in rejects
-    assert "line 11 (faces/img/9) column AU12: x not a number" in rejects
+    assert (
+        "  2 ×  faces.csv: line 4 (my-faces/img/2) column image_path: img/2.png is 6 × 8" in rejects
+    )
+    assert "line 10 (my-faces/img/8) column AU04: 7" in rejects
+    assert "line 11 (my-faces/img/9) column AU12: x not a number" in rejects
     assert "img/1.png is not a file" in rejects and "img/0.png is unreadable" in rejects
     skipped = check("faces.csv", "--on-error", "skip", "--crop")
     assert "4 rejects:" in skipped.stdout and "faces.csv: adapter table, 6 faces of 3 people" in (
@@ -139,7 +141,9 @@ def test_what_is_lacking_is_said(root: Path) -> None:
     table(root, **{f"face{n}": NEUTRAL for n in range(10)})
     result = check("faces.csv")
     assert result.exit_code == 1
-    assert "faces: split train: " in result.stdout and "annotate an AU as absent" in result.stdout
+    assert (
+        "my-faces: split train: " in result.stdout and "annotate an AU as absent" in result.stdout
+    )
     assert result.stderr.splitlines()[-1].startswith("facsimile: not usable yet")
 
 
@@ -175,8 +179,8 @@ def test_what_is_no_dataset(root: Path, name: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--scale", "7"], "ingest.paths.faces.scale: input should be '0-1', '0-5', '0-100'"),
-        (["--adapter", "excel"], "ingest.paths.faces.adapter: 'excel' is not an adapter"),
+        (["--scale", "7"], "ingest.paths.my-faces.scale: input should be '0-1', '0-5', '0-100'"),
+        (["--adapter", "excel"], "ingest.paths.my-faces.adapter: 'excel' is not an adapter"),
         (["--first-frame", "0"], "faces.csv: this file layout has no option first_frame"),
         (["--align", "columns"], "faces.csv: missing column left_eye_x"),
         (["--on-error", "ignore"], "ingest.on_error: input should be 'raise' or 'skip'"),
@@ -196,7 +200,7 @@ def test_a_table_outside_the_project_is_named_in_full(root: Path, tmp_path: Path
     (elsewhere / "dvc.yaml").write_text("stages: {}\n")
     path = table(root)
     result = check("faces.csv", "--root", elsewhere)
-    assert params_of(result)["ingest"]["paths"] == {"faces": str(path.resolve())}
+    assert params_of(result)["ingest"]["paths"] == {"my-faces": str(path.resolve())}
 
 
 def test_labels_of_a_parquet_table_are_read_as_in_a_csv(root: Path) -> None:

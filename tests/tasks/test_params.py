@@ -58,6 +58,7 @@ def test_scales_are_those_of_the_library() -> None:
         ({"edits": {}}, "unknown section 'edits'"),
         ({"datasets.aus": "disfa"}, "datasets: 'disfa' is neither under ingest.faces nor"),
         ({"ingest.paths": {"world-disfa": "x"}}, "world-disfa is both under faces and under paths"),
+        ({"ingest.paths": {"faces": "x"}}, "'faces' is the name of a total in metrics.json"),
         ({"ingest.paths": {"me": {"adapter": "disfa"}}}, "ingest.paths.me.root: missing"),
         (
             {"ingest.paths": {"me": {"root": "x", "adapter": "excel"}}},
