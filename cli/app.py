@@ -9,6 +9,7 @@ from cli import (
     describe_commands,
     edit_commands,
     generator_commands,
+    init_command,
     model_commands,
     operations_commands,
     predict_command,
@@ -28,6 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
+app.add_typer(init_command.commands)
 app.add_typer(run_commands.commands)
 app.add_typer(dataset_commands.commands)
 app.add_typer(result_commands.commands)

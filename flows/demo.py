@@ -8,21 +8,12 @@ import yaml
 from facsimile.datasets import table
 from facsimile.errors import FacsimileError
 from facsimile.faces.tables import atomic_directory
+from flows.new_project import CODE, MODELS, copy
 from tasks.params import PARAMS, read_params
 from tasks.provenance.dvc_files import locked_hashes, locked_stages
 
 PLAIN_TABLE = Path("build/plain-table")
 
-_COPIED = (
-    "facsimile",
-    "tasks",
-    "data/config",
-    "data/describer",
-    "data/generator",
-    "data/oracle",
-    "dvc.yaml",
-    ".dvcignore",
-)
 _DVC_CONFIG = """[core]
     analytics = false
     autostage = false
@@ -54,8 +45,8 @@ def plain_table_project(root: Path) -> Path:
             f"{root / 'dvc.lock'}: stage ingest has not run; run `facsimile run ingest`"
         )
     project = root / PLAIN_TABLE
-    for name in _COPIED:
-        _copy(root / name, project / name)
+    for name in (*CODE, *MODELS):
+        copy(root / name, project / name)
     config = project / ".dvc" / "config"
     config.parent.mkdir(exist_ok=True)
     config.write_text(_DVC_CONFIG)
@@ -77,13 +68,3 @@ def plain_table_project(root: Path) -> Path:
     text = yaml.safe_dump(params | {"ingest": {**kept, "paths": paths}}, sort_keys=False)
     (project / PARAMS).write_text(text)
     return project
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Replace a file or folder, keeping modification times so that DVC need not rehash it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_file():
-        shutil.copy2(source, target)
-        return
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".work"))

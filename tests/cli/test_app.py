@@ -16,6 +16,7 @@ from flows import events
 
 COMMANDS = (
     "demo",
+    "init",
     "paper",
     "editors",
     "run",
