@@ -37,6 +37,8 @@ def create_project(folder: Path) -> None:
         FacsimileError: one of the project's files or folders exists already, or this installation
             is incomplete.
     """
+    if folder.is_file():
+        raise FacsimileError(f"{folder} is a file; name a folder")
     source = _source()
     names = (*CODE, *MODELS, *SETTINGS)
     tops = dict.fromkeys(name.partition("/")[0] for name in names)

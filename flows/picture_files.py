@@ -81,6 +81,8 @@ def name_outputs(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
             raise FacsimileError(f"{out}: pictures are written as PNG; name a file that ends so")
         files = {paths[0]: out}
     else:
+        if out.is_file():
+            raise FacsimileError(f"{out} is a file, but several pictures need a folder")
         files = {}
         for path in paths:
             folder = path if path.is_dir() else path.parent

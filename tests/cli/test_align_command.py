@@ -94,6 +94,10 @@ def test_a_single_photograph(folder: Path, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["nothing", "-o", "out"], "nothing does not exist"),
+        (
+            ["photos", "-o", "notes/a.txt"],
+            "notes/a.txt is a file, but several pictures need",
+        ),
         (["photos/a.png", "-o", "out.jpg"], "out.jpg: pictures are written as PNG"),
         (["photos/a.png", "-o", "photos/a.png"], "a.png would be overwritten; name another file"),
         (["notes", "-o", "out"], "notes: no pictures in this folder, only .txt; supported: .bmp"),

@@ -69,6 +69,7 @@ def test_datasets_and_a_repository_may_be_there_but_no_project(tmp_path: Path) -
     assert "facsimile exists already: name another folder" in result.stderr
     assert sorted(files(tmp_path)) == before
     assert (tmp_path / "params.yaml").read_text() == "mine"
+    assert "faces.csv is a file; name a folder" in init(tmp_path / "faces.csv").stderr
 
 
 def test_nothing_is_left_of_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
