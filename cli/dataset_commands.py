@@ -268,6 +268,8 @@ def _print_role(role: str, lacking: list[str], how: str = "") -> None:
 
 
 def _next_step(found: "DatasetCheck") -> str:
+    if found.not_square:
+        return "some pictures are not square: crop them with --crop, or align faces with --align"
     if found.blocked:
         return "rejects end `ingest`: mend them, or set `on_error: skip` to leave these faces out"
     return "not usable yet: add what is lacking"

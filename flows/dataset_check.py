@@ -61,6 +61,12 @@ class DatasetCheck:
         return wrong and self.ingest.on_error == "raise"
 
     @property
+    def not_square(self) -> bool:
+        """Whether pictures are rejected because they are neither square nor made so."""
+        made_square = self.ingest.align or self.ingest.paths[self.name].crop
+        return not made_square and any(width != height for width, height in self.pictures.sizes)
+
+    @property
     def only_test(self) -> bool:
         """Whether the dataset is meant as a test set: all its faces are in that split."""
         return not self.test and set(self.faces["split"]) == {"test"}

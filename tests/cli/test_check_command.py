@@ -94,7 +94,8 @@ def test_rejects_are_counted_by_reason_and_end_ingest_unless_skipped(root: Path)
     write_image(root / "img" / "4.png", pixels(4, 8, 7))
     result = check("faces.csv")
     assert result.exit_code == 1
-    assert "set `on_error: skip`" in result.stderr
+    assert "some pictures are not square: crop them with --crop" in result.stderr
+    assert "set `on_error: skip`" in check("faces.csv", "--crop").stderr
     rejects = result.stdout.partition("6 rejects:")[2].partition("train, as")[0]
     assert (
         "  2 ×  faces.csv: line 4 (my-faces/img/2) column image_path: img/2.png is 6 × 8" in rejects
