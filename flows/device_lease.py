@@ -1,4 +1,7 @@
-"""Leases on compute devices: each device runs one stage at a time, across flows and projects.
+"""Leases on compute devices, across flows and projects: a GPU runs one stage at a time.
+
+Without a GPU, two stages share the CPU: while one imports, reads or writes on one thread, the other
+keeps the other cores busy.
 
 A lease is a file lock. The kernel releases it when the process ends, even if killed, so no device
 stays locked. A slot of a Prefect concurrency limit would stay taken.
@@ -17,6 +20,8 @@ from pathlib import Path
 
 from facsimile.errors import FacsimileError
 
+CPU_SLOTS = ("cpu-0", "cpu-1")
+
 _SECONDS_BETWEEN_TRIES = 0.2
 
 
@@ -34,7 +39,7 @@ def find_devices() -> list[str]:
 
 @contextmanager
 def lease(devices: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Wait until a device is free and hold it; without devices, hold the CPU.
+    """Wait until a device is free and hold it; without devices, hold a slot of the CPU.
 
     Args:
         devices: ids of all devices.
@@ -47,7 +52,7 @@ def lease(devices: Sequence[str]) -> Iterator[dict[str, str]]:
     """
     folder = _private_folder()
     while True:
-        for device in devices or ["cpu"]:
+        for device in devices or CPU_SLOTS:
             path = folder / f"{device}.lock"
             file = open_lock(path)
             try:

@@ -378,6 +378,7 @@ def test_stage_that_waits_for_a_device_does_not_start_when_the_run_has_ended(
     root = project(a=stage("a", meta=GPU))
     (root / "params").write_text("1")
     monkeypatch.setattr(pipeline_run, "get_run_logger", lambda: logging.getLogger())
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     run = PipelineRun(root, read_graph(root), ["a"])
     held = ExitStack()
     held.enter_context(lease(run.devices))

@@ -5,12 +5,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from facsimile.errors import FacsimileError
-from flows.device_lease import find_devices, lease
+from flows.device_lease import CPU_SLOTS, find_devices, lease
 
 
 @pytest.fixture(autouse=True)
@@ -30,18 +31,21 @@ def test_each_holder_sees_a_device_of_its_own() -> None:
     with lease(["2", "5"]) as first, lease(["2", "5"]) as second:
         assert first == {"CUDA_VISIBLE_DEVICES": "2"}
         assert second == {"CUDA_VISIBLE_DEVICES": "5"}
-    with lease([]) as cpu:
-        assert cpu == {}
+    with lease([]) as first, lease([]) as second:
+        assert first == second == {}
 
 
-def test_holder_waits_until_a_device_is_free() -> None:
+@pytest.mark.parametrize(("devices", "slots"), [(["0"], 1), ([], len(CPU_SLOTS))])
+def test_holder_waits_until_a_device_is_free(devices: list[str], slots: int) -> None:
     got = threading.Event()
 
     def hold() -> None:
-        with lease(["0"]):
+        with lease(devices):
             got.set()
 
-    with lease(["0"]):
+    with ExitStack() as held:
+        for _ in range(slots):
+            held.enter_context(lease(devices))
         waiting = threading.Thread(target=hold)
         waiting.start()
         assert not got.wait(0.5)
@@ -79,7 +83,7 @@ def test_lock_file_that_is_a_link_is_neither_followed_nor_emptied(locks: Path) -
     victim.write_text("precious")
     folder = locks / f"facsimile-{os.getuid()}"
     folder.mkdir(mode=0o700)
-    (folder / "cpu.lock").symlink_to(victim)
-    with pytest.raises(FacsimileError, match=r"cpu\.lock"), lease([]):
+    (folder / "cpu-0.lock").symlink_to(victim)
+    with pytest.raises(FacsimileError, match=r"cpu-0\.lock"), lease([]):
         pass
     assert victim.read_text() == "precious"

@@ -2,6 +2,8 @@
 
 import math
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,3 +169,18 @@ def test_machine_is_described_by_its_processor(tmp_path: Path) -> None:
     described = machine.describe_machine("cpu", cpuinfo)
     assert described == f"{machine.count_processors()} cores, Fast Chip 9"
     assert " cores, " in machine.describe_machine("cpu", tmp_path / "none")
+
+
+def test_threads_of_a_stage_sleep_while_they_wait() -> None:
+    """OpenMP prints its settings when it is loaded, before which they must be set."""
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "tasks.encode", "--help"],
+        env=environment | {"OMP_DISPLAY_ENV": "TRUE"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    settings = [line for line in ended.stderr.splitlines() if "OMP_WAIT_POLICY" in line]
+    assert settings
+    assert all("PASSIVE" in line for line in settings)
