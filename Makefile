@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # A worker takes up to 4 GiB. Files run in their order: tests/e2e, the longest, among the first.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo paper test test-fast retrain-ci lint format clean
+.PHONY: demo paper test test-fast retrain-ci docs lint format clean
 .DEFAULT_GOAL := demo
 
 # --no-deps: the lock is complete, and pip would lose the hashes of packages with extras if it
@@ -30,6 +30,9 @@ test-fast: $(VENV)/.installed  ## run the tests that start no process, server or
 
 retrain-ci: $(VENV)/.installed  ## retrain if params, code or dvc.lock differ from BASE (main), and compare with the champion
 	$(BIN)/facsimile retrain-ci --base $(or $(BASE),main) $(RETRAIN)
+
+docs: $(VENV)/.installed  ## build the documentation as a site, site/index.html
+	$(BIN)/mkdocs build --strict --quiet
 
 lint: $(VENV)/.installed  ## check style
 	$(BIN)/ruff check .

@@ -4,6 +4,8 @@ import ast
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,21 @@ def test_imports_in_python_examples_work(page: Path) -> None:
         body = ast.parse(block).body
         imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
         exec(compile(ast.Module(imports, []), page.name, "exec"), {})
+
+
+@pytest.mark.slow
+def test_site_builds_without_warnings(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    pages = {str(page.relative_to(tmp_path)) for page in tmp_path.rglob("*.html")}
+    assert {f"{page.stem}.html" for page in (ROOT / "docs").glob("*.md")} < pages
+    commands = (tmp_path / "reference" / "commands.html").read_text()
+    assert "facsimile generator import" in commands
+    assert "AUDetector" in (tmp_path / "reference" / "library.html").read_text()
+    index = (tmp_path / "index.html").read_text()
+    assert 'href="datasets.html"' in index
+    assert 'src="results.png"' in index
 
 
 def test_results_are_those_of_one_run() -> None:
