@@ -6,18 +6,19 @@ dropout, and augmentation is light, because a training has only about 1000 steps
 stopping either: with generated faces, the lowest validation loss often occurs before the decay, and
 those weights detected no better than the final ones, and in some runs much worse.
 
-The network was designed for 224 px, where its five strides leave 7 × 7 features. The embedded world
-has 64 px faces, so the first stride is removed. Removing a later one is cheaper per step, but
-eyelids and lip corners span only a few pixels: with the third stride removed instead, even twice as
-many steps learn less. To save time, the margin of the image (hair and background, which no AU
-moves) is cropped, which allows 1.5 times as many steps in the same time. Residual branches start at
-zero, because with torchvision's initialization the first few hundred steps learn only the mean (see
-`AUDetector`).
+The network was designed for 224 px, where its five strides leave 7 × 7 features. Faces of less than
+128 px, such as those of the embedded world, get another `layout`: the first stride is removed.
+Removing a later one is cheaper per step, but eyelids and lip corners span only a few pixels: with
+the third stride removed instead, even twice as many steps learn less. To save time, the margin of
+the image (hair and background, which no AU moves) is cropped, which allows 1.5 times as many steps
+in the same time. Residual branches start at zero, because with torchvision's initialization the
+first few hundred steps learn only the mean (see `AUDetector`).
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -39,8 +40,23 @@ _EVAL_BATCH = 256
 _AUGMENTATION = 0.3
 _WEIGHT_DECAY = 0.2
 """A tenth of it suffices for real faces alone, but not together with generated faces."""
-_MARGIN = 1 / 8
-"""Share of an aligned face cropped at each edge, where hair and background are."""
+
+
+class Layout(NamedTuple):
+    """How the network treats faces of some size.
+
+    Attributes:
+        stride: of the first convolution.
+        margin: share of the face cropped at each edge.
+    """
+
+    stride: int
+    margin: float
+
+
+def layout(size: int) -> Layout:
+    """Layout for faces of `size` × `size` pixels: as published from 128 px on, see above."""
+    return Layout(2, 0.0) if size >= 128 else Layout(1, 1 / 8)
 
 
 class AUDetector(nn.Module):
@@ -48,15 +64,20 @@ class AUDetector(nn.Module):
 
     Thresholds and predictions are NaN for AUs that it has not learnt.
 
+    Args:
+        size: side of the faces, pixels; it decides the `layout`.
+
     Residual branches start at zero (Goyal et al., arXiv:1706.02677, 5.1). The two linear layers use
     PyTorch's default initialization, because torchvision's standard deviation of 0.01 lets almost
     no signal through.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
+        self.size = size
+        self.layout = layout(size)
         self.net = mobilenet_v3_small(num_classes=len(AUS), dropout=0.0)
-        self.net.features[0][0].stride = (1, 1)
+        self.net.features[0][0].stride = (self.layout.stride, self.layout.stride)
         for module in self.net.modules():
             # torchvision's 0.01 is too slow for trainings of a few thousand steps.
             if isinstance(module, nn.BatchNorm2d):
@@ -70,7 +91,7 @@ class AUDetector(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """AU intensities (B, 12), unclipped, of float images (B, 3, H, W) in [-1, 1]."""
-        top, left = (round(_MARGIN * side) for side in images.shape[-2:])
+        top, left = (round(self.layout.margin * side) for side in images.shape[-2:])
         faces = images[..., top : images.shape[-2] - top, left : images.shape[-1] - left]
         return self.net(faces.contiguous(memory_format=torch.channels_last))
 
@@ -100,15 +121,21 @@ class AUDetector(nn.Module):
         save_file(state, directory / "model.safetensors")
         values = [None if value != value else value for value in self.thresholds.tolist()]
         thresholds = dict(zip(AUS, values, strict=True))
-        config = {"architecture": "mobilenet_v3_small", "aus": list(AUS), "thresholds": thresholds}
+        config = {
+            "architecture": "mobilenet_v3_small",
+            "image_size": self.size,
+            "aus": list(AUS),
+            "thresholds": thresholds,
+        }
         (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
     @classmethod
     def load(cls, directory: str | Path) -> "AUDetector":
         """Read what `save` wrote. Raises FacsimileError if the file is not a detector."""
-        model = cls()
         path = Path(directory) / "model.safetensors"
         try:
+            config = json.loads((path.parent / "config.json").read_text())
+            model = cls(config["image_size"])
             model.load_state_dict(load_file(path))
         except Exception as error:  # safetensors raises its own untyped errors
             raise FacsimileError(f"{path}: not an AU detector ({error})") from error
@@ -176,7 +203,7 @@ class DetectorTraining:
         generator = torch.Generator().manual_seed(self.seed)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            model = AUDetector()
+            model = AUDetector(train.images.shape[1])
             if initial is not None:
                 model.net.features.load_state_dict(initial.net.features.state_dict())
             labels = torch.tensor(train.aus, dtype=torch.float32)

@@ -93,7 +93,7 @@ class NNCLRTraining:
         history, losses = [], []
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            detector = AUDetector()
+            detector = AUDetector(images.shape[1])
             classifier, detector.net.classifier = detector.net.classifier, _projection()
             model = nn.ModuleList([detector, _prediction()]).to(self.device).train()
             encoder, predictor = model

@@ -94,7 +94,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, count in PARAMS["ingest"]["faces"].items():
             write_shards([neutral_faces(name, count, rng)], INGEST / name, FACE_SCHEMA)
         sections = read_params()
-        AUDetector().save(BASELINE / "seed-0")
+        AUDetector(64).save(BASELINE / "seed-0")
         outs = {
             encode: ENCODE,
             neutral: NEUTRAL,

@@ -33,7 +33,7 @@ def pictures(count: int, seed: int = 0) -> np.ndarray:
 def perfect_detector(images: np.ndarray) -> AUDetector:
     """A detector whose readings of each AU are spread around 0.3 over these images."""
     torch.manual_seed(0)
-    detector = AUDetector()
+    detector = AUDetector(SIZE)
     norms = [module for module in detector.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 1.0

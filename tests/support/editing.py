@@ -63,7 +63,7 @@ def write_models(root: Path) -> None:
                 torch.nn.init.normal_(parameter, std=0.1)
         pipeline.save_pretrained(GENERATOR)
         save_editor(LinearEditor.from_directions(directions()), EDITOR)
-        AUDetector().save(BASELINE / "seed-0")
+        AUDetector(64).save(BASELINE / "seed-0")
 
 
 def write_studio_project(root: Path) -> None:

@@ -77,7 +77,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         NEUTRAL.mkdir()
         none = read_faces(INGEST / "attributes", ["sample_id"]).head(0)
         none.assign(z=None, x_t=None).to_parquet(NEUTRAL / "faces")
-        AUDetector().save(BASELINE / "seed-0")
+        AUDetector(64).save(BASELINE / "seed-0")
         measured = test_fidelity.faces(DATASET, 60, 6).assign(split="test")
         write_shards([measured], POPULATION / MEASURED, FACE_SCHEMA)
         for name in CONTESTANTS:

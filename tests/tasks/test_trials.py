@@ -79,7 +79,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         pd.DataFrame({"sample_id": ["theirs/p0/0"]}).to_parquet(NEUTRAL / "faces")
         for arm in ("real", "real+generated"):
             for seed in SEEDS:
-                AUDetector().save(TRAIN / arm / f"seed-{seed}")
+                AUDetector(64).save(TRAIN / arm / f"seed-{seed}")
         yield root
 
 

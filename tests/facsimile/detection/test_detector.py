@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from torchvision.models import mobilenet_v3_small
 
 from facsimile.detection import AUDetector, DetectorTraining, LabelledFaces
 from facsimile.detection.augmentation import augment
@@ -61,7 +62,7 @@ def test_augmentation_mirrors_and_recolours_but_keeps_the_face():
 
 def test_a_new_detector_is_shallow_and_its_answers_depend_on_the_face():
     torch.manual_seed(0)
-    model = AUDetector().train()
+    model = AUDetector(64).train()
     seen = []
     for block in model.net.features:
         if getattr(block, "use_res_connect", False):
@@ -70,6 +71,33 @@ def test_a_new_detector_is_shallow_and_its_answers_depend_on_the_face():
     assert len(seen) == 6
     assert all(torch.equal(given, put_out) for given, put_out in seen)
     assert answers.std(0).mean() > 0.015
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "margin", "side"),
+    [(64, 1, 1 / 8, 3), (96, 1, 1 / 8, 5), (128, 2, 0, 4), (224, 2, 0, 7)],
+)
+def test_network_is_as_published_for_large_faces(size, stride, margin, side):
+    model = AUDetector(size).eval()
+    assert model.layout == (stride, margin)
+    seen = []
+    model.net.features.register_forward_hook(lambda _, given, put_out: seen.append(put_out.shape))
+    model(torch.zeros(1, 3, size, size))
+    assert seen == [(1, 576, side, side)]
+    published = mobilenet_v3_small().features.state_dict()
+    shapes = {name: value.shape for name, value in model.net.features.state_dict().items()}
+    assert shapes == {name: value.shape for name, value in published.items()}
+
+
+def test_size_of_the_faces_is_learnt_and_saved(tmp_path):
+    images, aus = bars(8, seed=0)
+    large = LabelledFaces(images.repeat(2, axis=1).repeat(2, axis=2), aus)
+    model = DetectorTraining(seed=0, epoch_faces=8, batch_size=8, epochs=1).run(large, large)
+    model.save(tmp_path)
+    loaded = AUDetector.load(tmp_path)
+    assert loaded.size == 128
+    assert loaded.layout.stride == 2
+    np.testing.assert_array_equal(loaded.predict(large.images), model.predict(large.images))
 
 
 def test_batches_are_half_real_and_half_generated_and_go_through_all():

@@ -10,7 +10,7 @@ from tests.facsimile.detection.faces import bars
 @pytest.fixture(scope="module")
 def members() -> list[AUDetector]:
     torch.manual_seed(0)
-    return [AUDetector().eval() for _ in range(2)]
+    return [AUDetector(64).eval() for _ in range(2)]
 
 
 def test_readings_are_the_mean_over_detectors_and_mirror_images(members):
