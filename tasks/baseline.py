@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from facsimile.detection import AUEnsemble, LabelledFaces
+from facsimile.detection import AUEnsemble
 from facsimile.faces.annotation import keep_labels
 from facsimile.faces.aus import AUS
 from facsimile.measurement.metrics import mean_defined, pearson_per_au
 from tasks.helpers import readiness
-from tasks.helpers.detectors import COLUMNS, fit, fit_all
+from tasks.helpers.detectors import COLUMNS, fit, fit_all, stored_faces
 from tasks.params import BaselineParams, DatasetsParams, DetectorParams
 from tasks.shared.artefacts import learned_aus, read_splits
 from tasks.shared.stage import Compute, main
@@ -36,15 +36,15 @@ def run(
 ) -> dict[str, Any]:
     """Train on real training faces and measure the ensemble on validation faces."""
     aus = learned_aus(datasets.aus)
-    rows = read_splits(datasets.aus, ("train", "val"), COLUMNS)
-    faces, val = (LabelledFaces.from_rows(keep_labels(split, aus)) for split in rows)
+    splits = read_splits(datasets.aus, ("train", "val"), COLUMNS)
     options = detector.model_dump()
-    jobs = [
-        partial(fit, out / f"seed-{seed}", faces, val, options | {"seed": seed})
-        for seed in baseline.seeds
-    ]
-    losses = [loss for _, loss in fit_all(jobs, compute, "baseline")]
-    readings = AUEnsemble.load(out, compute.device).predict(val.images)
+    with stored_faces(out, [keep_labels(rows, aus) for rows in splits]) as (faces, val):
+        jobs = [
+            partial(fit, out / f"seed-{seed}", faces, val, options | {"seed": seed})
+            for seed in baseline.seeds
+        ]
+        losses = [loss for _, loss in fit_all(jobs, compute, "baseline")]
+        readings = AUEnsemble.load(out, compute.device).predict(val.images)
     metrics = {
         "pearson": mean_defined(pearson_per_au(val.aus, readings)),
         "detectors": len(baseline.seeds),

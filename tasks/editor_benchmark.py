@@ -101,7 +101,7 @@ def run(
         "methods": [name for name, each in CONTESTANTS.items() if not each.changed],
         "differences": compare_editors(table, LINEAR, seed=fidelity.seed).to_dict("records"),
         "claims": check_claims(scores),
-        "detectors": score_detectors(datasets, paper, compute),
+        "detectors": score_detectors(datasets, paper, compute, out),
         "best": {score: best(scores, score) for score in ("au_mae", "icc", "ssim", "neutral_mse")},
     }
     results = to_json(measured)
@@ -154,7 +154,7 @@ def unedited(bench: EditorBench, faces: BenchmarkFaces) -> dict[str, float]:
 
 
 def score_detectors(
-    datasets: DatasetsParams, paper: PaperParams, compute: Compute
+    datasets: DatasetsParams, paper: PaperParams, compute: Compute, out: Path
 ) -> dict[str, dict[str, Any]]:
     """F1, ICC and AU-pair FPR of the detectors trained on each editor's faces; set → arm → scores.
 
@@ -162,7 +162,7 @@ def score_detectors(
     """
     faces = dict(measured_faces(datasets))
     people = {name: describe(rows) for name, rows in faces.items()}
-    predicted = predict({REAL: seed_folders(BASELINE)}, datasets, compute)[REAL]
+    predicted = predict({REAL: seed_folders(BASELINE)}, datasets, compute, out)[REAL]
     arms = {REAL: read_runs(BASELINE, predicted, faces)}
     for name in CONTESTANTS:
         path = EDITOR_TRIALS / name / "predictions.parquet"

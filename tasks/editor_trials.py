@@ -17,12 +17,11 @@ import numpy as np
 import pandas as pd
 
 from facsimile.benchmark import CONTESTANTS
-from facsimile.detection import LabelledFaces
 from facsimile.editing import EditOperator, load_editor
 from facsimile.faces.annotation import keep_labels
-from facsimile.faces.tables import GENERATED_SCHEMA, read_faces, write_shards
+from facsimile.faces.tables import GENERATED_SCHEMA, read_located, write_shards
 from tasks.helpers.codes import read_editable, read_neutral
-from tasks.helpers.detectors import COLUMNS, fit, fit_all, seed_folders
+from tasks.helpers.detectors import COLUMNS, fit, fit_all, seed_folders, stored_faces
 from tasks.helpers.edit_plan import plan_real_edits
 from tasks.helpers.generator_loading import load_generator
 from tasks.helpers.measured_faces import predict
@@ -50,14 +49,16 @@ def run(
 
     aus = learned_aus(datasets.aus)
     real, val = read_splits(datasets.aus, ("train", "val"), COLUMNS)
-    rows = pd.concat([real, read_faces(out / "faces", COLUMNS)], ignore_index=True)
-    labelled, val = (LabelledFaces.from_rows(keep_labels(part, aus)) for part in (rows, val))
-    jobs = [
-        partial(fit, out / f"seed-{seed}", labelled, val, detector.model_dump() | {"seed": seed})
-        for seed in trials.seeds
-    ]
-    losses = [loss for _, loss in fit_all(jobs, compute, item)]
-    predictions = predict({item: seed_folders(out)}, datasets, compute)[item]
+    rows = pd.concat([real, read_located(out / "faces", COLUMNS)], ignore_index=True)
+    tables = [keep_labels(part, aus) for part in (rows, val)]
+    options = detector.model_dump()
+    with stored_faces(out, tables) as (labelled, held_out):
+        jobs = [
+            partial(fit, out / f"seed-{seed}", labelled, held_out, options | {"seed": seed})
+            for seed in trials.seeds
+        ]
+        losses = [loss for _, loss in fit_all(jobs, compute, item)]
+    predictions = predict({item: seed_folders(out)}, datasets, compute, out)[item]
     predictions.to_parquet(out / "predictions.parquet", index=False)
     return {"val_loss": float(np.mean(losses)), "detectors": len(jobs), "faces": faces}
 

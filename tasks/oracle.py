@@ -19,6 +19,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from facsimile.detection import AUOracle, LabelledFaces, OracleTraining
 from facsimile.faces.aus import AUS
+from facsimile.faces.tables import decode_images
 from facsimile.files import to_json
 from facsimile.measurement import (
     equal_error_rate,
@@ -119,7 +120,7 @@ def run(arguments: argparse.Namespace) -> None:
         params.workers,
     )
     splits = {
-        split: LabelledFaces.from_rows(rows, str(arguments.faces))
+        split: LabelledFaces.from_rows(rows, decode_images(rows, str(arguments.faces)))
         for split, rows in faces.groupby("split")
     }
     options = params.model_dump(

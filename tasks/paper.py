@@ -43,7 +43,7 @@ def run(
     faces = dict(measured_faces(datasets))
     people = {name: describe(rows) for name, rows in faces.items()}
     folders = {arm: seed_folders(TRAIN / arm) for arm in (REAL, ALL_GENERATED)}
-    predicted = predict(folders, datasets, compute)
+    predicted = predict(folders, datasets, compute, out)
     arms = {arm: read_runs(TRAIN / arm, predicted[arm], faces) for arm in folders}
     for arm in PAPER_ARMS:
         path = TRIALS / arm / "predictions.parquet"

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from facsimile.detection.nnclr import NNCLRTraining
-from facsimile.faces.tables import decode_images, read_faces
+from facsimile.faces.picture_store import picture_store
+from facsimile.faces.tables import read_located
 from tasks.params import DatasetsParams, PretrainParams
 from tasks.shared.artefacts import INGEST, POPULATION, UNLABELLED, select_split
 from tasks.shared.stage import Compute, main, progress
@@ -27,11 +28,12 @@ def run(
     path = POPULATION / UNLABELLED
     if not path.exists():
         path = INGEST / datasets.attributes
-    faces = read_faces(path, ["sample_id", "split", "image"])
-    images = decode_images(select_split(faces, "train", path), str(path))
+    faces = select_split(read_located(path, ["sample_id", "split"]), "train", path)
     training = NNCLRTraining(**pretrain.model_dump(), device=compute.device)
-    with progress("pretrain", pretrain.steps, "steps") as advance:
-        model = training.run(images, on_step=lambda _: advance(1)).to("cpu")
+    with picture_store(out, progress) as store:
+        images = store.decode(faces)
+        with progress("pretrain", pretrain.steps, "steps") as advance:
+            model = training.run(images, on_step=lambda _: advance(1)).to("cpu")
     model.save(out)
     model.history_.to_csv(out / "history.csv", index=False)
     return {"loss": float(model.history_["loss"].iloc[-1]), "faces": len(images)}

@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facsimile.detection import LabelledFaces
 from facsimile.faces.annotation import keep_labels
 from facsimile.faces.arms import training_arms
 from facsimile.faces.aus import AUS
 from facsimile.faces.origins import REAL
-from facsimile.faces.tables import read_faces
-from tasks.helpers.detectors import COLUMNS, fit, fit_all
+from facsimile.faces.tables import read_located
+from tasks.helpers.detectors import COLUMNS, fit, fit_all, stored_faces
 from tasks.params import DatasetsParams, DetectorParams, TrainParams
 from tasks.shared.artefacts import BASELINE, FILTER, learned_aus, read_splits
 from tasks.shared.stage import Compute, main
@@ -38,8 +37,7 @@ def run(
     """Train each arm on real training faces and the accepted generated faces of its origins."""
     aus = learned_aus(datasets.aus)
     real, val = read_splits(datasets.aus, ("train", "val"), COLUMNS)
-    val = LabelledFaces.from_rows(keep_labels(val, aus))
-    generated = read_faces(FILTER / "faces", COLUMNS)
+    generated = read_located(FILTER / "faces", COLUMNS)
     seeds = {arm: list(train.seeds) for arm in train.arms}
     if REAL in seeds:
         trained = [seed for seed in train.seeds if (BASELINE / f"seed-{seed}").exists()]
@@ -51,18 +49,26 @@ def run(
     metrics: dict[str, Any] = {"detectors": sum(map(len, seeds.values()))}
     if aus != AUS:
         metrics["aus"] = len(aus)
-    jobs = []
+    tables = []
     for arm in arms:
         added = generated[generated["origin"].isin(training_arms()[arm].origins)]
-        rows = keep_labels(pd.concat([real, added], ignore_index=True), aus)
-        metrics[arm] = {"faces": len(rows)}
-        faces, options = LabelledFaces.from_rows(rows), detector.model_dump()
-        for seed in seeds[arm]:
-            folder = out / arm / f"seed-{seed}"
-            jobs.append(partial(fit, folder, faces, val, options | {"seed": seed}))
+        tables.append(keep_labels(pd.concat([real, added], ignore_index=True), aus))
+        metrics[arm] = {"faces": len(tables[-1])}
     losses: dict[str, list[float]] = {arm: [] for arm in arms}
-    for folder, loss in fit_all(jobs, compute, "train"):
-        losses[folder.parent.name].append(loss)
+    with stored_faces(out, [keep_labels(val, aus), *tables]) as (held_out, *faces):
+        jobs = [
+            partial(
+                fit,
+                out / arm / f"seed-{seed}",
+                labelled,
+                held_out,
+                detector.model_dump() | {"seed": seed},
+            )
+            for arm, labelled in zip(arms, faces, strict=True)
+            for seed in seeds[arm]
+        ]
+        for folder, loss in fit_all(jobs, compute, "train"):
+            losses[folder.parent.name].append(loss)
     for arm, values in losses.items():
         metrics[arm]["val_loss"] = float(np.mean(values))
     return metrics

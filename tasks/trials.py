@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from facsimile.detection import AUDetector, LabelledFaces
+from facsimile.detection import AUDetector
 from facsimile.faces.annotation import keep_labels
 from facsimile.paper import TRIALS
-from tasks.helpers.detectors import COLUMNS, fit, fit_all, seed_folders
+from tasks.helpers.detectors import COLUMNS, fit, fit_all, seed_folders, stored_faces
 from tasks.helpers.measured_faces import predict
 from tasks.helpers.trial_faces import lacks_faces, training_rows
 from tasks.params import DatasetsParams, DetectorParams, TrialsParams
@@ -41,21 +41,26 @@ def run(
         return {"detectors": 0}
     aus = learned_aus(datasets.aus)
     real, val = read_splits(datasets.aus, ("train", "val"), COLUMNS)
-    val = LabelledFaces.from_rows(keep_labels(val, aus))
     options = detector.model_dump() | {"reweight": trial.reweighted}
     options["epoch_faces"] = round(trial.length * detector.epoch_faces)
     initial = AUDetector.load(PRETRAIN) if trial.pretrained else None
-    jobs, faces = [], 0
-    for seed in trials.seeds:
-        rows = keep_labels(training_rows(trial, real, seed), aus)
-        faces = len(rows)
-        labelled = LabelledFaces.from_rows(rows)
-        folder = out / f"seed-{seed}"
-        jobs.append(partial(fit, folder, labelled, val, options | {"seed": seed}, initial=initial))
-    losses = [loss for _, loss in fit_all(jobs, compute, item)]
-    predictions = predict({item: seed_folders(out)}, datasets, compute)[item]
+    tables = [keep_labels(training_rows(trial, real, seed), aus) for seed in trials.seeds]
+    with stored_faces(out, [keep_labels(val, aus), *tables]) as (held_out, *faces):
+        jobs = [
+            partial(
+                fit,
+                out / f"seed-{seed}",
+                labelled,
+                held_out,
+                options | {"seed": seed},
+                initial=initial,
+            )
+            for seed, labelled in zip(trials.seeds, faces, strict=True)
+        ]
+        losses = [loss for _, loss in fit_all(jobs, compute, item)]
+    predictions = predict({item: seed_folders(out)}, datasets, compute, out)[item]
     predictions.to_parquet(out / "predictions.parquet", index=False)
-    return {"val_loss": float(np.mean(losses)), "detectors": len(jobs), "faces": faces}
+    return {"val_loss": float(np.mean(losses)), "detectors": len(jobs), "faces": len(tables[-1])}
 
 
 if __name__ == "__main__":

@@ -33,10 +33,11 @@ from facsimile.detection.labelled_faces import LabelledFaces
 from facsimile.errors import FacsimileError
 from facsimile.faces.annotation import presence
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS
+from facsimile.faces.picture_store import StoredPictures
 from facsimile.faces.tables import to_tensor
 from facsimile.measurement.metrics import choose_thresholds
 
-_EVAL_BATCH = 256
+EVAL_BATCH = 256
 _AUGMENTATION = 0.3
 _WEIGHT_DECAY = 0.2
 """A tenth of it suffices for real faces alone, but not together with generated faces."""
@@ -96,7 +97,7 @@ class AUDetector(nn.Module):
         return self.net(faces.contiguous(memory_format=torch.channels_last))
 
     @torch.inference_mode()
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: np.ndarray | StoredPictures) -> np.ndarray:
         """AU intensities (N, 12) float32, unclipped, of uint8 images (N, H, W, 3).
 
         NaN for AUs that the detector has not learnt.
@@ -104,8 +105,8 @@ class AUDetector(nn.Module):
         self.eval()
         device = self.thresholds.device
         batches = [
-            self(to_tensor(images[start : start + _EVAL_BATCH]).to(device)).float().cpu()
-            for start in range(0, len(images), _EVAL_BATCH)
+            self(to_tensor(images[start : start + EVAL_BATCH]).to(device)).float().cpu()
+            for start in range(0, len(images), EVAL_BATCH)
         ]
         if not batches:
             return np.empty((0, len(AUS)), np.float32)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from facsimile.detection.detector import AUDetector
+from facsimile.detection.detector import EVAL_BATCH, AUDetector
 from facsimile.errors import FacsimileError
+from facsimile.faces.aus import AUS
+from facsimile.faces.picture_store import StoredPictures
 
 
 class AUEnsemble:
@@ -23,8 +25,15 @@ class AUEnsemble:
     def __init__(self, members: Sequence[AUDetector]) -> None:
         self.members = list(members)
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: np.ndarray | StoredPictures) -> np.ndarray:
         """AU intensities (N, 12) float32, unclipped, of uint8 images (N, H, W, 3)."""
+        parts = [
+            self._read(images[start : start + EVAL_BATCH])
+            for start in range(0, len(images), EVAL_BATCH)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, len(AUS)), np.float32)
+
+    def _read(self, images: np.ndarray) -> np.ndarray:
         mirrored = np.ascontiguousarray(images[:, :, ::-1])
         views = [member.predict(view) for member in self.members for view in (images, mirrored)]
         return np.mean(views, axis=0)

@@ -18,6 +18,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from facsimile.detection.detector import AUDetector, BalancedBatches
 from facsimile.errors import FacsimileError
+from facsimile.faces.picture_store import StoredPictures
 from facsimile.faces.tables import to_tensor
 
 _FEATURES = 576  # of MobileNetV3-Small, pooled
@@ -68,12 +69,14 @@ class NNCLRTraining:
     device: str = "cpu"
 
     def run(
-        self, images: np.ndarray, on_step: Callable[[int], None] = lambda step: None
+        self,
+        images: np.ndarray | StoredPictures,
+        on_step: Callable[[int], None] = lambda step: None,
     ) -> AUDetector:
         """Pretrain on faces without labels.
 
         Args:
-            images: uint8 (N, H, W, 3).
+            images: uint8 (N, H, W, 3), in memory or in a file.
             on_step: called with the number of steps done.
 
         Returns:

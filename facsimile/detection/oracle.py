@@ -24,6 +24,7 @@ from facsimile.detection.labelled_faces import LabelledFaces
 from facsimile.digests import record_digests
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
+from facsimile.faces.picture_store import StoredPictures
 from facsimile.faces.tables import to_tensor
 from facsimile.measurement.metrics import mean_defined, pearson_per_au
 
@@ -72,12 +73,14 @@ class AUOracle(nn.Module):
         features = self.trunk(images.contiguous(memory_format=torch.channels_last)).float()
         return self.au_head(features), F.normalize(self.identity_head(features), dim=1)
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: np.ndarray | StoredPictures) -> np.ndarray:
         """AU intensities (N, 12) of `predict_with_embeddings`."""
         return self.predict_with_embeddings(images)[0]
 
     @torch.inference_mode()
-    def predict_with_embeddings(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict_with_embeddings(
+        self, images: np.ndarray | StoredPictures
+    ) -> tuple[np.ndarray, np.ndarray]:
         """AU intensities (N, 12) and unit-length embeddings (N, E) of uint8 images (N, H, W, 3).
 
         Both are averaged over the face and its mirror image.

@@ -8,7 +8,7 @@ with names of the Hugging Face hub, such as ``train-00000-of-00001.parquet``, ar
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -271,6 +271,36 @@ def iter_table(
         with _open(file, columns) as parquet:
             for batch in parquet.iter_batches(batch_size, columns=columns):
                 yield batch.to_pandas()
+
+
+def iter_rows(
+    path: Path,
+    batch_size: int,
+    sample_ids: Collection[str],
+    columns: Sequence[str] | None = None,
+) -> Iterator[pa.Table]:
+    """Stream the rows of a table with these ids, in batches of at most `batch_size`, in file order.
+
+    Args:
+        path, batch_size: as in `iter_table`.
+        sample_ids: ids of the rows; those that the table does not have are ignored.
+        columns: columns to read, with sample_id; None for all.
+
+    Raises:
+        FacsimileError: no table, an unreadable file or a missing column.
+    """
+    wanted = frozenset(sample_ids)
+    for file in shard_paths(path):
+        with _open(file, columns) as parquet:
+            for batch in parquet.iter_batches(batch_size, columns=columns):
+                chosen = [name in wanted for name in batch["sample_id"].to_pylist()]
+                if any(chosen):
+                    yield pa.Table.from_batches([batch.filter(pa.array(chosen))])
+
+
+def read_located(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """`read_faces`, and ``table``: where the images of the faces are (see `PictureStore`)."""
+    return read_faces(path, columns).assign(table=str(path))
 
 
 def read_faces(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:

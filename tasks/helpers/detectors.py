@@ -1,22 +1,38 @@
 """Train detectors in parallel, for the baseline and for all training arms."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from facsimile.detection import AUDetector, DetectorTraining, LabelledFaces
 from facsimile.faces.aus import AUS
+from facsimile.faces.picture_store import picture_store
 from facsimile.measurement.metrics import mean_defined
 from tasks.shared.stage import Compute, progress
 
-COLUMNS = ["sample_id", "subject_id", "split", "origin", "image", "au_presence_only", *AUS]
-"""Columns of the faces that detectors are trained on."""
+COLUMNS = ["sample_id", "subject_id", "split", "origin", "au_presence_only", *AUS]
+"""Columns of the faces that detectors are trained on, besides their images."""
+
+
+@contextmanager
+def stored_faces(out: Path, tables: Sequence[pd.DataFrame]) -> Iterator[list[LabelledFaces]]:
+    """Labelled faces of each table, whose images are in one file that all processes read.
+
+    Args:
+        out: folder for the file, which is removed at the end.
+        tables: rows with ``COLUMNS`` and ``table`` (see `read_located`); they may share faces.
+    """
+    with picture_store(out, progress) as store:
+        store.decode(pd.concat(tables))
+        yield [LabelledFaces.from_rows(rows, store.decode(rows)) for rows in tables]
 
 
 def fit(

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from facsimile.faces.origins import SYNTHETIC
-from facsimile.faces.tables import evenly_spaced, read_faces
+from facsimile.faces.tables import evenly_spaced, read_faces, read_located
 from facsimile.paper import Added, Trial
 from facsimile.seeding import sample_seed
 from tasks.helpers.detectors import COLUMNS
@@ -32,7 +32,7 @@ def training_rows(trial: Trial, real: pd.DataFrame, seed: int) -> pd.DataFrame:
 
     Args:
         trial: the arm.
-        real: all annotated training faces, with ``COLUMNS``.
+        real: all annotated training faces, with ``COLUMNS`` and ``table`` (see `read_located`).
         seed: draws the people and faces of smaller training sets.
     """
     parts = [_select(real, trial, seed)]
@@ -59,7 +59,7 @@ def _select(real: pd.DataFrame, trial: Trial, seed: int) -> pd.DataFrame:
 
 
 def _further_people(count: int) -> pd.DataFrame:
-    faces = read_faces(POPULATION / FURTHER, COLUMNS)
+    faces = read_located(POPULATION / FURTHER, COLUMNS)
     return faces[faces["subject_id"].isin(sorted(faces["subject_id"].unique())[:count])]
 
 
@@ -67,7 +67,8 @@ def _added_rows(added: Added) -> pd.DataFrame:
     if name := _FURTHER.get(added.source):
         # As many as there are generated faces, and like them in half of each batch.
         count = len(read_faces(FILTER / "faces", ["sample_id"]))
-        return evenly_spaced(read_faces(POPULATION / name, COLUMNS), count).assign(origin=SYNTHETIC)
+        further = read_located(POPULATION / name, COLUMNS)
+        return evenly_spaced(further, count).assign(origin=SYNTHETIC)
     columns = [*COLUMNS, "source_id", "edited_au"]
     if added.source == "plain":
         tables = [PLAIN / "faces"]
@@ -75,7 +76,7 @@ def _added_rows(added: Added) -> pd.DataFrame:
         tables = [FILTER / "faces"]
     else:
         tables = generated_tables()
-    rows = pd.concat(read_faces(table, columns) for table in tables)
+    rows = pd.concat(read_located(table, columns) for table in tables)
     rows = rows[rows["origin"].isin(added.origins)]
     if not added.mixed:
         rows = rows[rows["edited_au"].notna()]
@@ -84,4 +85,4 @@ def _added_rows(added: Added) -> pd.DataFrame:
     if added.source == "pipeline" and added.accepted and not added.corrected:
         accepted = read_faces(FILTER / "faces", ["sample_id"])["sample_id"]
         rows = rows[rows["sample_id"].isin(accepted)]
-    return rows[COLUMNS]
+    return rows[[*COLUMNS, "table"]]

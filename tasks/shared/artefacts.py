@@ -11,7 +11,7 @@ from facsimile.errors import FacsimileError
 from facsimile.faces.annotation import explain_unused_aus, learnable_aus, mostly_annotated_aus
 from facsimile.faces.aus import AUS, NUISANCES
 from facsimile.faces.origins import generated_origins
-from facsimile.faces.tables import read_faces, read_table
+from facsimile.faces.tables import read_faces, read_located, read_table
 
 DATA = Path("data")
 INGEST = DATA / "ingest"
@@ -98,9 +98,9 @@ def select_split(faces: pd.DataFrame, split: str, source: Path) -> pd.DataFrame:
 
 
 def read_splits(dataset: str, splits: Sequence[str], columns: Sequence[str]) -> list[pd.DataFrame]:
-    """Rows of each split of an ingested dataset, which is read only once."""
+    """Rows of each split of an ingested dataset, which is read only once; see `read_located`."""
     path = INGEST / dataset
-    faces = read_faces(path, columns)
+    faces = read_located(path, columns)
     return [select_split(faces, split, path) for split in splits]
 
 
