@@ -9,21 +9,23 @@ Writes  data/filter/faces/part-*.parquet (accepted, GENERATED_SCHEMA), decisions
         per candidate: scores, accepted, reason), metrics.json.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from facsimile.detection import AUEnsemble
 from facsimile.errors import FacsimileError
-from facsimile.faces.annotation import keep_labels
 from facsimile.faces.aus import AUS
+from facsimile.faces.picture_store import PictureStore, StoredPictures, picture_store
 from facsimile.faces.tables import (
     GENERATED_SCHEMA,
-    decode_images,
     evenly_spaced,
-    read_faces,
+    iter_rows,
+    read_located,
     read_table,
     to_tensor,
     write_shards,
@@ -32,7 +34,6 @@ from facsimile.filtering import (
     Candidates,
     FaceFilter,
     FilterLimits,
-    LabelCorrector,
     RealFaces,
     requested_codes,
 )
@@ -41,6 +42,7 @@ from facsimile.language import ASKED
 from facsimile.measurement import filter_metrics
 from tasks.helpers.codes import read_encoded, stack_codes
 from tasks.helpers.generator_loading import load_generator
+from tasks.helpers.label_correction import fit_corrector
 from tasks.params import DatasetsParams, FilterParams
 from tasks.shared.artefacts import (
     BASELINE,
@@ -49,57 +51,32 @@ from tasks.shared.artefacts import (
     NEUTRAL,
     SYNTHESIZE,
     generated_tables,
-    learned_aus,
-    read_splits,
     select_split,
 )
 from tasks.shared.stage import Compute, main, progress
+
+_COLUMNS = (
+    *("sample_id", "subject_id", "origin", "source_id", "edited_au", "male", "age", "z"),
+    *("au_presence_only", *AUS),
+)
+_BATCH = 1024
 
 
 def run(
     out: Path, compute: Compute, datasets: DatasetsParams, filter: FilterParams
 ) -> dict[str, Any]:
     """Filter all generated faces together, so that the accepted faces are balanced as a whole."""
-    generator = load_generator(compute)
-    annotated = read_encoded(datasets.aus, generator)
-    attributes = read_encoded(datasets.attributes, generator, "train")
-    candidates = pd.concat(map(read_faces, generated_tables()), ignore_index=True)
-    images = decode_images(candidates, "generated faces")
+    candidates = pd.concat(
+        (read_located(table, _COLUMNS) for table in generated_tables()), ignore_index=True
+    )
     requested = candidates[list(AUS)].to_numpy(np.float32)
-    reader = AUEnsemble.load(BASELINE, compute.device)
-    corrector = fit_corrector(reader, datasets.aus)
-    readings = reader.predict(images)
-    if filter.correct_labels:
-        candidates[list(AUS)] = corrector.correct(
-            requested, readings, candidates["au_presence_only"].to_numpy(bool)
-        )
-
-    train = select_split(annotated, "train", INGEST / datasets.aus)
-    references = pd.concat([train, evenly_spaced(attributes, filter.reference_faces)])
-    face_filter = FaceFilter(FilterLimits(**filter.limits), seed=filter.seed).fit(
-        RealFaces(
-            read_images(datasets, references["sample_id"]),
-            stack_codes(references["z"]),
-            references["subject_id"].to_numpy(),
-        ),
-        stack_codes(attributes["z"]),
-        attributes["subject_id"].to_numpy(),
-    )
-    decisions = face_filter.predict(
-        Candidates(
-            candidates,
-            images,
-            encode(generator, images, compute, "encode candidates"),
-            read_requested(candidates, annotated, generator, compute),
-            intended_aus(candidates),
-            corrector.detect(readings),
-        )
-    )
+    with picture_store(out, progress) as store:
+        decisions = decide(candidates, store, compute, datasets, filter)
     accepted = candidates[decisions["accepted"].to_numpy()]
     if accepted.empty:
         reasons = ", ".join(f"{n} × {why}" for why, n in decisions["reason"].value_counts().items())
         raise FacsimileError(f"filter: none of {len(candidates)} faces is accepted ({reasons})")
-    write_shards([accepted], out / "faces", GENERATED_SCHEMA)
+    write_shards(read_again(accepted), out / "faces", GENERATED_SCHEMA)
     decisions.to_parquet(out / "decisions.parquet", index=False)
     # The number of accepted faces first: the first metric is the key figure of the stage.
     correction = np.nanmean(np.abs(candidates[list(AUS)].to_numpy() - requested))
@@ -107,15 +84,71 @@ def run(
     return metrics | filter_metrics(decisions)
 
 
-def fit_corrector(reader: AUEnsemble, dataset: str) -> LabelCorrector:
-    """Fit the label corrector to the errors of the AU detectors on validation faces."""
-    columns = ["sample_id", "subject_id", "split", "image", *AUS]
-    (val,) = read_splits(dataset, ("val",), columns)
-    labels = keep_labels(val, learned_aus(dataset))[list(AUS)].to_numpy(np.float32)
-    return LabelCorrector().fit(labels, reader.predict(decode_images(val)))
+def decide(
+    candidates: pd.DataFrame,
+    store: PictureStore,
+    compute: Compute,
+    datasets: DatasetsParams,
+    filter: FilterParams,
+) -> pd.DataFrame:
+    """Correct the labels of `candidates` in place, and decide on each."""
+    generator = load_generator(compute)
+    annotated = read_encoded(datasets.aus, generator)
+    attributes = read_encoded(datasets.attributes, generator, "train")
+    images = store.decode(candidates)
+    reader = AUEnsemble.load(BASELINE, compute.device)
+    corrector = fit_corrector(reader, datasets.aus)
+    readings = reader.predict(images)
+    if filter.correct_labels:
+        candidates[list(AUS)] = corrector.correct(
+            candidates[list(AUS)].to_numpy(np.float32),
+            readings,
+            candidates["au_presence_only"].to_numpy(bool),
+        )
+
+    train = select_split(annotated, "train", INGEST / datasets.aus)
+    references = pd.concat(
+        [
+            train.assign(table=str(INGEST / datasets.aus)),
+            evenly_spaced(attributes, filter.reference_faces).assign(
+                table=str(INGEST / datasets.attributes)
+            ),
+        ]
+    )
+    face_filter = FaceFilter(FilterLimits(**filter.limits), seed=filter.seed).fit(
+        RealFaces(
+            store.decode(references),
+            stack_codes(references["z"]),
+            references["subject_id"].to_numpy(),
+        ),
+        stack_codes(attributes["z"]),
+        attributes["subject_id"].to_numpy(),
+    )
+    return face_filter.predict(
+        Candidates(
+            candidates,
+            images,
+            encode(generator, images, compute, "encode candidates"),
+            read_requested(candidates, annotated, generator, compute, store),
+            intended_aus(candidates),
+            corrector.detect(readings),
+        )
+    )
 
 
-def encode(generator: Generator, images: np.ndarray, compute: Compute, name: str) -> np.ndarray:
+def read_again(accepted: pd.DataFrame) -> Iterator[pa.Table]:
+    """Rows of the tables of generated faces, with all columns and with the labels of `accepted`."""
+    for table, rows in accepted.groupby("table", sort=False):
+        labels = rows.set_index("sample_id")[list(AUS)]
+        for batch in iter_rows(Path(table), _BATCH, rows["sample_id"]):
+            corrected = labels.loc[batch["sample_id"].to_pylist()]
+            for au in AUS:
+                column = pa.array(corrected[au].to_numpy(np.float32), from_pandas=True)
+                batch = batch.set_column(batch.column_names.index(au), au, column)
+            yield batch
+
+
+def encode(generator: Generator, images: StoredPictures, compute: Compute, name: str) -> np.ndarray:
     """Normalised codes (N, D) of uint8 images."""
     parts = []
     with progress(name, len(images)) as advance:
@@ -127,12 +160,16 @@ def encode(generator: Generator, images: np.ndarray, compute: Compute, name: str
 
 
 def read_requested(
-    candidates: pd.DataFrame, annotated: pd.DataFrame, generator: Generator, compute: Compute
+    candidates: pd.DataFrame,
+    annotated: pd.DataFrame,
+    generator: Generator,
+    compute: Compute,
+    store: PictureStore,
 ) -> np.ndarray:
     """Codes (N, D) of the person that each candidate should show."""
-    identities = read_table(SYNTHESIZE / "identities", ["sample_id", "image"])
-    images = decode_images(identities, str(SYNTHESIZE / "identities"))
-    z = encode(generator, images, compute, "encode identities")
+    path = SYNTHESIZE / "identities"
+    identities = read_table(path, ["sample_id"]).assign(table=str(path))
+    z = encode(generator, store.decode(identities), compute, "encode identities")
     sources = [
         annotated.set_index("sample_id")["z"],
         pd.Series(list(z), index=identities["sample_id"].to_numpy()),
@@ -148,13 +185,6 @@ def intended_aus(candidates: pd.DataFrame) -> np.ndarray:
     prompts = read_table(DESCRIBE / "words", ["sample_id", *ASKED]).set_index("sample_id")
     asked = prompts.reindex(candidates["sample_id"]).to_numpy(np.float32)
     return np.where(np.isnan(asked), candidates[list(AUS)].to_numpy(np.float32), asked)
-
-
-def read_images(datasets: DatasetsParams, sample_ids: pd.Series) -> np.ndarray:
-    """Images of real faces, in the order of their ids."""
-    names = dict.fromkeys((datasets.aus, datasets.attributes))
-    faces = pd.concat(read_faces(INGEST / name, ["sample_id", "image"]) for name in names)
-    return decode_images(faces.set_index("sample_id").loc[sample_ids].reset_index(), str(INGEST))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import pandas as pd
 from facsimile.errors import FacsimileError
 from facsimile.faces.annotation import presence
 from facsimile.faces.aus import AUS
+from facsimile.faces.picture_store import StoredPictures
 from facsimile.filtering.balance import overfull
 from facsimile.filtering.duplicates import near_duplicates
 from facsimile.filtering.identity import IdentitySpace
@@ -64,12 +65,12 @@ class RealFaces:
     """Real training faces of the dataset that the generated faces augment.
 
     Attributes:
-        images: uint8 (M, H, W, 3).
+        images: uint8 (M, H, W, 3), in memory or in a file.
         z: normalised codes (M, D).
         subjects: M subject ids.
     """
 
-    images: np.ndarray
+    images: np.ndarray | StoredPictures
     z: np.ndarray
     subjects: np.ndarray
 
@@ -81,7 +82,7 @@ class Candidates:
     Attributes:
         rows: N rows with sample_id, subject_id, origin, edited_au, labels of the 12 AUs (null
             where unknown), male and age (nullable).
-        images: uint8 (N, H, W, 3).
+        images: uint8 (N, H, W, 3), in memory or in a file.
         z: normalised codes (N, D) of the re-encoded `images`.
         z_requested: normalised codes (N, D) of the intended person (see `requested_codes`).
         intended: AU intensities (N, 12) that the faces should show, which `detected` is compared
@@ -94,7 +95,7 @@ class Candidates:
     """
 
     rows: pd.DataFrame
-    images: np.ndarray
+    images: np.ndarray | StoredPictures
     z: np.ndarray
     z_requested: np.ndarray
     intended: np.ndarray

@@ -5,6 +5,8 @@ mean that a face is bad, but the faces with the lowest ranks are those with arte
 cross-fitted by person: each face is scored by a network trained without any face of its person.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from sklearn.model_selection import GroupKFold
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facsimile.errors import FacsimileError
+from facsimile.faces.picture_store import StoredPictures
 from facsimile.faces.tables import to_tensor
 
 _EVAL_BATCH = 256
@@ -63,9 +66,9 @@ class RealismRanker:
 
     def fit_predict(
         self,
-        real: np.ndarray,
+        real: np.ndarray | StoredPictures,
         real_subjects: np.ndarray,
-        generated: np.ndarray,
+        generated: np.ndarray | StoredPictures,
         generated_subjects: np.ndarray,
     ) -> np.ndarray:
         """Rank generated faces by realism, (N,) in (0, 1], from least (near 0) to most real (1).
@@ -73,7 +76,7 @@ class RealismRanker:
         A rank is the share of generated faces in the same fold with at most the same score.
 
         Args:
-            real, generated: uint8 (M, H, W, 3) and (N, H, W, 3).
+            real, generated: uint8 (M, H, W, 3) and (N, H, W, 3), in memory or in a file.
             real_subjects, generated_subjects: M and N subject ids. An edited face has the id of
                 its source, so that both are in the same fold.
 
@@ -86,25 +89,46 @@ class RealismRanker:
                     f"realism: {len(np.unique(subjects))} people in the {name} faces, "
                     f"{self.folds} folds need at least as many"
                 )
-        images = np.concatenate([real, generated])
-        is_real = np.arange(len(images)) < len(real)
+        images = _Faces(real, generated)
+        is_real = np.arange(len(real) + len(generated)) < len(real)
         subjects = np.concatenate([real_subjects, generated_subjects]).astype(str)
-        ranks = np.empty(len(images))
+        ranks = np.empty(len(is_real))
         splitter = GroupKFold(self.folds, shuffle=True, random_state=self.seed)
-        for fold, (train, test) in enumerate(splitter.split(images, groups=subjects)):
+        for fold, (train, test) in enumerate(splitter.split(is_real, groups=subjects)):
             with torch.random.fork_rng():
                 torch.manual_seed(self.seed + fold)
                 model = _fit(
-                    images[train], is_real[train], self.epochs, self.batch_size, self.device
+                    images, train, is_real[train], self.epochs, self.batch_size, self.device
                 )
             test = test[~is_real[test]]
-            scores = _score(model, images[test], self.device)
-            ranks[test] = (scores[:, None] >= scores).mean(1) if len(test) else scores
+            scores = _score(model, images, test, self.device)
+            ranks[test] = np.searchsorted(np.sort(scores), scores, "right") / max(1, len(scores))
         return ranks[len(real) :]
 
 
+@dataclass(frozen=True)
+class _Faces:
+    """Real faces followed by generated ones, of which only those asked for are read."""
+
+    real: np.ndarray | StoredPictures
+    generated: np.ndarray | StoredPictures
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Images uint8 (B, H, W, 3) of B row numbers."""
+        is_real = rows < len(self.real)
+        images = np.empty((len(rows), *self.generated.shape[1:]), np.uint8)
+        images[is_real] = self.real[rows[is_real]]
+        images[~is_real] = self.generated[rows[~is_real] - len(self.real)]
+        return images
+
+
 def _fit(
-    images: np.ndarray, is_real: np.ndarray, epochs: int, batch_size: int, device: str
+    images: _Faces,
+    train: np.ndarray,
+    is_real: np.ndarray,
+    epochs: int,
+    batch_size: int,
+    device: str,
 ) -> Discriminator:
     model = Discriminator().to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
@@ -116,7 +140,7 @@ def _fit(
         for rows in torch.randperm(len(labels)).split(batch_size):
             if len(rows) < 2:
                 continue  # a single face has no batch statistics
-            batch = to_tensor(images[rows.numpy()])
+            batch = to_tensor(images[train[rows.numpy()]])
             batch = torch.where(torch.rand(len(rows), 1, 1, 1) < 0.5, batch.flip(-1), batch)
             scores = _logits(model, batch.to(device))
             loss = F.binary_cross_entropy_with_logits(
@@ -129,11 +153,9 @@ def _fit(
 
 
 @torch.inference_mode()
-def _score(model: Discriminator, images: np.ndarray, device: str) -> np.ndarray:
-    parts = range(0, len(images), _EVAL_BATCH)
-    scores = [
-        _logits(model, to_tensor(images[i : i + _EVAL_BATCH]).to(device)).cpu() for i in parts
-    ]
+def _score(model: Discriminator, images: _Faces, test: np.ndarray, device: str) -> np.ndarray:
+    parts = [test[start : start + _EVAL_BATCH] for start in range(0, len(test), _EVAL_BATCH)]
+    scores = [_logits(model, to_tensor(images[rows]).to(device)).cpu() for rows in parts]
     return torch.cat(scores).numpy() if scores else np.empty(0)
 
 

@@ -26,6 +26,7 @@ from facsimile.report.gallery import contact_sheet, gallery_rows
 from facsimile.report.sheets import active_aus
 from facsimile.seeding import sample_rng
 from tasks.helpers.describer_project import DescriberProject
+from tasks.helpers.image_readings import read_images
 from tasks.shared.artefacts import ORACLE, read_splits
 
 PROMPTS = (
@@ -112,9 +113,9 @@ def _sentences(wanted: np.ndarray, names: Sequence[str], seed: int) -> list[str]
 
 def _thresholds(oracle: AUOracle, dataset: str) -> np.ndarray:
     """Thresholds of the oracle, chosen on validation faces."""
-    columns = ["sample_id", "subject_id", "split", "image", *AUS]
-    (val,) = read_splits(dataset, ("val",), columns)
-    return choose_thresholds(val[list(AUS)].to_numpy(float), oracle.predict(decode_images(val)))
+    (val,) = read_splits(dataset, ("val",), ["sample_id", "subject_id", "split", *AUS])
+    readings, _ = read_images(oracle.predict_with_embeddings, val)
+    return choose_thresholds(val[list(AUS)].to_numpy(float), readings)
 
 
 def sheet(

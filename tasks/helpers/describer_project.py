@@ -15,9 +15,9 @@ from facsimile.faces.tables import to_uint8
 from facsimile.filtering import LabelCorrector
 from facsimile.generator import Codes, Generator, NoiseModel
 from facsimile.synthesis import DemographicPredictors
-from tasks.filter import fit_corrector
 from tasks.helpers.codes import read_encoded
 from tasks.helpers.generator_loading import load_generator
+from tasks.helpers.label_correction import fit_corrector
 from tasks.helpers.new_people import fit_demographics, fit_noise
 from tasks.params import DatasetsParams, SamplingParams, read_section
 from tasks.shared.artefacts import BASELINE, EDITOR, NEUTRALIZER_FILE
