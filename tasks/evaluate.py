@@ -24,7 +24,8 @@ from facsimile.editing import Neutralizer, load_editor
 from facsimile.faces.annotation import keep_labels, keep_readings
 from facsimile.faces.aus import AUS
 from facsimile.faces.origins import REAL
-from facsimile.faces.tables import decode_images, read_faces, read_table
+from facsimile.faces.picture_store import picture_store
+from facsimile.faces.tables import read_faces, read_located, read_table
 from facsimile.generator import Generator
 from facsimile.measurement import (
     CorrelationScores,
@@ -47,6 +48,7 @@ from tasks.helpers.codes import read_encoded, stack_codes
 from tasks.helpers.detectors import seed_folders
 from tasks.helpers.generator_loading import load_generator
 from tasks.helpers.identity import identity_threshold
+from tasks.helpers.image_readings import read_images
 from tasks.params import PARAMS, DatasetsParams, EvaluateParams, SamplingParams
 from tasks.params.section import read_yaml
 from tasks.provenance.dvc_files import declared_stages, locked_stages
@@ -64,7 +66,7 @@ from tasks.shared.artefacts import (
     read_splits,
     unannotated_ids,
 )
-from tasks.shared.stage import Compute, main, write_json
+from tasks.shared.stage import Compute, main, progress, write_json
 
 PACKAGES = ("diffusers", "numpy", "pandas", "scikit-learn", "torch", "torchvision")
 
@@ -81,11 +83,12 @@ def run(
     generator = load_generator(compute, sampling)
     aus = learned_aus(datasets.aus)
     test, train = (read_real(datasets.aus, split, aus) for split in ("test", "train"))
-    detection = score_detection(datasets, evaluate, aus)
+    detection = score_detection(datasets, evaluate, aus, out)
     correlations = score_entanglement(train, oracle, aus)
     edits = score_edited_faces(train, oracle, aus)
     neutralization = score_identities(datasets.aus, oracle, generator, aus)
-    agreement = oracle_metrics(test[list(AUS)].to_numpy(float), oracle.predict(decode_images(test)))
+    test_readings, _ = read_images(oracle.predict_with_embeddings, test)
+    agreement = oracle_metrics(test[list(AUS)].to_numpy(float), test_readings)
     metrics = (
         detection.metrics()
         | correlations.metrics()
@@ -130,7 +133,7 @@ def run(
 
 
 def score_detection(
-    datasets: DatasetsParams, evaluate: EvaluateParams, aus: tuple[str, ...]
+    datasets: DatasetsParams, evaluate: EvaluateParams, aus: tuple[str, ...], out: Path
 ) -> DomainScores:
     """Score every detector on the test split of the AU set, then on the other test sets."""
     detectors = [
@@ -143,13 +146,17 @@ def score_detection(
     scores: dict[str, DetectionScores] = {}
     for name in (datasets.aus, *datasets.tests):
         faces = read_real(name, "test", aus)
-        images, labels = decode_images(faces), faces[list(AUS)].to_numpy(float)
-        runs = [
-            DetectorRun(arm, seed, model.predict(images), model.thresholds.numpy())
-            for arm, seed, model in detectors
-        ]
+        with picture_store(out, progress) as store:
+            images = store.decode(faces)
+            runs = [
+                DetectorRun(arm, seed, model.predict(images), model.thresholds.numpy())
+                for arm, seed, model in detectors
+            ]
         scores[name] = score_detectors(
-            labels, faces["subject_id"].to_numpy(), runs, seed=evaluate.seed
+            faces[list(AUS)].to_numpy(float),
+            faces["subject_id"].to_numpy(),
+            runs,
+            seed=evaluate.seed,
         )
     return DomainScores(scores)
 
@@ -158,12 +165,11 @@ def score_entanglement(
     train: pd.DataFrame, oracle: AUOracle, aus: tuple[str, ...]
 ) -> CorrelationScores:
     """Compare AU co-occurrence in real training faces and accepted generated faces."""
-    generated = read_faces(FILTER / "faces", ["sample_id", "image"])
-    return score_correlations(
-        train[list(AUS)].to_numpy(float),
-        keep_readings(oracle.predict(decode_images(train)), aus),
-        keep_readings(oracle.predict(decode_images(generated)), aus),
-    )
+    readings = []
+    for faces in (train, read_located(FILTER / "faces", ["sample_id"])):
+        read, _ = read_images(oracle.predict_with_embeddings, faces)
+        readings.append(keep_readings(read, aus))
+    return score_correlations(train[list(AUS)].to_numpy(float), *readings)
 
 
 def score_edited_faces(train: pd.DataFrame, oracle: AUOracle, aus: tuple[str, ...]) -> EditScores:
@@ -171,16 +177,16 @@ def score_edited_faces(train: pd.DataFrame, oracle: AUOracle, aus: tuple[str, ..
 
     Only faces annotated as neutral count as sources.
     """
-    columns = ["sample_id", "source_id", "edited_au", "intensity", "image"]
-    edited = read_faces(EDIT / "faces", columns).dropna(subset="edited_au")
+    columns = ["sample_id", "source_id", "edited_au", "intensity"]
+    edited = read_located(EDIT / "faces", columns).dropna(subset="edited_au")
     edited = edited[~edited["source_id"].isin(unannotated_ids())]
     sources = edited["source_id"].unique()
     faces = train.set_index("sample_id").loc[sources].reset_index()
     rows = pd.Index(sources).get_indexer(edited["source_id"])
     before, embedding = (
-        values[rows] for values in oracle.predict_with_embeddings(decode_images(faces))
+        values[rows] for values in read_images(oracle.predict_with_embeddings, faces)
     )
-    after, edited_embedding = oracle.predict_with_embeddings(decode_images(edited))
+    after, edited_embedding = read_images(oracle.predict_with_embeddings, edited)
     threshold = identity_threshold()
     return score_edits(
         keep_readings(before, aus), after, embedding, edited_embedding, edited, threshold
@@ -191,10 +197,11 @@ def score_identities(
     dataset: str, oracle: AUOracle, generator: Generator, aus: tuple[str, ...]
 ) -> NeutralizationScores:
     """AU activity of synthetic people before and after neutralization."""
-    identities = read_table(SYNTHESIZE / "identities", ["sample_id", "image", "sampled_image"])
-    sampled = identities.drop(columns="image").rename(columns={"sampled_image": "image"})
+    path = SYNTHESIZE / "identities"
+    identities = read_table(path, ["sample_id"]).assign(table=str(path))
     before, after = (
-        keep_readings(oracle.predict(decode_images(faces)), aus) for faces in (sampled, identities)
+        keep_readings(read_images(oracle.predict_with_embeddings, identities, column)[0], aus)
+        for column in ("sampled_image", "image")
     )
     val = keep_labels(read_encoded(dataset, generator, "val"), aus)
     neutralizer = Neutralizer.load(NEUTRALIZER_FILE)
@@ -211,8 +218,8 @@ def read_training_faces(train: pd.DataFrame, aus: tuple[str, ...]) -> pd.DataFra
 
 
 def read_real(dataset: str, split: str, aus: tuple[str, ...]) -> pd.DataFrame:
-    """Faces of one split with images and labels of these AUs."""
-    columns = ["sample_id", "subject_id", "split", "origin", "image", *AUS]
+    """Faces of one split with labels of these AUs."""
+    columns = ["sample_id", "subject_id", "split", "origin", *AUS]
     return keep_labels(read_splits(dataset, (split,), columns)[0], aus)
 
 
