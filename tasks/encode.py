@@ -22,6 +22,7 @@ from facsimile.faces.tables import (
     decode_images,
     iter_table,
     read_faces,
+    read_rows,
     to_tensor,
     write_shards,
 )
@@ -102,12 +103,9 @@ def reconstruction(
     generator: Generator, dataset: str, out: Path, ids: list[str]
 ) -> dict[str, float]:
     """SSIM and PSNR of reconstructions of some editable faces."""
-    faces = read_faces(INGEST / dataset, ["sample_id", "image"]).set_index("sample_id").loc[ids]
-    latents = pd.concat(
-        batch[batch["sample_id"].isin(ids)] for batch in iter_table(out / dataset, 1024)
-    )
-    latents = latents.set_index("sample_id").loc[ids]
-    originals = to_tensor(decode_images(faces.reset_index(), str(INGEST / dataset)))
+    faces = read_rows(INGEST / dataset, ids, ["sample_id", "image"]).set_index("sample_id")
+    latents = read_rows(out / dataset, ids, LATENT_SCHEMA.names).set_index("sample_id").loc[ids]
+    originals = to_tensor(decode_images(faces.loc[ids].reset_index(), str(INGEST / dataset)))
     decoded = generator.decode(Codes.from_table(latents)).clamp(-1, 1).cpu()
     ssim, psnr = fidelity(decoded, originals)
     return {"ssim": ssim, "psnr": psnr}

@@ -21,10 +21,9 @@ import pyarrow as pa
 from facsimile.detection import AUEnsemble
 from facsimile.editing import Neutralizer, least_active, neutralize
 from facsimile.faces.aus import AUS
+from facsimile.faces.picture_store import iter_images
 from facsimile.faces.tables import (
     LATENT_SCHEMA,
-    decode_images,
-    iter_table,
     read_faces,
     to_tensor,
     write_shards,
@@ -75,10 +74,9 @@ def activity(path: Path, faces: pd.DataFrame, compute: Compute) -> np.ndarray:
     reader = AUEnsemble.load(BASELINE, compute.device)
     sums = pd.Series(np.nan, index=faces["sample_id"])
     with progress("read AUs", len(faces)) as advance:
-        for batch in batches(path, set(faces["sample_id"]), compute.batch_size):
-            readings = reader.predict(decode_images(batch, str(path)))
-            sums[batch["sample_id"]] = np.nansum(readings.clip(min=0), axis=1)
-            advance(len(batch))
+        for ids, images in iter_images(path, faces["sample_id"], compute.batch_size):
+            sums[ids] = np.nansum(reader.predict(images).clip(min=0), axis=1)
+            advance(len(ids))
     return sums.to_numpy()
 
 
@@ -95,24 +93,10 @@ def invert(
     faces["z"] = list(neutralize(network, codes.z.numpy()).z)
     faces["editable"] = True
     with progress("invert neutral faces", len(faces)) as advance:
-        for batch in batches(INGEST / dataset, set(faces.index), compute.batch_size):
-            ids = batch["sample_id"]
-            images = to_tensor(decode_images(batch, str(INGEST / dataset)))
-            inverted = generator.invert(images, Codes.from_table(encoded.loc[ids]))
+        for ids, images in iter_images(INGEST / dataset, faces.index, compute.batch_size):
+            inverted = generator.invert(to_tensor(images), Codes.from_table(encoded.loc[ids]))
             yield faces.loc[ids].reset_index().assign(x_t=inverted.to_columns().get("x_t"))
-            advance(len(batch))
-
-
-def batches(path: Path, ids: set[str], size: int) -> Iterator[pd.DataFrame]:
-    """Batches of `size` images of the faces with these ids; the last one may be smaller."""
-    kept = pd.DataFrame(columns=["sample_id", "image"])
-    for batch in iter_table(path, size, ["sample_id", "image"]):
-        kept = pd.concat([kept, batch[batch["sample_id"].isin(ids)]], ignore_index=True)
-        while len(kept) >= size:
-            yield kept.head(size)
-            kept = kept.iloc[size:].reset_index(drop=True)
-    if len(kept):
-        yield kept
+            advance(len(ids))
 
 
 if __name__ == "__main__":

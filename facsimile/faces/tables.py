@@ -30,6 +30,7 @@ from facsimile.files import atomic_file as atomic_file
 if TYPE_CHECKING:
     import torch
 
+_BATCH = 256
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 _HF_DTYPES = {
@@ -296,6 +297,17 @@ def iter_rows(
                 chosen = [name in wanted for name in batch["sample_id"].to_pylist()]
                 if any(chosen):
                     yield pa.Table.from_batches([batch.filter(pa.array(chosen))])
+
+
+def read_rows(path: Path, sample_ids: Collection[str], columns: Sequence[str]) -> pd.DataFrame:
+    """Rows of a table with these ids, in file order; the images of others are not held in memory.
+
+    Args:
+        path, sample_ids: as in `iter_rows`.
+        columns: columns to read, with sample_id.
+    """
+    parts = [rows.to_pandas() for rows in iter_rows(path, _BATCH, sample_ids, columns)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(columns))
 
 
 def read_located(path: Path, columns: Sequence[str]) -> pd.DataFrame:

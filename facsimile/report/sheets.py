@@ -1,7 +1,8 @@
 """The contact sheets of a run: selection, order and captions of the faces.
 
-Arguments are rows of face tables whose ``image`` column is still encoded, so only the faces shown
-are decoded. Sheets are lists of tables in ``GALLERY_SCHEMA``, empty if there is nothing to show.
+``some_…`` functions select the rows to show, so that only their images need to be read. Rows of a
+sheet have an ``image`` column, which is still encoded. Sheets are lists of tables in
+``GALLERY_SCHEMA``, empty if there is nothing to show.
 """
 
 from collections.abc import Sequence
@@ -44,19 +45,28 @@ def edit_sheet(
     return tables
 
 
-def transfer_sheet(
-    transferred: pd.DataFrame, source_images: pd.Series, people: int
-) -> list[pa.Table]:
+def some_transferred(transferred: pd.DataFrame, people: int) -> pd.DataFrame:
+    """A few transferred faces of each of the first people.
+
+    Args:
+        transferred: rows with subject_id.
+        people: number of people to show.
+    """
+    shown = transferred["subject_id"].isin(transferred["subject_id"].unique()[:people])
+    by_person = transferred[shown].groupby("subject_id", sort=False)
+    return pd.concat([transferred[:0], *(evenly_spaced(rows, TRANSFERS) for _, rows in by_person)])
+
+
+def transfer_sheet(transferred: pd.DataFrame, source_images: pd.Series) -> list[pa.Table]:
     """Transferred faces: one row per person, each face after the annotated face it comes from.
 
     Args:
-        transferred: rows with subject_id, source_id, image and the 12 AUs.
+        transferred: rows to show (`some_transferred`) with subject_id, source_id, image and the 12
+            AUs.
         source_images: sample_id → encoded image of the annotated faces.
-        people: number of people to show.
     """
     tables = []
-    for number, person in enumerate(transferred["subject_id"].unique()[:people], start=1):
-        faces = evenly_spaced(transferred[transferred["subject_id"] == person], TRANSFERS)
+    for number, (_, faces) in enumerate(transferred.groupby("subject_id", sort=False), start=1):
         columns, structs, captions = [], [], []
         for n, (_, face) in enumerate(faces.iterrows(), start=1):
             columns += [f"annotated {n}", f"transferred {n}"]
@@ -68,44 +78,70 @@ def transfer_sheet(
     return tables
 
 
+def some_synthetic(
+    identities: pd.DataFrame, faces: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One identity of each gender × age group, and the faces of each to show.
+
+    These are its faces with a single AU, and the mixtures with the most AUs.
+
+    Args:
+        identities: rows with sample_id, gender and age_group.
+        faces: edits of the identities, with source_id, edited_au and the 12 AUs.
+    """
+    of_cells = identities.drop_duplicates(["gender", "age_group"])
+    active = (faces[list(AUS)] != 0).sum(axis=1)
+    shown = []
+    for name in of_cells["sample_id"]:
+        made = faces[faces["source_id"] == name].assign(active=active)
+        several = made[made["edited_au"].isna()].sort_values("active", ascending=False)
+        shown += [made.dropna(subset="edited_au"), several.head(MIXTURES)]
+    return of_cells, pd.concat(shown).drop(columns="active")
+
+
 def synthetic_sheet(identities: pd.DataFrame, faces: pd.DataFrame) -> list[pa.Table]:
     """Synthetic faces: one identity of each gender × age group.
 
-    A row shows the sampled and the neutralized face, the faces with a single AU, and the mixtures
-    with the most AUs.
+    A row shows the sampled and the neutralized face, and the edits of the identity.
 
     Args:
-        identities: rows with sample_id, gender, age_group, image and sampled_image.
-        faces: edits of the identities, with source_id, edited_au, image and the 12 AUs.
+        identities: rows to show (`some_synthetic`) with sample_id, gender, age_group, image and
+            sampled_image.
+        faces: rows to show with source_id, edited_au, image and the 12 AUs.
     """
-    faces = faces.assign(active=(faces[list(AUS)] != 0).sum(axis=1))
     tables = []
     for gender, age_group in CELLS:
         in_cell = (identities["gender"] == gender) & (identities["age_group"] == age_group)
         identity = identities[in_cell].iloc[0]
         made = faces[faces["source_id"] == identity["sample_id"]]
-        several = made[made["edited_au"].isna()].sort_values("active", ascending=False)
-        edits = {"one AU": made.dropna(subset="edited_au"), "several": several.head(MIXTURES)}
-        columns = [f"{name} {n + 1}" for name, rows in edits.items() for n in range(len(rows))]
+        edits = {"one AU": made["edited_au"].notna(), "several": made["edited_au"].isna()}
+        columns = [f"{name} {n + 1}" for name, rows in edits.items() for n in range(rows.sum())]
         columns = ["sampled", "neutralized", *columns]
-        shown = pd.concat(edits.values())
-        structs = [identity["sampled_image"], identity["image"], *shown["image"]]
+        structs = [identity["sampled_image"], identity["image"], *made["image"]]
         images = decode_images(pd.DataFrame({"sample_id": columns, "image": structs}))
-        captions = ["", "", *(active_aus(face) for _, face in shown.iterrows())]
+        captions = ["", "", *(active_aus(face) for _, face in made.iterrows())]
         row = [f"{gender} {age_group}"] * len(columns)
         tables.append(gallery_rows(SYNTHETIC, row, columns, images, captions))
     return tables
+
+
+def some_described(faces: pd.DataFrame) -> pd.DataFrame:
+    """Some faces of each prompt.
+
+    Args:
+        faces: rows with prompt.
+    """
+    return faces.groupby("prompt", sort=False).head(DESCRIBED_PER_PROMPT)
 
 
 def described_sheet(faces: pd.DataFrame) -> list[pa.Table]:
     """Faces from descriptions: one row per prompt, captioned with their labels.
 
     Args:
-        faces: rows with sample_id, prompt, image and the 12 AUs.
+        faces: rows to show (`some_described`) with sample_id, prompt, image and the 12 AUs.
     """
     tables = []
-    for prompt, rows in faces.groupby("prompt", sort=False):
-        shown = rows.head(DESCRIBED_PER_PROMPT)
+    for prompt, shown in faces.groupby("prompt", sort=False):
         columns = [f"person {n + 1}" for n in range(len(shown))]
         captions = [active_aus(face) for _, face in shown.iterrows()]
         row = [str(prompt)] * len(shown)

@@ -9,7 +9,7 @@ import pandas as pd
 from facsimile.editing import neutral_faces
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
-from facsimile.faces.tables import decode_images, iter_table, read_faces
+from facsimile.faces.tables import decode_images, read_faces, read_rows
 from facsimile.paper.edit_pairs import match_photographs
 from tasks.helpers.rendered import is_rendered
 from tasks.params import DatasetsParams, FidelityParams, IngestParams
@@ -87,9 +87,7 @@ def _photographed(dataset: str, fidelity: FidelityParams, aus: tuple[str, ...]) 
         )
     sources = neutral[neutral["sample_id"].isin(pairs["source_id"])].reset_index(drop=True)
     needed = {*sources["sample_id"], *pairs["sample_id"]}
-    batches = iter_table(path, 1024, ["sample_id", "image"])
-    shown = pd.concat(batch[batch["sample_id"].isin(needed)] for batch in batches)
-    images = shown.set_index("sample_id")
+    images = read_rows(path, needed, ["sample_id", "image"]).set_index("sample_id")
 
     def decode(rows: pd.DataFrame) -> np.ndarray:
         return decode_images(images.loc[rows["sample_id"]].reset_index(), str(path))

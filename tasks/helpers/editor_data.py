@@ -9,7 +9,7 @@ import torch
 
 from facsimile.editing import AnnotatedFaces, CausalGraph, EditorData, Neutralizer
 from facsimile.faces.aus import AUS, NUISANCES
-from facsimile.faces.tables import decode_images, read_faces
+from facsimile.faces.tables import decode_images, read_rows
 from facsimile.generator import Codes, Generator
 from tasks.helpers.codes import read_editable, read_encoded
 from tasks.params import DatasetsParams
@@ -42,7 +42,7 @@ def _read_annotated(dataset: str, generator: Generator, split: str) -> Annotated
 
 
 def _read_images(path: Path, ids: pd.Series) -> np.ndarray:
-    faces = read_faces(path, ["sample_id", "image"])
+    faces = read_rows(path, ids, ["sample_id", "image"])
     return decode_images(faces.set_index("sample_id").loc[ids].reset_index())
 
 

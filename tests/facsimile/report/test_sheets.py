@@ -19,6 +19,8 @@ from facsimile.report.sheets import (
     rejection_caption,
     rejection_sheet,
     some_rejected,
+    some_synthetic,
+    some_transferred,
     synthetic_sheet,
     transfer_sheet,
 )
@@ -73,12 +75,12 @@ def test_transfers_stand_beside_the_annotated_face():
     faces = generated(12, subject_id=["a"] * 9 + ["b"] * 2 + ["c"], source_id="real")
     faces.loc[0, "AU12"] = 0.8
     sources = pd.Series(structs(200)[99:100], index=["real"])
-    first, second = transfer_sheet(faces, sources, people=2)
+    first, second = transfer_sheet(some_transferred(faces, people=2), sources)
     assert greys(first) == [99, 0, 99, 2, 99, 4, 99, 6, 99, 8]  # TRANSFERS, evenly spaced
     assert len(first) == 2 * TRANSFERS
     assert greys(second) == [99, 9, 99, 10]
     assert first["caption"].to_pylist()[:4] == ["AU12 0.8", "", "neutral", ""]
-    assert transfer_sheet(faces[:0], sources, people=2) == []
+    assert transfer_sheet(some_transferred(faces[:0], people=2), sources) == []
 
 
 def test_each_demographic_cell_shows_one_identity():
@@ -96,7 +98,7 @@ def test_each_demographic_cell_shows_one_identity():
     for n in range(7):
         faces.loc[n, list(AUS[: n + 1])] = 0.5
     faces.loc[6, AUS[1]] = np.nan  # an AU that may be active is not neutral
-    sheets = synthetic_sheet(identities, faces)
+    sheets = synthetic_sheet(*some_synthetic(identities, faces))
     assert [sheet["row"][0].as_py() for sheet in sheets] == [" ".join(cell) for cell in CELLS]
     assert greys(sheets[0]) == [1, 0, 7, 8, 6, 5, 4, 3]
     columns = sheets[0]["column"].to_pylist()
