@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     import torch
 
 _BATCH = 256
+_READ_BUFFER = 2**20
+_PAGE_ROWS = 16
+"""Rows after which a page may end: a reader holds a whole page of images."""
+
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 _HF_DTYPES = {
@@ -120,7 +124,8 @@ def write_shards(
 
         def flush(table: pa.Table) -> None:
             nonlocal shard
-            pq.write_table(table, folder / f"part-{shard:05d}.parquet", compression="zstd")
+            path = folder / f"part-{shard:05d}.parquet"
+            pq.write_table(table, path, compression="zstd", write_batch_size=_PAGE_ROWS)
             shard += 1
 
         for batch in batches:
@@ -222,7 +227,8 @@ def _numbered_shards(folder: Path) -> list[Path]:
 def _open(file: Path, columns: Sequence[str] | None) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file that must have `columns`; converts errors to FacsimileError."""
     try:
-        with pq.ParquetFile(file) as parquet:
+        # By default, Arrow reads all images of a row group before it returns the first.
+        with pq.ParquetFile(file, pre_buffer=False, buffer_size=_READ_BUFFER) as parquet:
             missing = set(columns or ()) - set(parquet.schema_arrow.names)
             if missing:
                 raise FacsimileError(f"{file}: missing column {', '.join(sorted(missing))}")

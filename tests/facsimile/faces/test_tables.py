@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -14,13 +15,17 @@ from facsimile.faces.tables import (
     LATENT_SCHEMA,
     decode_images,
     image_structs,
+    iter_rows,
     iter_table,
     read_faces,
+    read_located,
+    read_rows,
     read_table,
     to_tensor,
     to_uint8,
     write_shards,
 )
+from tests.support.faces import face_table
 
 
 def make_faces(count: int, first: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
@@ -63,6 +68,33 @@ def test_stream_equals_read(tmp_path):
     assert [len(batch) for batch in batches] == [2, 1, 2, 1, 1]
     streamed = pd.concat(batches, ignore_index=True)
     pd.testing.assert_frame_equal(streamed, read_table(tmp_path / "faces", columns))
+
+
+def test_a_stream_does_not_hold_the_images_of_a_shard(tmp_path):
+    large = np.random.default_rng(0).integers(0, 256, (400, 200, 200, 3), np.uint8)
+    write_shards([face_table([f"p/{n}" for n in range(400)], images=large)], tmp_path, FACE_SCHEMA)
+    (shard,) = tmp_path.iterdir()
+    before = pa.total_allocated_bytes()
+    streams = (
+        iter_table(tmp_path, 4, ["sample_id", "image"]),
+        iter_rows(tmp_path, 4, ["p/0", "p/399"], ["sample_id", "image"]),
+    )
+    for stream in streams:
+        next(stream)
+        assert pa.total_allocated_bytes() - before < shard.stat().st_size / 4
+
+
+def test_rows_are_chosen_by_id(tmp_path):
+    faces, _ = make_faces(7)
+    write_shards([faces], tmp_path / "faces", FACE_SCHEMA, rows_per_shard=3)
+    ids = [faces["sample_id"][row] for row in (6, 0, 1)]
+    rows = read_rows(tmp_path / "faces", [*ids, "absent"], ["sample_id", "AU01"])
+    pd.testing.assert_frame_equal(
+        rows, faces.loc[[0, 1, 6], ["sample_id", "AU01"]].reset_index(drop=True)
+    )
+    assert list(read_rows(tmp_path / "faces", [], ["sample_id", "AU01"])) == ["sample_id", "AU01"]
+    located = read_located(tmp_path / "faces", ["AU01"])
+    assert set(located["table"]) == {str(tmp_path / "faces")}
 
 
 def test_empty_table_keeps_its_columns(tmp_path):
