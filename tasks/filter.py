@@ -91,11 +91,13 @@ def decide(
     datasets: DatasetsParams,
     filter: FilterParams,
 ) -> pd.DataFrame:
-    """Correct the labels of `candidates` in place, and decide on each."""
+    """Correct the labels of `candidates` in place, drop their codes, and decide on each."""
     generator = load_generator(compute)
     annotated = read_encoded(datasets.aus, generator)
     attributes = read_encoded(datasets.attributes, generator, "train")
     images = store.decode(candidates)
+    z_requested = read_requested(candidates, annotated, generator, compute, store)
+    candidates.drop(columns="z", inplace=True)
     reader = AUEnsemble.load(BASELINE, compute.device)
     corrector = fit_corrector(reader, datasets.aus)
     readings = reader.predict(images)
@@ -129,7 +131,7 @@ def decide(
             candidates,
             images,
             encode(generator, images, compute, "encode candidates"),
-            read_requested(candidates, annotated, generator, compute, store),
+            z_requested,
             intended_aus(candidates),
             corrector.detect(readings),
         )
@@ -150,13 +152,14 @@ def read_again(accepted: pd.DataFrame) -> Iterator[pa.Table]:
 
 def encode(generator: Generator, images: StoredPictures, compute: Compute, name: str) -> np.ndarray:
     """Normalised codes (N, D) of uint8 images."""
-    parts = []
+    z = np.empty((len(images), generator.z_dim), np.float32)
     with progress(name, len(images)) as advance:
         for start in range(0, len(images), compute.batch_size):
-            batch = to_tensor(images[start : start + compute.batch_size])
-            parts.append(generator.encode(batch).z.cpu().numpy())
+            rows = slice(start, start + compute.batch_size)
+            batch = to_tensor(images[rows])
+            z[rows] = generator.encode(batch).z.cpu().numpy()
             advance(len(batch))
-    return np.concatenate(parts)
+    return z
 
 
 def read_requested(

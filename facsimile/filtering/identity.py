@@ -73,10 +73,12 @@ class IdentitySpace:
 
     def predict(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Cosine distance (N,) in [0, 2] between matching rows of two sets of codes (N, D)."""
-        return cosine_distance(
-            (np.asarray(first, np.float64) - self.mean_) @ self.basis_,
-            (np.asarray(second, np.float64) - self.mean_) @ self.basis_,
-        )
+        return cosine_distance(self._project(first), self._project(second))
+
+    def _project(self, z: np.ndarray) -> np.ndarray:
+        centred = np.array(z, np.float64)
+        centred -= self.mean_  # in place: these are the largest arrays of the filter
+        return centred @ self.basis_
 
 
 def _partners(people: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,8 @@ import numpy as np
 from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import GroupKFold
 
+_BATCH = 4096  # bounds the memory of codes in double precision
+
 
 class LatentDistance:
     """Mahalanobis distance from real faces with the shrunk covariance of Ledoit and Wolf (2004).
@@ -35,4 +37,8 @@ class LatentDistance:
 
     def predict(self, z: np.ndarray) -> np.ndarray:
         """Distances (N,) of codes (N, D)."""
-        return np.sqrt(self.covariance_.mahalanobis(np.asarray(z, np.float64)))
+        squares = [
+            self.covariance_.mahalanobis(np.asarray(z[start : start + _BATCH], np.float64))
+            for start in range(0, len(z), _BATCH)
+        ]
+        return np.sqrt(np.concatenate(squares))
