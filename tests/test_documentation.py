@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from benchmarks import arms
 from cli.app import app
 from facsimile.benchmark import CONTESTANTS
 from facsimile.benchmark import markdown as benchmark
@@ -94,6 +95,11 @@ def test_results_are_those_of_one_run() -> None:
     assert (ROOT / "docs" / "results.md").read_text() == to_markdown(results)
     readme = (ROOT / "README.md").read_text()
     assert publish_results.replace_block(readme, headline(results)) == readme
+
+
+def test_scores_of_described_faces_are_those_of_one_run() -> None:
+    results = json.loads((ROOT / "docs" / "describing.json").read_text())
+    assert arms.to_markdown(results) in (ROOT / "docs" / "describing.md").read_text()
 
 
 def test_the_comparison_of_editors_is_that_of_one_run() -> None:
