@@ -362,9 +362,9 @@ def _edit(lineage: Lineage, generator: Generator) -> pd.DataFrame:
 
 
 def _transfer(lineage: Lineage, generator: Generator) -> pd.DataFrame:
-    plan = find_plan(lineage).assign(image=[lineage.source.face["image"]])
     faces, donors = encoded_people(read_section(PARAMS, "datasets", DatasetsParams))
-    return load_operator(faces, donors, generator)(plan)
+    source = decode_images(pd.DataFrame([lineage.source.face]), lineage.source.sample_id)
+    return load_operator(faces, donors, generator)(find_plan(lineage), source)
 
 
 def _synthesize(lineage: Lineage, generator: Generator) -> pd.DataFrame:

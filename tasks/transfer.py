@@ -12,13 +12,14 @@ from typing import Any
 import pandas as pd
 
 from facsimile.editing import TransferOperator, person_codes, plan_transfers
-from facsimile.faces.tables import GENERATED_SCHEMA, read_faces, write_shards
+from facsimile.faces.picture_store import picture_store
+from facsimile.faces.tables import GENERATED_SCHEMA, write_shards
 from facsimile.generator import Generator
 from tasks.helpers.codes import read_codes, stack_codes
 from tasks.helpers.generator_loading import load_generator
 from tasks.params import DatasetsParams, SamplingParams, TransferParams
 from tasks.shared.artefacts import INGEST, LABELS, select_split
-from tasks.shared.stage import Compute, main, operate
+from tasks.shared.stage import Compute, main, operate, progress
 
 
 def run(
@@ -32,11 +33,18 @@ def run(
     faces, donors = encoded_people(datasets)
     plan = plan_transfers(faces, donors["subject_id"], **transfer.variants())
     operator = load_operator(faces, donors, load_generator(compute, sampling))
-    images = read_faces(INGEST / datasets.aus, ["sample_id", "image"]).set_index("sample_id")
-    plan = plan.assign(image=images["image"].reindex(plan["source_id"]).to_numpy())
-    transferred = operate(operator, plan, compute, "transfer")
+    sources = pd.DataFrame({"sample_id": plan["source_id"], "table": str(INGEST / datasets.aus)})
+    with picture_store(out, progress) as store:
+        images = store.decode(sources)
+        transferred = operate(
+            lambda batch: operator(batch, images[batch["row"].to_numpy()]),
+            plan.assign(row=range(len(plan))),
+            compute,
+            "transfer",
+        )
+        count = write_shards(transferred, out / "faces", GENERATED_SCHEMA)
     return {
-        "transferred": write_shards(transferred, out / "faces", GENERATED_SCHEMA),
+        "transferred": count,
         "of": plan["source_id"].nunique(),
         "donors": plan["donor"].nunique(),
         "mean_strength": plan["strength"].mean(),

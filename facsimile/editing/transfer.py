@@ -18,7 +18,7 @@ from facsimile.editing.plan import Intensity
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import ACTIVE_THRESHOLD, AUS, NUISANCES
 from facsimile.faces.origins import TRANSFERRED
-from facsimile.faces.tables import decode_images, image_structs, to_tensor, to_uint8
+from facsimile.faces.tables import image_structs, to_tensor, to_uint8
 from facsimile.generator import Codes, Generator
 from facsimile.seeding import sample_rng
 
@@ -122,11 +122,12 @@ class TransferOperator:
         self.generator = generator
         self.people = people
 
-    def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
+    def __call__(self, batch: pd.DataFrame, images: np.ndarray) -> pd.DataFrame:
         """Rows with the columns of ``GENERATED_SCHEMA``; ``intensity`` is the strength.
 
         Args:
-            batch: rows of `plan_transfers` with the source's ``image`` and ``z``.
+            batch: B rows of `plan_transfers` with the source's ``z``.
+            images: the sources, uint8 (B, H, W, 3).
         """
         codes = Codes.from_table(batch)
         source, donor = (
@@ -134,8 +135,7 @@ class TransferOperator:
             for column in ("subject_id", "donor")
         )
         strength = torch.tensor(batch["strength"].to_numpy(np.float32))[:, None]
-        images = to_tensor(decode_images(batch.assign(sample_id=batch["source_id"])))
-        moved = self.generator.invert(images, codes).replace_z(
+        moved = self.generator.invert(to_tensor(images), codes).replace_z(
             codes.z + strength * (donor - source)
         )
         decoded = to_uint8(self.generator.decode(moved))

@@ -106,7 +106,8 @@ def made(generator, faces, tmp_path_factory) -> tuple[pd.DataFrame, pd.DataFrame
     plan = plan_transfers(pictured.assign(z=list(encoded)), PEOPLE, **(OPTIONS | {"count": 12}))
     operator = TransferOperator(generator, people)
     path = tmp_path_factory.mktemp("faces")
-    write_shards([operator(plan.iloc[:5]), operator(plan.iloc[5:])], path / "t", GENERATED_SCHEMA)
+    made = (operator(rows, decode_images(rows)) for rows in (plan.iloc[:5], plan.iloc[5:]))
+    write_shards(made, path / "t", GENERATED_SCHEMA)
     return plan, read_faces(path / "t"), people
 
 
