@@ -49,10 +49,16 @@ THUMBNAIL = 32
 
 @dataclass(frozen=True)
 class SubjectFold:
-    """A cross-validation fold: group `index` (from 0) of `count` groups of people is tested."""
+    """A cross-validation fold: group `index` (from 0) of `count` groups of people is tested.
+
+    Attributes:
+        count, index: see above.
+        groups: the groups; empty to draw them.
+    """
 
     count: int
     index: int
+    groups: tuple[frozenset[str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -361,13 +367,21 @@ def draw_splits(
             and DISFA+ must not be in train in one and in test in the other.
 
     Raises:
-        FacsimileError: too few subjects for three splits, unless some are in `known_splits`.
+        FacsimileError: too few subjects for three splits, unless some are in `known_splits`; or a
+            subject is in none of the groups of `fold`.
     """
     people = set(subjects)
     ranked = sorted(people - known_splits.keys(), key=lambda subject: sample_seed(seed, subject))
     vals = max(1, round(SPLIT_SHARES["val"] * len(ranked)))
     if fold:
         test = ranked[fold.index :: fold.count]
+        if fold.groups:
+            if strangers := sorted(people - frozenset.union(*fold.groups)):
+                raise FacsimileError(
+                    f"{source}: {strangers[0]} is in none of the published groups; remove "
+                    "published from ingest.fold, or leave this person out"
+                )
+            test = [subject for subject in ranked if subject in fold.groups[fold.index]]
         others = [subject for subject in ranked if subject not in test]
         val = others[:vals]
     else:

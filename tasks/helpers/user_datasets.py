@@ -17,7 +17,9 @@ from facsimile.datasets import (
     recognise,
 )
 from facsimile.errors import FacsimileError
+from facsimile.published_folds import published_groups
 from tasks.params import LANDMARK_COLUMNS, IngestParams
+from tasks.params.ingest import FoldParams
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def open_dataset(
     source = ingest.paths[name]
     adapter = source.adapter or recognise(source.root)
     options = source.model_dump(include={"first_frame", "scale"}, exclude_none=True)
-    fold = SubjectFold(**ingest.fold.model_dump()) if ingest.fold else None
+    fold = _fold(adapter, ingest.fold)
     aligner = _aligner(name, ingest)
     landmarks = aligner is not None and not aligner.name
     faces = ADAPTERS[adapter].open(
@@ -80,6 +82,14 @@ def open_dataset(
     )
     preprocessing = Preprocessing(ingest.size, source.crop is not None, ingest.thin, aligner)
     return UserDataset(adapter, faces, preprocessing)
+
+
+def _fold(adapter: str, fold: FoldParams | None) -> SubjectFold | None:
+    """The fold of a dataset; None for datasets that a published split does not have."""
+    if fold is None or fold.count:
+        return SubjectFold(fold.count, fold.index) if fold else None
+    groups = published_groups(fold.published, adapter)
+    return SubjectFold(len(groups), fold.index, groups) if groups else None
 
 
 def _aligner(name: str, ingest: IngestParams) -> Aligner | None:

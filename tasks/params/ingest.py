@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from facsimile.adapter_modules import ADAPTER_MODULES, LANDMARK_MODELS
+from facsimile.published_folds import PUBLISHED_FOLDS, PUBLISHED_PARTS
 from tasks.params.section import DatasetName, Section, Share, one_of
 
 LANDMARK_COLUMNS = "columns"
@@ -41,15 +42,25 @@ class SourceParams(Section):
 
 
 class FoldParams(Section):
-    """Cross-validation: part `index` (from 0) of `count` parts of the people is the test set."""
+    """Cross-validation: part `index` (from 0) of the people is the test set.
 
-    count: Annotated[int, Field(ge=2)]
+    Attributes:
+        index: see above.
+        count: number of parts; the people of each are drawn.
+        published: a key of `facsimile.published_folds.PUBLISHED_FOLDS` instead, whose three parts
+            are used. Datasets that it does not have are split as without a fold.
+    """
+
     index: NonNegativeInt
+    count: Annotated[int, Field(ge=2)] | None = None
+    published: Annotated[str, one_of(lambda: PUBLISHED_FOLDS, "a published split")] | None = None
 
     @model_validator(mode="after")
     def _within(self) -> "FoldParams":
-        if self.index >= self.count:
-            raise ValueError(f"index {self.index} is not below count {self.count}")
+        if (self.count is None) == (self.published is None):
+            raise ValueError("either count or published is needed")
+        if self.index >= (count := self.count or PUBLISHED_PARTS):
+            raise ValueError(f"index {self.index} is not below count {count}")
         return self
 
 

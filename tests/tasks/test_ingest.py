@@ -359,3 +359,22 @@ def test_folds(tmp_path: Path) -> None:
         rows = read_faces(tmp_path / "out" / "mine")
         tested += rows.loc[rows["split"] == "test", "subject_id"].tolist()
     assert sorted(tested) == [f"SN{n:03d}" for n in range(1, 7)]
+
+
+def test_published_folds_apply_to_the_datasets_that_have_them(tmp_path: Path) -> None:
+    paths = {
+        "mine": write_disfa(tmp_path / "disfa", subjects=6, frames=1),
+        "plus": write_disfa_plus(tmp_path / "plus", subjects=6, frames=1),
+    }
+    datasets = DatasetsParams(aus="mine", attributes="mine", tests=["plus"])
+    section = IngestParams(seed=0, size=8, paths=paths, fold={"published": "jaa-net", "index": 0})
+    ingest.run(tmp_path / "out", COMPUTE, datasets, section)
+    rows = read_faces(tmp_path / "out" / "mine")
+    assert set(rows.loc[rows["split"] == "test", "subject_id"]) == {"SN001", "SN002"}
+    alone = IngestParams(seed=0, size=8, paths={"mine": paths["plus"]}, fold=section.fold)
+    drawn = IngestParams(seed=0, size=8, paths={"mine": paths["plus"]})
+    splits = []
+    for params in (alone, drawn):
+        ingest.run(tmp_path / "out", COMPUTE, datasets.model_copy(update={"tests": []}), params)
+        splits.append(read_faces(tmp_path / "out" / "mine", ["sample_id", "split"]))
+    pd.testing.assert_frame_equal(*splits)

@@ -77,6 +77,14 @@ def test_scales_are_those_of_the_library() -> None:
             {"ingest.paths": {"me": "x"}, "ingest.fold": {"count": 3, "index": 3}},
             "ingest.fold: index 3 is not below count 3",
         ),
+        (
+            {"ingest.paths": {"me": "x"}, "ingest.fold": {"published": "loso", "index": 0}},
+            "ingest.fold.published: 'loso' is not a published split; allowed: jaa-net",
+        ),
+        (
+            {"ingest.paths": {"me": "x"}, "ingest.fold": {"index": 0}},
+            "ingest.fold: either count or published is needed",
+        ),
         ({"ingest.fold": {"count": 3, "index": 0}}, "ingest: fold applies to datasets under paths"),
         (
             {"ingest.paths": {"me": {"root": "x", "scale": "1-5"}}},

@@ -14,8 +14,9 @@ from facsimile.datasets import (
     parts,
     write_parts,
 )
-from facsimile.datasets.adapter import draw_splits
+from facsimile.datasets.adapter import SPLIT_SHARES, draw_splits
 from facsimile.errors import FacsimileError
+from facsimile.published_folds import published_groups
 
 from .trees import (
     SIZE,
@@ -126,6 +127,20 @@ def test_folds_partition_the_people(people: int, count: int) -> None:
     assert sorted(name for fold in tested for name in fold) == sorted(subjects)
     assert max(map(len, tested)) - min(map(len, tested)) <= 1
     assert all(set(fold.values()) == {"train", "val", "test"} for fold in folds)
+
+
+@pytest.mark.parametrize(("adapter", "people"), [("disfa", 27), ("bp4d", 41)])
+def test_published_folds(adapter: str, people: int) -> None:
+    groups = published_groups("jaa-net", adapter)
+    subjects = pd.Series(sorted(name for group in groups for name in group))
+    assert len(groups) == 3
+    assert len(set(subjects)) == len(subjects) == people
+    for n, group in enumerate(groups):
+        splits = draw_splits(subjects, 7, "mine", SubjectFold(3, n, groups))
+        assert set(subjects[splits == "test"]) == group
+        assert (splits == "val").sum() == max(1, round(SPLIT_SHARES["val"] * people))
+    with pytest.raises(FacsimileError, match="mine: X01 is in none of the published groups"):
+        draw_splits(pd.Series([*subjects, "X01"]), 7, "mine", SubjectFold(3, 0, groups))
 
 
 def test_too_few_people_for_a_fold() -> None:
