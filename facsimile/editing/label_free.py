@@ -60,6 +60,7 @@ from facsimile.generator.base import Codes, Generator
 _DEFAULTS = LabelFreeOptions()
 _RESTING = 0.1  # share of the frames of each person that count as at rest
 _BATCH = 128  # codes that are neutralized together
+_REMEMBERED = 64  # neutral codes
 
 
 class LabelFreeEditor(CodeEditor):
@@ -88,6 +89,7 @@ class LabelFreeEditor(CodeEditor):
         self.aus: tuple[str, ...] = ()
         self.entails_: dict[str, tuple[str, ...]] = {}
         self.metrics_: dict[str, float] = {}
+        self._neutral_of: dict[bytes, Tensor] = {}
 
     @property
     def z_dim(self) -> int:
@@ -215,12 +217,17 @@ class LabelFreeEditor(CodeEditor):
         return [AUS.index(au) for au in self.aus]
 
     def _neutral(self, z: Tensor, advance: Callable[[int], None] = lambda count: None) -> Tensor:
-        # Several edits of one face often come together.
+        # Several edits of one face often come together, or one after the other.
         faces, rows = torch.unique(z.cpu(), dim=0, return_inverse=True)
-        with torch.enable_grad():
-            neutral = torch.from_numpy(neutralize(self.neutralizer_, faces.numpy()).z)
+        names = [face.numpy().tobytes() for face in faces]
+        known = self._neutral_of
+        if new := [row for row, name in enumerate(names) if name not in known]:
+            with torch.enable_grad():
+                neutral = torch.from_numpy(neutralize(self.neutralizer_, faces[new].numpy()).z)
+            known = known | {names[row]: code for row, code in zip(new, neutral, strict=True)}
+            self._neutral_of = dict(list(known.items())[-_REMEMBERED:])
         advance(len(z))
-        return neutral[rows]
+        return torch.stack([known[name] for name in names])[rows]
 
     def _combine(self, neutral: Tensor, expression: Tensor) -> Tensor:
         if self.options.interpolate:

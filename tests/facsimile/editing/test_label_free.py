@@ -13,9 +13,11 @@ from facsimile.editing import (
     LabelFreeOptions,
     NeutralizerTraining,
     SourceFaces,
+    label_free,
 )
 from facsimile.editing.causal_graph import CausalGraph
 from facsimile.editing.label_free_networks import Extractor, Interpolator
+from facsimile.editing.neutralization import neutralize
 from facsimile.editing.registry import load_editor, save_editor
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
@@ -112,6 +114,24 @@ def test_edits_do_not_depend_on_the_batch(editor, people) -> None:
         for rows in (slice(0, 7), slice(7, 30))
     ]
     torch.testing.assert_close(torch.cat(parts), whole, atol=1e-4, rtol=1e-4)
+
+
+def test_a_face_is_neutralized_only_once(editor, people, monkeypatch) -> None:
+    neutralized = []
+
+    def count(model, z):
+        neutralized.append(len(z))
+        return neutralize(model, z)
+
+    monkeypatch.setattr(label_free, "neutralize", count)
+    monkeypatch.setattr(editor, "_neutral_of", {})
+    first = editor._neutral(people[0][:3])
+    again = editor._neutral(people[0][[2, 0, 4]])
+    assert neutralized == [3, 1]
+    torch.testing.assert_close(again[:2], first[[2, 0]], rtol=0, atol=0)
+    monkeypatch.setattr(label_free, "_REMEMBERED", 2)
+    editor._neutral(people[0][5:8])
+    assert len(editor._neutral_of) == 2
 
 
 def test_a_saved_editor_edits_alike(editor, people, tmp_path: Path) -> None:
