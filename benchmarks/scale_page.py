@@ -75,6 +75,7 @@ def to_markdown(results: Mapping[str, Any]) -> str:
     stages = list(dict.fromkeys(row["stage"] for row in rows))
     sizes = list(dict.fromkeys(size for size, _ in cases))
     ends = {size: sorted(count for other, count in cases if other == size) for size in sizes}
+    repeated = [size for size in sizes if len(ends[size]) > 1]
 
     def growth(stage: str, size: int) -> float:
         first, *_, last = ends[size]
@@ -91,8 +92,8 @@ def to_markdown(results: Mapping[str, Any]) -> str:
             [[name, *(round(peaks[name, *case] / 1e6) for case in cases)] for name in stages],
         ),
         "growth": Table(
-            ["", *(f"{size} px" for size in sizes)],
-            [[name, *(round(growth(name, size)) for size in sizes)] for name in compared],
+            ["", *(f"{size} px" for size in repeated)],
+            [[name, *(round(growth(name, size)) for size in repeated)] for name in compared],
         ),
         "at_scale": Table(
             ["", "memory, GB"],

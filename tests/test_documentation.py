@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from benchmarks import arms
+from benchmarks import arms, scale_page
 from cli.app import app
 from facsimile.benchmark import CONTESTANTS
 from facsimile.benchmark import markdown as benchmark
@@ -100,6 +100,19 @@ def test_results_are_those_of_one_run() -> None:
 def test_scores_of_described_faces_are_those_of_one_run() -> None:
     results = json.loads((ROOT / "docs" / "describing.json").read_text())
     assert arms.to_markdown(results) in (ROOT / "docs" / "describing.md").read_text()
+
+
+def test_the_page_about_scale_is_that_of_its_figures() -> None:
+    results = json.loads((ROOT / "docs" / "scale.json").read_text())
+    assert (ROOT / "docs" / "scale.md").read_text() == scale_page.to_markdown(results)
+    for stage in ("filter", "train", "evaluate"):
+        peaks = {
+            row["faces"]: row["process"]
+            for row in results["measurements"]
+            if row["stage"] == stage and row["size"] == 64
+        }
+        first, *_, last = sorted(peaks)
+        assert peaks[last] - peaks[first] < (last - first) * 64 * 64 * 3, stage
 
 
 def test_the_comparison_of_editors_is_that_of_one_run() -> None:
