@@ -58,6 +58,14 @@ def demo(
 
     Stages whose inputs have not changed are skipped.
     """
+    require_project(root)
+    from tasks.provenance.dvc_files import LOCK
+
+    if not (log_json or (root / LOCK).exists()):
+        console.print(
+            "first run: all stages, from reading faces to the report; on the embedded world, about "
+            "15 minutes with two CPU cores"
+        )
     if dataset == "plain-table":
         conduct(root, ["ingest"], log_json)
         from flows.demo import plain_table_project

@@ -111,7 +111,15 @@ def test_demo_runs_the_project_that_it_makes(
     assert result.exit_code == 0, result.output
     assert conducted == [(".", ["ingest"]), ("build/plain-table", [])]
     report = ingested / "build" / "plain-table" / "data" / "evaluate" / "report.html"
-    assert result.stdout.splitlines()[-1] == str(report)
+    assert result.stdout.splitlines() == [str(report)]
+
+
+def test_first_demo_says_how_long_it_takes(ingested: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_commands, "conduct", lambda *arguments: None)
+    monkeypatch.setattr(run_commands, "print_report", lambda root: None)
+    assert CliRunner().invoke(app, ["demo"]).stdout == ""
+    (ingested / "dvc.lock").unlink()
+    assert "about 15 minutes" in CliRunner().invoke(app, ["demo"]).stdout
 
 
 def test_nothing_ingested(ingested: Path) -> None:
