@@ -4,7 +4,7 @@ import os
 
 # Set before torch is imported: operations not implemented on Apple GPUs fall back to the CPU.
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
-# Set before torch is imported: threads of GNU OpenMP sleep while they wait for each other. By
-# default they spin, which takes the core from the thread they wait for as soon as any other process
-# runs: with two threads on two cores, encoding then took four to six times as long as with one.
+# Set before torch is imported: threads of OpenMP sleep while they wait for each other. By default
+# they spin, which takes the core from the thread they wait for as soon as another process runs; two
+# threads are then slower than one (benchmarks/threads.py).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -104,6 +104,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
         for stage, out in outs.items():
             used = {name: sections[name] for name in sections_of(stage.run)}
+            out.mkdir()
             stage.run(out, Compute("cpu", 16, 1), **used)
         FILTER.mkdir()
         decisions().to_parquet(FILTER / "decisions.parquet")

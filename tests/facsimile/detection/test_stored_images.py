@@ -44,7 +44,7 @@ def test_trained_weights_are_equal(both):
 def test_readings_are_equal(both):
     in_memory, stored, _ = both
     torch.manual_seed(0)
-    members = [AUDetector().eval() for _ in range(2)]
+    members = [AUDetector(64).eval() for _ in range(2)]
     ensemble, oracle = AUEnsemble(members), AUOracle(64).eval()
     # Averaged over whole arrays, as if all images were predicted at once.
     views = [m.predict(view) for m in members for view in (in_memory, in_memory[:, :, ::-1])]
