@@ -36,7 +36,8 @@ one array, as stages would without the file.
 
 {peaks}
 
-Bytes that each further face adds, from the smallest to the largest number of faces:
+Bytes that each further face adds, from the smallest to the largest number of faces; 0 where the
+peaks do not rise:
 
 {growth}
 
@@ -93,7 +94,10 @@ def to_markdown(results: Mapping[str, Any]) -> str:
         ),
         "growth": Table(
             ["", *(f"{size} px" for size in repeated)],
-            [[name, *(round(growth(name, size)) for size in repeated)] for name in compared],
+            [
+                [name, *(max(0, round(growth(name, size))) for size in repeated)]
+                for name in compared
+            ],
         ),
         "at_scale": Table(
             ["", "memory, GB"],

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -105,14 +106,14 @@ def test_scores_of_described_faces_are_those_of_one_run() -> None:
 def test_the_page_about_scale_is_that_of_its_figures() -> None:
     results = json.loads((ROOT / "docs" / "scale.json").read_text())
     assert (ROOT / "docs" / "scale.md").read_text() == scale_page.to_markdown(results)
-    for stage in ("filter", "train", "evaluate"):
+    for stage, size in product(("filter", "train", "evaluate"), (64, 256)):
         peaks = {
             row["faces"]: row["process"]
             for row in results["measurements"]
-            if row["stage"] == stage and row["size"] == 64
+            if (row["stage"], row["size"]) == (stage, size)
         }
         first, *_, last = sorted(peaks)
-        assert peaks[last] - peaks[first] < (last - first) * 64 * 64 * 3, stage
+        assert peaks[last] - peaks[first] < (last - first) * size**2 * 3, (stage, size)
 
 
 def test_the_comparison_of_editors_is_that_of_one_run() -> None:
