@@ -63,8 +63,8 @@ def demo(
 
     if not (log_json or (root / LOCK).exists()):
         console.print(
-            "first run: all stages, from reading faces to the report; on the embedded world, about "
-            "15 minutes with two CPU cores"
+            "first run: all stages, from reading faces to the report; on the embedded world, 15 to "
+            "20 minutes with two CPU cores"
         )
     if dataset == "plain-table":
         conduct(root, ["ingest"], log_json)

@@ -119,7 +119,7 @@ def test_first_demo_says_how_long_it_takes(ingested: Path, monkeypatch: pytest.M
     monkeypatch.setattr(run_commands, "print_report", lambda root: None)
     assert CliRunner().invoke(app, ["demo"]).stdout == ""
     (ingested / "dvc.lock").unlink()
-    assert "about 15 minutes" in CliRunner().invoke(app, ["demo"]).stdout
+    assert "15 to 20 minutes" in CliRunner().invoke(app, ["demo"]).stdout
 
 
 def test_nothing_ingested(ingested: Path) -> None:
