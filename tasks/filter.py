@@ -97,7 +97,7 @@ def decide(
     attributes = read_encoded(datasets.attributes, generator, "train")
     images = store.decode(candidates)
     z_requested = read_requested(candidates, annotated, generator, compute, store)
-    candidates.drop(columns="z", inplace=True)
+    del candidates["z"]  # memory that is not needed any more
     reader = AUEnsemble.load(BASELINE, compute.device)
     corrector = fit_corrector(reader, datasets.aus)
     readings = reader.predict(images)
