@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from facsimile.detection import AUDetector
 from facsimile.faces.aus import AUS
 from facsimile.measurement import DetectorRun, score_detectors
 from facsimile.result_table import Table, table_lines
+from tasks.helpers.arm_runs import read_runs
 from tasks.helpers.detectors import seed_folders
 from tasks.helpers.measured_faces import measured_faces, predict
 from tasks.params import PARAMS, read_params
@@ -33,17 +33,15 @@ def measure(compute: Compute) -> dict[str, Any]:
     datasets = read_params()["datasets"]
     folders = {arm.name: seed_folders(arm) for arm in sorted(TRAIN.iterdir()) if arm.is_dir()}
     predictions = predict(folders, datasets, compute, TRAIN)
+    people_of = dict(measured_faces(datasets))
+    trained = {arm: read_runs(TRAIN / arm, predictions[arm], people_of) for arm in folders}
     sets: dict[str, Any] = {}
-    for name, faces in measured_faces(datasets):
-        runs = []
-        for arm, seeds in folders.items():
-            rows = predictions[arm][predictions[arm]["set"] == name]
-            for seed, folder in seeds.items():
-                read = rows[rows["seed"] == seed].set_index("sample_id")
-                values = read.loc[faces["sample_id"], list(AUS)].to_numpy(np.float32)
-                runs.append(
-                    DetectorRun(arm, seed, values, AUDetector.load(folder).thresholds.numpy())
-                )
+    for name, faces in people_of.items():
+        runs = [
+            DetectorRun(arm, seed, run.predictions[name], run.thresholds)
+            for arm, seeds in folders.items()
+            for seed, run in zip(seeds, trained[arm], strict=True)
+        ]
         labels, people = faces[list(AUS)].to_numpy(float), faces["subject_id"].to_numpy()
         scores = score_detectors(labels, people, runs, seed=0).metrics()
         sets[name] = {
@@ -53,11 +51,11 @@ def measure(compute: Compute) -> dict[str, Any]:
             }
             for arm in folders
         } | {"people": len(np.unique(people))}
-    trained = json.loads((TRAIN / "metrics.json").read_text())
+    metrics = json.loads((TRAIN / "metrics.json").read_text())
     return {
         "commit": read_revision(Path()).commit,
         "describe": read_yaml(PARAMS)["describe"],
-        "faces": {arm: trained[arm]["faces"] for arm in folders if "faces" in trained[arm]},
+        "faces": {arm: metrics[arm]["faces"] for arm in folders if "faces" in metrics[arm]},
         "seeds": {arm: len(seeds) for arm, seeds in folders.items()},
         "sets": sets,
     }

@@ -20,12 +20,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from flows.stage_watch import family, memory
 from tasks.shared.machine import describe_machine
 
 PEOPLE = 60
@@ -54,17 +54,13 @@ class MemoryWatch(threading.Thread):
             self.sample()
 
     def sample(self) -> None:
-        processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
-        total = 0
+        processes = family(os.getpid())
+        self.tree = max(self.tree, sum(map(memory, processes)))
         for process in processes:
-            try:
+            with suppress(OSError, IndexError):  # it has just ended
                 status = Path(f"/proc/{process.pid}/status").read_text()
-                total += process.memory_full_info().pss
                 peak = 1024 * int(status.split("VmHWM:")[1].split()[0])
-            except (OSError, IndexError, psutil.Error):  # it has just ended
-                continue
-            self.process = max(self.process, peak)
-        self.tree = max(self.tree, total)
+                self.process = max(self.process, peak)
 
     def stop(self) -> None:
         self.sample()

@@ -1,4 +1,4 @@
-"""Atomic writes of files and folders, and conversion to plain JSON."""
+"""Atomic writes of files and folders, kinds of files, and conversion to plain JSON."""
 
 import math
 import os
@@ -6,6 +6,12 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file begins as Parquet files do, whatever its name."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
 
 
 @contextmanager

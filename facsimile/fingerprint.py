@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from itertools import islice, zip_longest
 from pathlib import Path
 
+from facsimile.files import is_parquet
+
 HASHED = (".csv", ".tsv", ".txt", ".parquet")
 """Suffixes of files whose contents are hashed; Parquet files only up to ``HASHED_BYTES``."""
 
@@ -220,9 +222,7 @@ def _referenced_files(table: Path) -> Iterator[str]:
     called ``image_path``.
     """
     try:
-        with table.open("rb") as file:
-            is_parquet = file.read(4) == b"PAR1"
-        read = _parquet_rows if is_parquet else _text_rows
+        read = _parquet_rows if is_parquet(table) else _text_rows
         header, rows = read(table)
         sample = list(islice(rows, _SAMPLE_ROWS))
         columns = [

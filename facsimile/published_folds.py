@@ -4,8 +4,6 @@ A separate module, because params.yaml is checked against it, and importing the 
 this down.
 """
 
-PUBLISHED_PARTS = 3
-
 PUBLISHED_FOLDS: dict[str, dict[str, tuple[str, ...]]] = {
     "jaa-net": {
         "disfa": (
@@ -25,6 +23,12 @@ PUBLISHED_FOLDS: dict[str, dict[str, tuple[str, ...]]] = {
 jaa-net: three folds of Z. Shao, Z. Liu, J. Cai, L. Ma, "Deep Adaptive Attention for Joint Facial
 Action Unit Detection and Face Alignment", ECCV 2018, used by most later papers on AU detection.
 """
+
+
+def count_parts(name: str) -> int:
+    """Number of parts of a published cross-validation, the same for all its datasets."""
+    (count,) = {len(groups) for groups in PUBLISHED_FOLDS[name].values()}
+    return count
 
 
 def published_groups(name: str, adapter: str) -> tuple[frozenset[str], ...]:

@@ -82,8 +82,8 @@ class StageWatch:
     def _watch(self) -> None:
         reported = 0.0
         while not self._ended.wait(_SECONDS_BETWEEN_SAMPLES):
-            processes = _family(self._pid)
-            self.peak_rss = max(self.peak_rss, sum(map(_memory, processes)))
+            processes = family(self._pid)
+            self.peak_rss = max(self.peak_rss, sum(map(memory, processes)))
             if self._gpu:
                 self.peak_gpu = max(self.peak_gpu, _gpu_memory({p.pid for p in processes}))
             since = self._last_line
@@ -92,7 +92,7 @@ class StageWatch:
                 self._on_stall()
 
 
-def _family(pid: int) -> list[psutil.Process]:
+def family(pid: int) -> list[psutil.Process]:
     """A process and all its descendants."""
     if not pid:
         return []
@@ -102,7 +102,8 @@ def _family(pid: int) -> list[psutil.Process]:
     return []
 
 
-def _memory(process: psutil.Process) -> int:
+def memory(process: psutil.Process) -> int:
+    """Memory of a process, bytes, 0 if it has ended; see `StageWatch.peak_rss`."""
     with suppress(psutil.Error):
         full = process.memory_full_info()
         return getattr(full, "pss", full.rss)
@@ -114,5 +115,5 @@ def _gpu_memory(pids: set[int]) -> int:
     with suppress(OSError, ValueError, subprocess.TimeoutExpired):
         listed = subprocess.run(_QUERY, capture_output=True, text=True, timeout=5)
         rows = [line.split(",") for line in listed.stdout.splitlines()]
-        return sum(int(memory) for pid, memory in rows if int(pid) in pids) * 2**20
+        return sum(int(used) for pid, used in rows if int(pid) in pids) * 2**20
     return 0

@@ -22,6 +22,7 @@ from facsimile.datasets.rejects import REJECT_SCHEMA, Rejects
 from facsimile.datasets.survey import Pictures, survey_pictures
 from facsimile.errors import FacsimileError
 from facsimile.faces.aus import AUS
+from facsimile.files import is_parquet
 
 __all__ = [
     "ADAPTERS",
@@ -41,9 +42,6 @@ __all__ = [
     "survey_pictures",
     "write_parts",
 ]
-
-_PARQUET = b"PAR1"
-"""First bytes of a Parquet file."""
 
 _TABLE = f"a table that lists them in columns image_path, subject_id, {AUS[0]} …"
 
@@ -110,9 +108,7 @@ def _require_table(path: Path) -> None:
     """Raise FacsimileError if a file is of a kind that no adapter reads."""
     if is_image(path):
         raise FacsimileError(f"{path}: is a picture; for pictures, name {_TABLE}")
-    with path.open("rb") as file:
-        parquet = file.read(len(_PARQUET)) == _PARQUET
-    if not parquet and path.suffix.lower() not in (*SUFFIXES, ".parquet"):
+    if not is_parquet(path) and path.suffix.lower() not in (*SUFFIXES, ".parquet"):
         raise FacsimileError(
             f"{path}: is neither Parquet nor text with one of the suffixes {', '.join(SUFFIXES)}; "
             "export it as CSV"

@@ -374,7 +374,6 @@ def draw_splits(
     ranked = sorted(people - known_splits.keys(), key=lambda subject: sample_seed(seed, subject))
     vals = max(1, round(SPLIT_SHARES["val"] * len(ranked)))
     if fold:
-        test = ranked[fold.index :: fold.count]
         if fold.groups:
             if strangers := sorted(people - frozenset.union(*fold.groups)):
                 raise FacsimileError(
@@ -382,6 +381,8 @@ def draw_splits(
                     "published from ingest.fold, or leave this person out"
                 )
             test = [subject for subject in ranked if subject in fold.groups[fold.index]]
+        else:
+            test = ranked[fold.index :: fold.count]
         others = [subject for subject in ranked if subject not in test]
         val = others[:vals]
     else:

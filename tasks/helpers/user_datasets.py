@@ -86,8 +86,10 @@ def open_dataset(
 
 def _fold(adapter: str, fold: FoldParams | None) -> SubjectFold | None:
     """The fold of a dataset; None for datasets that a published split does not have."""
-    if fold is None or fold.count:
-        return SubjectFold(fold.count, fold.index) if fold else None
+    if fold is None:
+        return None
+    if fold.count:
+        return SubjectFold(fold.count, fold.index)
     groups = published_groups(fold.published, adapter)
     return SubjectFold(len(groups), fold.index, groups) if groups else None
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from facsimile.adapter_modules import ADAPTER_MODULES, LANDMARK_MODELS
-from facsimile.published_folds import PUBLISHED_FOLDS, PUBLISHED_PARTS
+from facsimile.published_folds import PUBLISHED_FOLDS, count_parts
 from tasks.params.section import DatasetName, Section, Share, one_of
 
 LANDMARK_COLUMNS = "columns"
@@ -47,8 +47,8 @@ class FoldParams(Section):
     Attributes:
         index: see above.
         count: number of parts; the people of each are drawn.
-        published: a key of `facsimile.published_folds.PUBLISHED_FOLDS` instead, whose three parts
-            are used. Datasets that it does not have are split as without a fold.
+        published: a key of `facsimile.published_folds.PUBLISHED_FOLDS` instead, whose parts are
+            used. Datasets that it does not have are split as without a fold.
     """
 
     index: NonNegativeInt
@@ -59,7 +59,7 @@ class FoldParams(Section):
     def _within(self) -> "FoldParams":
         if (self.count is None) == (self.published is None):
             raise ValueError("either count or published is needed")
-        if self.index >= (count := self.count or PUBLISHED_PARTS):
+        if self.index >= (count := self.count or count_parts(self.published)):
             raise ValueError(f"index {self.index} is not below count {count}")
         return self
 
